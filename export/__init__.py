@@ -1,0 +1,1 @@
+"""Freezing a trained policy into a streaming ONNX bundle."""

@@ -1,0 +1,75 @@
+"""Checkpoints: configuration and tensors, written beside and renamed, loaded without executing anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from offline_training.separator import MaskSeparator, SeparatorConfig
+from offline_training.spectral import SpectralConfig
+from offline_training.unet import UNetConfig
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be used; the message says why in one sentence."""
+
+
+def separator_config(data: Mapping[str, Any]) -> SeparatorConfig:
+    """From plain dictionaries as they stand in recipes and checkpoints."""
+    unet = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(data.get("unet", {})).items()}
+    return SeparatorConfig(SpectralConfig(**dict(data.get("spectral", {}))), UNetConfig(**unet))
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Atomic torch.save."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    torch.save(content, beside)
+    os.replace(beside, path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint; raises CheckpointError when it is missing, truncated or not one of ours."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as e:
+        raise CheckpointError(f"there is no checkpoint at {path}") from e
+    except Exception as e:  # torch raises many kinds for a damaged file
+        raise CheckpointError(f"{path} is not a readable checkpoint ({type(e).__name__})") from e
+    if not isinstance(content, dict) or "separator" not in content or "weights" not in content:
+        raise CheckpointError(f"{path} is not a checkpoint of marssep-train")
+    return content
+
+
+def describe(model: MaskSeparator) -> dict[str, Any]:
+    """The model's configuration as plain data."""
+    plain = asdict(model.config)
+    plain["unet"] = {k: list(v) if isinstance(v, tuple) else v for k, v in plain["unet"].items()}
+    return plain
+
+
+def slim(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Half-precision copy for storage."""
+    return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+
+
+def load_separator(path: Path) -> tuple[MaskSeparator, dict[str, Any]]:
+    """The averaged model of a checkpoint, in eval mode, and the checkpoint's other content."""
+    content = load(path)
+    model = MaskSeparator(separator_config(content["separator"]))
+    load_weights(model, content["weights"])
+    return model.eval(), content
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Weights of any precision into an fp32 model; raises CheckpointError where shapes or names differ."""
+    try:
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+    except RuntimeError as e:
+        raise CheckpointError(f"the checkpoint does not fit the model: {str(e).splitlines()[-1].strip()}") from e

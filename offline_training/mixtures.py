@@ -1,0 +1,228 @@
+"""Mix-and-separate: labelled clips in, (mixture, targets, queries) batches out; every source of a mixture becomes a query.
+
+A batch is a pure function of (seed, step), whatever process draws it: a resumed training sees what an uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+import torch
+from torch.utils.data import Dataset
+
+from offline_training.corpus import SAMPLE_RATE, Clip, Corpus
+from offline_training.phrases import QueryTable
+
+Audio = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """How training mixtures are drawn. Probabilities in 0..1, levels in dB."""
+
+    seconds: float = 2.4
+    queries: int = 10
+    absent: float = 0.12
+    absent_sibling: float = 0.5
+    label_query: float = 0.5
+    query_noise_cosine: float = 0.9
+    easy_steps: int = 1000
+    easy_snr_db: float = 4.0
+    snr_db: float = 10.0
+    source_counts: tuple[float, float, float] = (0.7, 0.2, 0.1)
+    sibling_mixture: float = 0.2
+    level_dbfs: tuple[float, float] = (-40.0, -12.0)
+    speed: float = 0.4
+    equaliser: float = 0.5
+    equaliser_db: float = 8.0
+    bandwidth: float = 0.25
+    room: float = 0.25
+    noise: float = 0.3
+    thin_label_power: float = 0.5
+    sibling_count: int = field(default=6)
+
+
+class Batch(TypedDict):
+    mixtures: torch.Tensor  # [M, samples]
+    targets: torch.Tensor  # [Q, samples], zeros where the queried sound is absent
+    mixture_of: torch.Tensor  # [Q], row of ``mixtures``
+    queries: torch.Tensor  # [Q, D], unit norm
+    absent: torch.Tensor  # [Q], bool
+
+
+def rms(x: Audio) -> float:
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64)) + 1e-20))
+
+
+def place(audio: Audio, samples: int, rng: np.random.Generator, repeat: float = 0.4) -> Audio:
+    """A crop of ``samples`` with something to hear in it; shorter clips are put at a random place, or repeated with gaps."""
+    if len(audio) >= samples:
+        best, best_level = audio[:samples], -1.0
+        whole = rms(audio)
+        for _ in range(4):
+            start = int(rng.integers(0, len(audio) - samples + 1))
+            crop = audio[start : start + samples]
+            level = rms(crop)
+            if level > best_level:
+                best, best_level = crop, level
+            if level > 0.5 * whole:
+                break
+        return best.copy()
+    out = np.zeros(samples, np.float32)
+    at = int(rng.integers(0, samples - len(audio) + 1))
+    if rng.random() < repeat:
+        at = int(rng.integers(-len(audio) // 2, max(1, len(audio) // 2)))
+        while at < samples:
+            first, last = max(at, 0), min(at + len(audio), samples)
+            if last > first:
+                out[first:last] += audio[first - at : last - at]
+            at += len(audio) + int(rng.integers(0, SAMPLE_RATE // 2))
+    else:
+        out[at : at + len(audio)] = audio
+    return out
+
+
+def change_speed(audio: Audio, factor: float) -> Audio:
+    """Play ``factor`` times as fast (pitch moves along), by linear interpolation."""
+    positions = np.arange(0, len(audio) - 1, factor)
+    return np.interp(positions, np.arange(len(audio)), audio).astype(np.float32)
+
+
+def colour(audio: Audio, config: MixtureConfig, rng: np.random.Generator) -> Audio:
+    """Random equaliser, bandwidth limit and synthetic room, all in one pass over the spectrum; same length."""
+    equalise, limit, room = rng.random(3) < (config.equaliser, config.bandwidth, config.room)
+    if not (equalise or limit or room):
+        return audio
+    n = len(audio)
+    impulse = room_impulse(rng) if room else None
+    size = scipy.fft.next_fast_len(n + (len(impulse) if impulse is not None else 0), real=True)
+    spectrum = scipy.fft.rfft(audio, size)
+    if equalise or limit:
+        hz = np.linspace(0, SAMPLE_RATE / 2, 512)
+        gain_db = np.zeros(512)
+        if equalise:
+            knots = np.log(np.array([40.0, 150.0, 500.0, 1500.0, 4000.0, 9000.0, 20000.0]))
+            gain_db += np.interp(np.log(hz + 20.0), knots, rng.uniform(-config.equaliser_db, config.equaliser_db, len(knots)))
+        if limit:
+            cut = rng.uniform(3500.0, 16000.0)
+            gain_db -= np.clip((hz / cut - 1.0) * 200.0, 0.0, 70.0)
+        spectrum *= np.interp(np.linspace(0, 511, len(spectrum)), np.arange(512), 10 ** (gain_db / 20)).astype(np.float32)
+    if impulse is not None:
+        spectrum *= scipy.fft.rfft(impulse, size)
+    return np.ascontiguousarray(scipy.fft.irfft(spectrum, size)[:n], dtype=np.float32)
+
+
+def room_impulse(rng: np.random.Generator) -> Audio:
+    """Direct sound, a few early reflections and an exponentially decaying diffuse tail (0.1 to 0.5 s to -60 dB)."""
+    decay = rng.uniform(0.1, 0.5)
+    n = int(decay * SAMPLE_RATE)
+    tail = rng.standard_normal(n, dtype=np.float32) * np.exp(-6.9 * np.arange(n, dtype=np.float32) / n)
+    tail[: int(0.005 * SAMPLE_RATE)] = 0
+    tail *= 10 ** (rng.uniform(-14.0, -2.0) / 20) / max(1e-9, float(np.sqrt(np.sum(tail**2))))
+    tail[0] = 1.0
+    early = rng.integers(int(0.002 * SAMPLE_RATE), max(int(0.03 * SAMPLE_RATE), 200), 4)
+    tail[early] += rng.uniform(-0.4, 0.4, 4).astype(np.float32)
+    return tail
+
+
+class MixtureDataset(Dataset[Batch]):
+    """Item ``step`` is that step's whole batch. ``steps`` is the length of the training."""
+
+    def __init__(self, corpus: Corpus, table: QueryTable, config: MixtureConfig, steps: int, seed: int, split: str = "train") -> None:
+        self.corpus, self.table, self.config, self.steps, self.seed = corpus, table, config, steps, seed
+        self.clips = corpus.by_label(split)
+        self.labels = [label for label in self.clips if label in table.index]
+        if len(self.labels) < 2:
+            raise ValueError("mixtures need clips of at least two labels that the query table knows")
+        groups = np.array([len({c.group for c in self.clips[label]}) for label in self.labels], np.float64)
+        self.weights = groups**config.thin_label_power / np.sum(groups**config.thin_label_power)
+        self.siblings = table.siblings(self.labels, config.sibling_count)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def draw_label(self, rng: np.random.Generator) -> str:
+        return self.labels[int(rng.choice(len(self.labels), p=self.weights))]
+
+    def source(self, label: str, rng: np.random.Generator) -> Audio:
+        """One augmented source of unit rms, float32 [samples]."""
+        samples = round(self.config.seconds * SAMPLE_RATE)
+        clips: list[Clip] = self.clips[label]
+        audio = self.corpus.audio(clips[int(rng.integers(len(clips)))])
+        faster = float(rng.uniform(0.85, 1.2)) if rng.random() < self.config.speed else 1.0
+        need = int(samples * faster) + 2
+        if len(audio) > 3 * need:  # no need to turn a whole minute into floats
+            start = int(rng.integers(0, len(audio) - 3 * need))
+            audio = audio[start : start + 3 * need]
+        crop = place(audio.astype(np.float32) / 32768.0, need, rng)
+        if faster != 1.0:
+            crop = change_speed(crop, faster)
+        crop = colour(crop[:samples], self.config, rng)
+        return crop / max(rms(crop), 1e-6)
+
+    def mixture(self, rng: np.random.Generator, step: int) -> tuple[Audio, list[tuple[str, Audio]]]:
+        """Mixture and its (label, source) parts, levels applied."""
+        config = self.config
+        easy = step < config.easy_steps
+        count = 2 if easy else 2 + int(rng.choice(3, p=config.source_counts))
+        labels: list[str] = [self.draw_label(rng)]
+        while len(labels) < count:
+            if not easy and rng.random() < config.sibling_mixture:
+                label = self.siblings[labels[0]][int(rng.integers(config.sibling_count))]
+            else:
+                label = self.draw_label(rng)
+            if label not in labels:
+                labels.append(label)
+        spread = config.easy_snr_db if easy else config.snr_db
+        parts = []
+        for i, label in enumerate(labels):
+            gain_db = 0.0 if i == 0 else rng.uniform(-spread, spread) / (1.0 if count == 2 else 1.5)
+            parts.append((label, self.source(label, rng) * np.float32(10 ** (gain_db / 20))))
+        mix = np.sum([x for _, x in parts], axis=0, dtype=np.float32)
+        gain = np.float32(10 ** (rng.uniform(*config.level_dbfs) / 20) / max(rms(mix), 1e-6))
+        mix = mix * gain
+        if rng.random() < config.noise:
+            mix = mix + rng.standard_normal(len(mix), dtype=np.float32) * np.float32(rms(mix) * 10 ** (rng.uniform(-50, -25) / 20))
+        return mix, [(label, x * gain) for label, x in parts]
+
+    def query(self, label: str, rng: np.random.Generator) -> Audio:
+        """The label's own vector or a paraphrase's, with noise down to the configured cosine; unit norm."""
+        vectors = self.table.vectors_of(label)
+        pick = 0 if rng.random() < self.config.label_query else int(rng.integers(len(vectors)))
+        q = vectors[pick]
+        cosine = rng.uniform(self.config.query_noise_cosine, 1.0)
+        noise = rng.standard_normal(len(q), dtype=np.float32)
+        noise -= q * (noise @ q)
+        noise /= np.linalg.norm(noise)
+        return (cosine * q + np.sqrt(1 - cosine**2) * noise).astype(np.float32)
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng((self.seed, step))
+        config = self.config
+        mixtures: list[Audio] = []
+        rows: list[tuple[int, Audio, Audio, bool]] = []
+        while len(rows) < config.queries:
+            mix, parts = self.mixture(rng, step)
+            for label, audio in parts:
+                rows.append((len(mixtures), audio, self.query(label, rng), False))
+            present = {label for label, _ in parts}
+            if rng.random() < config.absent * len(parts) / (1 - config.absent):
+                near = self.siblings[parts[0][0]] if rng.random() < config.absent_sibling else self.labels
+                others = [label for label in near if label not in present]
+                if others:
+                    label = others[int(rng.integers(len(others)))]
+                    rows.append((len(mixtures), np.zeros_like(mix), self.query(label, rng), True))
+            mixtures.append(mix)
+        rows = rows[: config.queries]
+        mixtures = mixtures[: rows[-1][0] + 1]
+        return {
+            "mixtures": torch.from_numpy(np.stack(mixtures)),
+            "targets": torch.from_numpy(np.stack([r[1] for r in rows])),
+            "mixture_of": torch.tensor([r[0] for r in rows]),
+            "queries": torch.from_numpy(np.stack([r[2] for r in rows])),
+            "absent": torch.tensor([r[3] for r in rows]),
+        }

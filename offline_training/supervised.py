@@ -1,0 +1,282 @@
+"""Supervised training of the base policy: mix-and-separate, -SNR and mask losses, averaged weights, resumable.
+
+The learning rate is a trapezoid (warm-up, constant, linear decay over the last part): a run can be prolonged from its constant part
+and finished whenever the time is up.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from offline_training import checkpoint, losses
+from offline_training.corpus import Corpus
+from offline_training.eval_set import EvalConfig, draw_pairs, render
+from offline_training.memory import Memory
+from offline_training.metrics import sdr, si_sdr
+from offline_training.mixtures import Batch, MixtureConfig, MixtureDataset
+from offline_training.phrases import QueryTable
+from offline_training.separator import MaskSeparator, Spectra
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """``decay_steps``: length of the final linear decay to zero; ``weights`` of the loss terms are per term, in ``losses``' units."""
+
+    steps: int = 20_000
+    warmup_steps: int = 300
+    decay_steps: int = 2_000
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    ema: float = 0.999
+    magnitude_weight: float = 10.0
+    bce_weight: float = 2.0
+    bce_steps: int = 1_000
+    absent_weight: float = 0.3
+    validate_every: int = 500
+    log_every: int = 20
+    workers: int = 1
+    seed: int = 1
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Trapezoid over ``steps``."""
+    up = min(1.0, (step + 1) / max(1, config.warmup_steps))
+    down = min(1.0, (config.steps - step) / max(1, config.decay_steps))
+    return config.lr * up * max(0.0, down)
+
+
+def parameter_groups(model: MaskSeparator, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay matrices and kernels, leave norms, biases and scales alone."""
+    decayed = [p for p in model.parameters() if p.dim() >= 2]
+    free = [p for p in model.parameters() if p.dim() < 2]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def loss_terms(model: MaskSeparator, batch: Batch, config: TrainConfig, step: int, autocast: torch.dtype | None) -> dict[str, Tensor]:
+    """Mean of every loss term over its rows, and their weighted sum as ``loss``. Spectra and losses in fp32, the U-Net as asked."""
+    rows, queries, absent = batch["mixture_of"], batch["queries"], batch["absent"]
+    targets = batch["targets"]
+    hop = model.config.spectral.hop
+    usable = targets.shape[1] // hop * hop
+    memory = Memory()
+    with torch.no_grad():
+        spectra = model.spectra(batch["mixtures"][:, None, :usable], memory).repeat(rows)
+        target_power = model.spectra(targets[:, None, :usable], Memory()).band_power
+    with torch.autocast(targets.device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+        logits = model.logits(spectra, queries, memory)
+    logits = logits.float()
+    mask = torch.sigmoid(logits)
+    estimate = model.apply_mask(spectra, mask, memory)[:, 0, model.latency :]
+    reference = targets[:, : estimate.shape[1]]
+    mixture = batch["mixtures"][rows, : estimate.shape[1]]
+    present = (~absent).float()
+    share = 1.0 / len(rows)
+    terms = {
+        "snr": (losses.negative_snr(estimate, reference) * present).sum() * share,
+        "magnitude": (losses.compressed_magnitude_l1(mask, spectra.band_power, target_power)).sum() * share,
+        "absent": (losses.leakage(estimate, mixture) * (1 - present)).sum() * share,
+    }
+    total = terms["snr"] + config.magnitude_weight * terms["magnitude"] + config.absent_weight * terms["absent"]
+    if step < config.bce_steps:
+        terms["bce"] = losses.weighted_bce(logits, spectra.band_power, target_power).mean()
+        total = total + config.bce_weight * (1 - step / config.bce_steps) * terms["bce"]
+    terms["loss"] = total
+    return terms
+
+
+@torch.no_grad()
+def validate(model: MaskSeparator, corpus: Corpus, table: QueryTable, config: EvalConfig, autocast: torch.dtype | None) -> dict[str, float]:
+    """SI-SDRi and SDRi (mean, median) on the fixed validation mixtures, share made worse, level when the queried sound is absent."""
+    device = next(model.parameters()).device
+    gains: list[Tensor] = []
+    plain: list[Tensor] = []
+    absent_db: list[Tensor] = []
+    pairs = [p for p in draw_pairs(corpus, config) if p.target.label in table.index]
+    for first in range(0, len(pairs), 8):
+        group = pairs[first : first + 8]
+        rendered = [render(corpus, pair, config) for pair in group]
+        mixture = torch.from_numpy(np.stack([r[0] for r in rendered])).to(device)
+        target = torch.from_numpy(np.stack([r[1] for r in rendered])).to(device)
+        asked = [table.label_vector(p.target.label) for p in group] + [table.label_vector(p.absent_label) for p in group]
+        output = separate(model, mixture.repeat(2, 1), torch.from_numpy(np.stack(asked)).to(device), autocast)
+        estimate, other = output.chunk(2)
+        n = estimate.shape[1]
+        mixture, target = mixture[:, :n], target[:, :n]
+        gains.append(si_sdr(estimate, target) - si_sdr(mixture, target))
+        plain.append(sdr(estimate, target) - sdr(mixture, target))
+        absent_db.append(10 * torch.log10(other.square().sum(-1) / mixture.square().sum(-1) + 1e-9))
+    gain = torch.cat(gains).cpu()
+    return {
+        "si_sdri": gain.mean().item(),
+        "si_sdri_median": gain.median().item(),
+        "sdri": torch.cat(plain).mean().item(),
+        "worse": (gain < 0).float().mean().item(),
+        "absent_db": torch.cat(absent_db).mean().item(),
+    }
+
+
+def separate(model: MaskSeparator, mixture: Tensor, query: Tensor, autocast: torch.dtype | None) -> Tensor:
+    """Mono mixtures [B, samples] and queries [B, D] -> estimates aligned to the mixture, [B, samples - latency] or a little less."""
+    hop = model.config.spectral.hop
+    usable = mixture.shape[1] // hop * hop
+    memory = Memory()
+    spectra: Spectra = model.spectra(mixture[:, None, :usable], memory)
+    with torch.autocast(mixture.device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+        logits = model.logits(spectra, query, memory)
+    return model.apply_mask(spectra, torch.sigmoid(logits.float()), memory)[:, 0, model.latency :]
+
+
+def leave_signals_alone(_: int) -> None:
+    """Ctrl-C reaches the whole process group; only the trainer may act on it, or it could not finish its step and save."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+class Trainer:
+    """State of a run in ``folder``: ``last.pt`` (everything), ``best.pt`` (averaged weights, best on val), ``log.jsonl``."""
+
+    def __init__(self, folder: Path, corpus: Corpus, table: QueryTable, recipe: dict[str, Any], device: str = "cpu",
+                 start: Path | None = None) -> None:  # fmt: skip
+        self.folder, self.corpus, self.table, self.recipe = folder, corpus, table, recipe
+        self.config = TrainConfig(**recipe.get("train", {}))
+        self.mixtures = MixtureConfig(**recipe.get("mixtures", {}))
+        self.validation = EvalConfig(**recipe.get("validation", {}))
+        self.device = torch.device(device)
+        torch.manual_seed(self.config.seed)
+        separator = recipe.get("separator", {})
+        separator = {**separator, "unet": {"query_dim": table.dim, **separator.get("unet", {})}}
+        self.model = MaskSeparator(checkpoint.separator_config(separator)).to(self.device)
+        self.model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = MaskSeparator(self.model.config).to(self.device).eval()
+        self.average.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average.requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(parameter_groups(self.model, self.config.weight_decay), lr=self.config.lr, betas=(0.9, 0.98))
+        self.step = 0
+        self.best = -1e9
+        self.autocast = torch.bfloat16 if recipe.get("bf16", True) else None
+        if (folder / "last.pt").exists():
+            self.resume(checkpoint.load(folder / "last.pt"))
+        elif start is not None:
+            checkpoint.load_weights(self.model, checkpoint.load(start)["weights"])
+            checkpoint.load_weights(self.average, checkpoint.load(start)["weights"])
+        else:
+            self.average.load_state_dict(self.model.state_dict())
+
+    def resume(self, content: dict[str, Any]) -> None:
+        checkpoint.load_weights(self.model, content["model"])
+        checkpoint.load_weights(self.average, content["weights"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.step, self.best = content["step"], content["best"]
+
+    def save(self) -> None:
+        content = {
+            "separator": checkpoint.describe(self.model),
+            "weights": self.average.state_dict(),
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "recipe": json.dumps(self.recipe),
+            "encoder": self.table.encoder,
+        }
+        checkpoint.save(self.folder / "last.pt", content)
+
+    def update_average(self) -> None:
+        """Exponential average of weights and norm statistics; faster while the run is young."""
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        ours, theirs = self.average.state_dict(), self.model.state_dict()
+        floats = [k for k, v in ours.items() if v.is_floating_point()]
+        torch._foreach_lerp_([ours[k] for k in floats], [theirs[k] for k in floats], 1 - decay)
+        for k in ours.keys() - set(floats):
+            ours[k].copy_(theirs[k])
+
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """One update; a non-finite gradient is skipped and counted as ``skipped``."""
+        self.model.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        batch = {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[assignment, attr-defined]
+        terms = loss_terms(self.model, batch, self.config, self.step, self.autocast)
+        self.optimiser.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        finite = bool(torch.isfinite(norm))
+        if finite:
+            self.optimiser.step()
+        self.step += 1
+        self.update_average()
+        return {**{k: v.item() for k, v in terms.items()}, "norm": norm.item(), "skipped": 0.0 if finite else 1.0}
+
+    def run(self, report: Callable[[dict[str, Any]], None] = lambda _: None) -> float:
+        """Train to the end of the recipe or to SIGTERM/SIGINT (the state is saved first); returns the best val SI-SDRi."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stop = False
+
+        def ask_to_stop(*_: object) -> None:
+            nonlocal stop
+            stop = True
+
+        previous = {s: signal.signal(s, ask_to_stop) for s in (signal.SIGTERM, signal.SIGINT)}
+        dataset = MixtureDataset(self.corpus, self.table, self.mixtures, self.config.steps, self.config.seed)
+        loader = DataLoader(dataset, batch_size=None, sampler=range(self.step, self.config.steps), num_workers=self.config.workers,
+                            prefetch_factor=4 if self.config.workers else None, worker_init_fn=leave_signals_alone)  # fmt: skip
+        sums: dict[str, float] = {}
+        count, since = 0, time.monotonic()
+        try:
+            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
+
+                def write(entry: dict[str, Any]) -> None:
+                    log.write(json.dumps(entry) + "\n")
+                    log.flush()
+                    report(entry)
+
+                for batch in loader:
+                    for k, v in self.train_step(batch).items():
+                        sums[k] = sums.get(k, 0.0) + v
+                    count += 1
+                    if self.step % self.config.log_every == 0:
+                        rate = count / (time.monotonic() - since)
+                        write({"step": self.step, "lr": learning_rate(self.config, self.step), "steps_per_second": round(rate, 3),
+                               **{k: round(v / count, 4) for k, v in sums.items()}})  # fmt: skip
+                        sums, count, since = {}, 0, time.monotonic()
+                    if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
+                        self.average.eval()
+                        figures = validate(self.average, self.corpus, self.table, self.validation, self.autocast)
+                        write({"step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}})
+                        if figures["si_sdri"] > self.best:
+                            self.best = figures["si_sdri"]
+                            self.save_best(figures)
+                        self.save()
+                        since = time.monotonic()
+                    if stop:
+                        break
+        finally:
+            for s, handler in previous.items():
+                signal.signal(s, handler)
+        self.save()
+        return self.best
+
+    def save_best(self, figures: dict[str, float]) -> None:
+        """The averaged weights in half precision, with where they come from."""
+        content = {
+            "separator": checkpoint.describe(self.average),
+            "weights": checkpoint.slim(self.average.state_dict()),
+            "step": self.step,
+            "val": figures,
+            "recipe": json.dumps({**self.recipe, "train": asdict(self.config), "mixtures": asdict(self.mixtures)}),
+            "encoder": self.table.encoder,
+        }
+        checkpoint.save(self.folder / "best.pt", content)

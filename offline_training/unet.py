@@ -1,0 +1,144 @@
+"""The streaming U-Net that proposes a mask for a mixture and a query.
+
+Seven levels halve frequency from 128 bands to one; time is never strided and kernels look back only, so the network gives one mask
+frame per hop. The query enters every level (FiLM, Perez et al. 2018) and once more in the paper's weighted sum of K mask components
+(MARS-Sep section 3): logit = sum_k sigmoid(w_k . q) s_k feat_k + b.
+
+Layout inside: [B, channels, frames, bands].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from offline_training.memory import Memory
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """``channels``: per level, outermost first; ``dilations``: of the bottleneck's blocks, in frames."""
+
+    bands: int = 128
+    channels: tuple[int, ...] = (32, 48, 64, 96, 112, 112, 112)
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32)
+    components: int = 32
+    query_dim: int = 384
+    query_hidden: int = 96
+
+
+class Film(nn.Module):
+    """Scale and shift of each channel from the query: x * (1 + gamma(h)) + beta(h)."""
+
+    def __init__(self, hidden: int, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden, 2 * channels)
+        nn.init.normal_(self.linear.weight, std=0.02)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        gamma, beta = self.linear(h)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(beta, x, 1 + gamma)
+
+
+class CausalBlock(nn.Module):
+    """Causal convolution over (time, bands), batch norm, FiLM, leaky ReLU; with ``residual`` the input is added back."""
+
+    def __init__(self, name: str, channels: int, hidden: int, bands: int, kernel: tuple[int, int], dilation: int = 1) -> None:
+        super().__init__()
+        self.name = name
+        self.past_frames = (kernel[0] - 1) * dilation
+        self.bands = bands
+        self.conv = nn.Conv2d(channels, channels, kernel, padding=(0, kernel[1] // 2), dilation=(dilation, 1), bias=False)
+        self.norm = nn.BatchNorm2d(channels, momentum=0.02)
+        self.film = Film(hidden, channels)
+
+    @property
+    def state_shape(self) -> tuple[int, int, int]:
+        return (self.conv.in_channels, self.past_frames, self.bands)
+
+    def forward(self, x: Tensor, h: Tensor, memory: Memory) -> Tensor:
+        y = self.norm(self.conv(memory.extend(self.name, x, self.past_frames, dim=2)))
+        return x + nn.functional.leaky_relu(self.film(y, h), 0.1)
+
+
+class Down(nn.Module):
+    """Halve the bands: convolution over four bands at stride two, one frame at a time."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, (1, 4), stride=(1, 2), padding=(0, 1), bias=False)
+        self.norm = nn.BatchNorm2d(channels_out, momentum=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.leaky_relu(self.norm(self.conv(x)), 0.1)
+
+
+class Up(nn.Module):
+    """Double the bands, add the skip connection."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(channels_in, channels_out, (1, 4), stride=(1, 2), padding=(0, 1), bias=False)
+        self.norm = nn.BatchNorm2d(channels_out, momentum=0.02)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return nn.functional.leaky_relu(self.norm(self.conv(x)) + skip, 0.1)
+
+
+class StreamingUNet(nn.Module):
+    """Band features [B, 1, T, bands] and a unit query [B, query_dim] -> mask logits [B, T, bands]; the mask P is their sigmoid."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        if config.bands != 2 ** len(config.channels):
+            raise ValueError(f"{len(config.channels)} levels halve {2 ** len(config.channels)} bands to one, not {config.bands}")
+        self.config = config
+        hidden = config.query_hidden
+        self.query = nn.Sequential(nn.Linear(config.query_dim, hidden), nn.LeakyReLU(0.1))
+        self.input_norm = nn.BatchNorm2d(1, momentum=0.02)
+        self.downs, self.encoder, self.ups, self.decoder = (nn.ModuleList() for _ in range(4))
+        bands, before = config.bands, 1
+        for level, channels in enumerate(config.channels):
+            bands //= 2
+            self.downs.append(Down(before, channels))
+            kernel = (2, 3) if bands > 1 else (2, 1)  # time is the bottleneck's business: two frames here cost a third less than three
+            self.encoder.append(CausalBlock(f"encoder{level}", channels, hidden, bands, kernel))
+            if level < len(config.channels) - 1:
+                self.ups.append(Up(config.channels[level + 1], channels))
+                self.decoder.append(CausalBlock(f"decoder{level}", channels, hidden, bands, kernel))
+            before = channels
+        self.bottleneck = nn.ModuleList(
+            CausalBlock(f"bottleneck{i}", before, hidden, 1, (3, 1), dilation) for i, dilation in enumerate(config.dilations)
+        )
+        self.components = nn.ConvTranspose2d(config.channels[0], config.components, (1, 4), stride=(1, 2), padding=(0, 1))
+        self.component_gate = nn.Linear(hidden, config.components)
+        self.component_scale = nn.Parameter(torch.ones(config.components))
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def blocks(self) -> list[CausalBlock]:
+        """Every stateful block, in the order in which they run."""
+        return [m for m in self.modules() if isinstance(m, CausalBlock)]
+
+    def state_shapes(self) -> dict[str, tuple[int, int, int]]:
+        """Shape of each block's past without the batch dimension: (channels, frames, bands)."""
+        return {block.name: block.state_shape for block in self.blocks()}
+
+    def forward(self, features: Tensor, query: Tensor, memory: Memory) -> Tensor:
+        h = self.query(query * self.config.query_dim**0.5)
+        x = self.input_norm(features)
+        skips: list[Tensor] = []
+        for down, block in zip(self.downs, self.encoder, strict=True):
+            x = block(down(x), h, memory)
+            skips.append(x)
+        for block in self.bottleneck:
+            x = block(x, h, memory)
+        for level in reversed(range(len(self.ups))):
+            x = self.decoder[level](self.ups[level](x, skips[level]), h, memory)
+        maps = self.components(x).permute(0, 2, 3, 1)  # [B, T, bands, K]; a view in channels_last
+        weights = torch.sigmoid(self.component_gate(h)) * self.component_scale
+        batch, frames, bands, components = maps.shape
+        total = torch.matmul(maps.reshape(batch, -1, components), weights.unsqueeze(2).to(maps.dtype))
+        return total.reshape(batch, -1, bands) + self.bias
