@@ -1,0 +1,92 @@
+"""Writing the streaming graph as ONNX: standard operators only, no control flow, everything dynamic that the contract says is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import torch
+from torch.export import Dim
+
+from export.streaming import StreamingGraph
+
+OPSET = 18
+
+
+def export_graph(graph: StreamingGraph, metadata: dict[str, Any]) -> bytes:
+    """Serialised ONNX model with the property ``marssep``."""
+    spectral = graph.model.config.spectral
+    streams, channels, hops = Dim("B", min=1, max=64), Dim("C", min=1, max=2), Dim("n", min=1, max=4096)
+    audio = torch.zeros(3, 2, 5 * spectral.hop)
+    state = graph.zeros(3, 2)
+    state_dims: list[dict[int, Any]] = [
+        {i: {"B": streams, "C": channels}[d] for i, d in enumerate(shape) if isinstance(d, str)} for shape in graph.shapes.values()
+    ]
+    inputs: tuple[torch.Tensor, ...] = (audio, *state)
+    dims: list[dict[int, Any]] = [{0: streams, 1: channels, 2: spectral.hop * hops}]
+    names = ["audio"]
+    if not graph.baked:
+        inputs = (audio, torch.zeros(3, graph.model.config.unet.query_dim), *state)
+        dims.append({0: streams})
+        names.append("query")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            inputs,
+            input_names=[*names, *graph.names],
+            output_names=["target", *(f"{name}_next" for name in graph.names)],
+            dynamic_shapes=(dims[0], (*dims[1:], *state_dims)),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    strip(model)
+    compact(model)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "marssep", json.dumps(metadata)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def compact(model: onnx.ModelProto, least: int = 10_000) -> None:
+    """Store large constants that are exact in half precision that way, cast back on load: the same numbers in half the room."""
+    for i, tensor in enumerate(model.graph.initializer):
+        if tensor.data_type != onnx.TensorProto.FLOAT:
+            continue
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.size < least or not np.array_equal(values.astype(np.float16).astype(np.float32), values):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        cast = onnx.helper.make_node("Cast", [f"{name}_half"], [name], name=f"cast_{i}", to=onnx.TensorProto.FLOAT)
+        model.graph.node.insert(0, cast)
+
+
+def strip(model: onnx.ModelProto) -> None:
+    """Drop what the exporter noted about Python sources: paths of a machine have no place in a model."""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    model.graph.doc_string = ""
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer]:
+        value.doc_string = ""
+        if hasattr(value, "metadata_props"):
+            del value.metadata_props[:]
+    del model.graph.value_info[:]
+    for function in model.functions:
+        function.doc_string = ""

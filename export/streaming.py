@@ -1,0 +1,67 @@
+"""The separator as one pure function: audio, query and state in, target and next state out."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from offline_training.memory import Memory
+from offline_training.separator import MaskSeparator
+from offline_training.unet import CausalBlock, Down, Up
+
+
+class Affine(nn.Module):
+    """What a batch norm of one channel is once it is frozen."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+        self.register_buffer("scale", scale.reshape(1, -1, 1, 1))
+        self.register_buffer("shift", (norm.bias.detach() - norm.running_mean * scale).reshape(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale + self.shift
+
+
+def fold_norms(model: MaskSeparator) -> MaskSeparator:
+    """A copy in eval mode with every batch norm folded into the convolution before it."""
+    model = copy.deepcopy(model).eval().float()
+    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    for module in model.modules():
+        if isinstance(module, (CausalBlock, Down, Up)):
+            module.conv = fuse_conv_bn_eval(module.conv, module.norm, transpose=isinstance(module, Up))
+            module.norm = nn.Identity()
+    model.unet.input_norm = Affine(model.unet.input_norm)  # type: ignore[assignment]
+    return model
+
+
+class StreamingGraph(nn.Module):
+    """(audio [B, C, n*hop], query [B, D], *state) -> (target [B, C, n*hop], *next state), states in ``names``' order.
+
+    With ``query`` given it is baked in: forward then takes (audio, *state).
+    """
+
+    def __init__(self, model: MaskSeparator, query: Tensor | None = None) -> None:
+        super().__init__()
+        self.model = fold_norms(model)
+        self.shapes = model.state_shapes()
+        self.names = list(self.shapes)
+        self.baked = query is not None
+        if query is not None:
+            self.register_buffer("query", query.reshape(1, -1))
+
+    def zeros(self, streams: int, channels: int) -> tuple[Tensor, ...]:
+        """The state at the start of a stream."""
+        sizes = {"B": streams, "C": channels}
+        return tuple(torch.zeros([sizes[d] if isinstance(d, str) else d for d in shape]) for shape in self.shapes.values())
+
+    def forward(self, audio: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        query = self.query.expand(audio.shape[0], -1) if self.baked else rest[0]
+        state = rest if self.baked else rest[1:]
+        memory = Memory(dict(zip(self.names, state, strict=True)))
+        target = self.model(audio, query, memory)
+        return (target, *(memory.future[name] for name in self.names))

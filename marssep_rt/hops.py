@@ -1,0 +1,64 @@
+"""Hop by hop: graph, aligned dry path and mixer. The one signal path that live, file and Python face share."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from marssep_rt.mix import Controls, Mixer
+from marssep_rt.session import GraphStream
+
+Array = npt.NDArray[np.float32]
+
+
+class HopProcessor:
+    """[C, n] in, [C, n] out with n = ``hops`` hops, late by ``latency`` samples of the graph. Non-finite samples count as silence."""
+
+    def __init__(
+        self, session: ort.InferenceSession, provider: str, channels: int, query: Array, controls: Controls, hops: int = 1
+    ) -> None:
+        self.stream = GraphStream(session, provider, channels, hops=hops)
+        self.info = self.stream.info
+        self.size = hops * self.info.hop
+        self.controls = controls
+        self.mixer = Mixer(controls, channels, self.size)
+        self.delay: Array = np.zeros((channels, self.info.latency + self.size), np.float32)
+        self.out: Array = np.zeros((channels, self.size), np.float32)
+        self.target: Array = self.stream.target[0]
+        self.dry: Array = self.delay[:, : self.size]
+        self.nan_samples = 0
+        self.set_query(query)
+
+    def set_query(self, query: Array) -> None:
+        """From the next hop on; state is kept, and overlap-add cross-fades the two masks over one hop."""
+        self.stream.query[...] = query
+
+    def set_controls(self, controls: Controls) -> None:
+        """From the next hop on, ramped over it."""
+        self.controls = controls
+        self.mixer.set(controls)
+
+    def process(self, hop_in: Array) -> Array:
+        """One step [C, n]; the returned array is reused by the next call."""
+        n = self.size
+        audio = self.stream.audio[0]
+        audio[...] = hop_in
+        if not np.isfinite(np.dot(audio.ravel(), audio.ravel())):
+            bad = ~np.isfinite(audio)
+            self.nan_samples += int(bad.sum())
+            audio[bad] = 0.0
+            np.clip(audio, -1e6, 1e6, out=audio)  # finite but absurd: keep the state sane
+        self.delay[:, :-n] = self.delay[:, n:]
+        self.delay[:, -n:] = audio
+        self.stream.run()
+        self.mixer.run(self.target, self.dry, self.out)
+        return self.out
+
+    def reset(self) -> None:
+        """As fresh; controls jump to their wanted values."""
+        self.stream.reset()
+        self.delay.fill(0.0)
+        self.out.fill(0.0)
+        self.mixer.jump()
+        self.nan_samples = 0

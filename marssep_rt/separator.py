@@ -1,0 +1,148 @@
+"""The Python face: a query in, a streaming filter out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from marssep_rt import bundle as bundles
+from marssep_rt.blocks import any_block_delay
+from marssep_rt.errors import UsageError
+from marssep_rt.hops import HopProcessor
+from marssep_rt.mix import Controls
+from marssep_rt.query import Query, combine, unit
+from marssep_rt.session import open_graph
+
+Array = npt.NDArray[np.float32]
+
+
+def _several(value: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, (str, Path)) else list(value)
+
+
+class Separator:
+    """Streaming separation of one signal, mono or stereo, at 48 kHz.
+
+    >>> s = Separator(query="dog barking")
+    >>> y = s.process(x)          # x: float32 [n] or [2, n], any n >= 1; y: the same shape, late by s.latency samples
+
+    ``query`` is words, several words (blended) or a vector [D]; ``image``, ``audio``, ``query_file`` likewise blend in; ``negative``
+    pushes away from what is named. ``remove``: everything but the query. ``wet`` 0..1, ``limit_db``: the most that is taken away,
+    ``gain_db``: output gain. ``bundle``: a model bundle other than the embedded one. ``provider``: "auto", "cpu" or "cuda".
+
+    Raises UsageError (or its kin BundleError, QueryError) with one clear sentence for anything that cannot be used.
+    """
+
+    def __init__(
+        self,
+        query: str | Sequence[str] | Array | None = None,
+        *,
+        image: str | Path | Sequence[str | Path] | None = None,
+        audio: str | Path | Sequence[str | Path] | None = None,
+        query_file: str | Path | Sequence[str | Path] | None = None,
+        negative: str | None = None,
+        remove: bool = False,
+        wet: float = 1.0,
+        limit_db: float | None = None,
+        gain_db: float = 0.0,
+        bundle: str | Path | None = None,
+        provider: str = "cpu",
+    ) -> None:
+        self.bundle = bundles.load(bundle)
+        self.query = self._query(query, image, audio, query_file, negative)
+        self.controls = Controls(remove, wet, limit_db, gain_db)
+        self._session, self.provider = open_graph(self.bundle, provider)
+        self._hops: HopProcessor | None = None
+        info = HopProcessor(self._session, self.provider, 1, self.query.vector, self.controls).info
+        self.sample_rate, self.hop = info.sample_rate, info.hop
+        self._graph_latency = info.latency
+        self.latency = info.latency + any_block_delay(info.hop)
+        self._waiting: Array = np.zeros((1, 0), np.float32)
+        self._ready: Array = np.zeros((1, 0), np.float32)
+
+    def _query(
+        self,
+        query: str | Sequence[str] | Array | None,
+        image: str | Path | Sequence[str | Path] | None,
+        audio: str | Path | Sequence[str | Path] | None,
+        query_file: str | Path | Sequence[str | Path] | None,
+        negative: str | None,
+    ) -> Query:
+        if isinstance(query, np.ndarray):
+            if query.shape != (self.bundle.query_dim,):
+                raise UsageError(f"a query vector for this bundle has shape ({self.bundle.query_dim},), not {query.shape}")
+            return Query(unit(query), self.bundle.encoder, "vector")
+        return combine(
+            self.bundle,
+            [str(t) for t in _several(query)],
+            [Path(p) for p in _several(image)],
+            [Path(p) for p in _several(audio)],
+            [Path(p) for p in _several(query_file)],
+            negative,
+        )
+
+    def process(self, x: npt.ArrayLike) -> Array:
+        """float32 [n] or [C, n] -> the same shape, late by ``latency`` samples; the channel count must not change without reset()."""
+        audio = np.asarray(x, np.float32)
+        if audio.ndim not in (1, 2) or audio.shape[-1] < 1:
+            raise UsageError(f"audio must have shape [n] or [C, n] with n >= 1, not {audio.shape}")
+        rows = audio.reshape(-1, audio.shape[-1])
+        if len(rows) not in (1, 2):
+            raise UsageError(f"audio has {len(rows)} channels; mono and stereo work")
+        if self._hops is None:
+            self._start(len(rows))
+        assert self._hops is not None
+        if self._hops.stream.channels != len(rows):
+            raise UsageError(f"the stream has {self._hops.stream.channels} channels, this block {len(rows)}; call reset() to change it")
+        waiting = np.concatenate([self._waiting, rows], axis=1)
+        whole = waiting.shape[1] // self.hop * self.hop
+        outs = [self._ready]
+        for at in range(0, whole, self.hop):
+            outs.append(self._hops.process(waiting[:, at : at + self.hop]).copy())
+        self._waiting = waiting[:, whole:]
+        ready = np.concatenate(outs, axis=1)
+        n = audio.shape[-1]
+        self._ready = ready[:, n:]
+        return ready[:, :n].reshape(audio.shape)
+
+    def _start(self, channels: int) -> None:
+        self._hops = HopProcessor(self._session, self.provider, channels, self.query.vector, self.controls)
+        self._waiting = np.zeros((channels, 0), np.float32)
+        self._ready = np.zeros((channels, any_block_delay(self.hop)), np.float32)
+
+    def flush(self) -> Array:
+        """What is still inside: the last ``latency`` samples, [latency] or [C, latency]; the stream is then as fresh."""
+        channels = 1 if self._hops is None else self._hops.stream.channels
+        silence = np.zeros((channels, self.latency), np.float32)
+        tail = self.process(silence if channels > 1 else silence[0])
+        self.reset()
+        return tail
+
+    def reset(self) -> None:
+        """As fresh: the next process() may have another channel count."""
+        self._hops = None
+
+    def set_query(
+        self,
+        query: str | Sequence[str] | Array | None = None,
+        *,
+        image: str | Path | Sequence[str | Path] | None = None,
+        audio: str | Path | Sequence[str | Path] | None = None,
+        query_file: str | Path | Sequence[str | Path] | None = None,
+        negative: str | None = None,
+    ) -> None:
+        """Another query from the next hop on; the state is kept and the change cross-faded."""
+        self.query = self._query(query, image, audio, query_file, negative)
+        if self._hops is not None:
+            self._hops.set_query(self.query.vector)
+
+    def set_controls(self, **changes: object) -> None:
+        """Change ``remove``, ``wet``, ``limit_db`` or ``gain_db``, ramped over one hop."""
+        self.controls = self.controls.with_changes(**changes)
+        if self._hops is not None:
+            self._hops.set_controls(self.controls)

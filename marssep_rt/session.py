@@ -1,0 +1,140 @@
+"""One ONNX Runtime session of a separator graph and the state of its streams."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from marssep_rt.bundle import Bundle, BundleError
+from marssep_rt.errors import UsageError
+
+Array = npt.NDArray[np.float32]
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+GRAPH_FORMAT = 1
+
+
+def session_options() -> ort.SessionOptions:
+    """One thread, sequential, no spinning: what keeps a real-time worker's times short and even."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.log_severity_level = 4  # what matters is said by us, in one sentence
+    return options
+
+
+def open_session(model: bytes, provider: str = "auto") -> tuple[ort.InferenceSession, str]:
+    """A session and the name of the provider that it really runs on ("cpu" or "cuda").
+
+    ``auto`` takes CUDA where it works. Asking for ``cuda`` where it does not raises UsageError.
+    """
+    if provider not in ("auto", *PROVIDERS):
+        raise UsageError(f"unknown provider {provider!r}; choose auto, cpu or cuda")
+    wanted = [PROVIDERS["cpu"]]
+    if provider != "cpu" and PROVIDERS["cuda"] in ort.get_available_providers():
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()
+        wanted.insert(0, PROVIDERS["cuda"])
+    try:
+        session = ort.InferenceSession(model, session_options(), providers=wanted)
+    except Exception as e:  # onnxruntime raises bare exceptions of its own for a damaged model
+        raise BundleError(f"the model cannot be loaded: {str(e).splitlines()[0]}") from e
+    used = "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"
+    if provider == "cuda" and used != "cuda":
+        raise UsageError("CUDA is not usable here (driver or CUDA libraries missing); use --provider cpu, or install onnxruntime-gpu[cuda,cudnn]")
+    return session, used
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """What the graph says of itself (metadata property ``marssep``)."""
+
+    sample_rate: int
+    hop: int
+    latency: int
+    query_dim: int
+    encoder: str
+    states: dict[str, list[int | str]]
+
+    @staticmethod
+    def of(session: ort.InferenceSession) -> GraphInfo:
+        """Raises BundleError when the graph has no such property or a newer format."""
+        text = session.get_modelmeta().custom_metadata_map.get("marssep")
+        if text is None:
+            raise BundleError("separator.onnx has no marssep metadata; it was not made by marssep-export")
+        data: dict[str, Any] = json.loads(text)
+        if data["format"] > GRAPH_FORMAT:
+            raise BundleError(f"separator.onnx has format {data['format']}, newer than this marssep understands ({GRAPH_FORMAT}); update marssep")
+        return GraphInfo(data["sample_rate"], data["hop"], data["latency"], data["query_dim"], data["encoder"], data["states"])
+
+
+class GraphStream:
+    """``streams`` parallel streams of ``channels`` channels: hops in, hops out, state inside. Nothing is allocated per hop on the CPU."""
+
+    def __init__(self, session: ort.InferenceSession, provider: str, channels: int, streams: int = 1, hops: int = 1) -> None:
+        self.session, self.provider = session, provider
+        self.info = GraphInfo.of(session)
+        self.channels, self.hops = channels, hops
+        self.baked = "query" not in {i.name for i in session.get_inputs()}
+        n = hops * self.info.hop
+        self.audio: Array = np.zeros((streams, channels, n), np.float32)
+        self.target: Array = np.zeros((streams, channels, n), np.float32)
+        self.query: Array = np.zeros((streams, self.info.query_dim), np.float32)
+        sizes = {"B": streams, "C": channels}
+        shapes = {k: tuple(sizes[d] if isinstance(d, str) else d for d in shape) for k, shape in self.info.states.items()}
+        self.states: list[dict[str, Array]] = [{k: np.zeros(shape, np.float32) for k, shape in shapes.items()} for _ in range(2)]
+        self.turn = 0
+        self.bindings = [self._bind(0), self._bind(1)] if provider == "cpu" else []
+        self.outputs = ["target", *(f"{k}_next" for k in shapes)]
+
+    def _bind(self, turn: int) -> ort.IOBinding:
+        """State is read from one set of arrays and written to the other; the two bindings take turns."""
+        binding = self.session.io_binding()
+
+        def bind(kind: str, name: str, array: Array) -> None:
+            getattr(binding, f"bind_{kind}")(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+
+        bind("input", "audio", self.audio)
+        if not self.baked:
+            bind("input", "query", self.query)
+        bind("output", "target", self.target)
+        for name in self.info.states:
+            bind("input", name, self.states[turn][name])
+            bind("output", f"{name}_next", self.states[1 - turn][name])
+        return binding
+
+    def run(self) -> None:
+        """One step: ``audio`` and ``query`` are read, ``target`` is written, the state moves on."""
+        if self.bindings:
+            self.session.run_with_iobinding(self.bindings[self.turn])
+        else:
+            feed = {"audio": self.audio, **({} if self.baked else {"query": self.query}), **self.states[self.turn]}
+            results = self.session.run(self.outputs, feed)
+            self.target[...] = results[0]
+            for array, result in zip(self.states[1 - self.turn].values(), results[1:], strict=True):
+                array[...] = result
+        self.turn = 1 - self.turn
+
+    def reset(self) -> None:
+        """As fresh."""
+        for states in self.states:
+            for array in states.values():
+                array.fill(0.0)
+        self.audio.fill(0.0)
+        self.target.fill(0.0)
+
+
+def open_graph(bundle: Bundle, provider: str) -> tuple[ort.InferenceSession, str]:
+    """The separator's session; the query's size and encoder must be the card's."""
+    session, used = open_session(bundle.read("separator.onnx"), provider)
+    info = GraphInfo.of(session)
+    if info.query_dim != bundle.query_dim or info.encoder != bundle.encoder:
+        raise BundleError(f"separator.onnx in {bundle.path} belongs to encoder {info.encoder}, its card says {bundle.encoder}")
+    return session, used
