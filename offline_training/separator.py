@@ -13,6 +13,8 @@ from offline_training.unet import StreamingUNet, UNetConfig
 
 COMPRESSION = 0.3  # exponent on magnitudes: features stay bounded near silence, unlike a logarithm
 
+FLOOR = 1e-8  # of band power, about -80 dBFS of noise spread over a band
+
 
 @dataclass(frozen=True)
 class SeparatorConfig:
@@ -72,8 +74,12 @@ class MaskSeparator(nn.Module):
         return Spectra(re, im, torch.matmul((re * re + im * im).mean(1), self.warp))
 
     def features(self, spectra: Spectra) -> Tensor:
-        """Compressed band magnitudes [B, 1, T, bands]."""
-        return (spectra.band_power + 1e-8).pow(COMPRESSION / 2).unsqueeze(1)
+        """Compressed band magnitudes [B, 1, T, bands]: (power + FLOOR)^(0.3 / 2).
+
+        Written with the floor scaled to one: ONNX optimisers take an addend of 1e-8 for zero and drop it.
+        """
+        exponent = COMPRESSION / 2
+        return ((spectra.band_power * (1 / FLOOR) + 1.0).pow(exponent) * FLOOR**exponent).unsqueeze(1)
 
     def logits(self, spectra: Spectra, query: Tensor, memory: Memory) -> Tensor:
         """Mask logits [B, T, bands]."""

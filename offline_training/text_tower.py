@@ -75,7 +75,7 @@ class TextTower(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         keep = attention_mask.to(self.positions.dtype)
-        x = self.norm(self.words(input_ids) + self.positions[: input_ids.shape[1]])
+        x = self.norm(self.words.weight[input_ids] + self.positions[: input_ids.shape[1]])
         bias = ((1 - keep) * -1e4)[:, None, None, :]
         for layer in self.layers:
             x = layer(x, bias)

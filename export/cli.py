@@ -1,0 +1,65 @@
+"""``marssep-export``: bundles out of checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from marssep_rt import options as opt
+from marssep_rt.errors import MarssepError, UsageError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Freeze a trained policy into a bundle.")
+
+
+def say(check: Any) -> None:
+    opt.console.print(f"  ok  {check.name}  ({check.difference:.1e})", markup=False)
+
+
+@app.command("bundle")
+@opt.plain_errors
+def bundle_command(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of marssep-train supervise.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder, or NAME.marssep for a zip.", metavar="BUNDLE")],
+    name: Annotated[str, typer.Option("--name", help="The model's name.")] = "marssep-base",
+    tower: Annotated[Path | None, typer.Option("--tower", help="Folder of marssep-train text; else --text-from.", metavar="FOLDER")] = None,
+    text_from: Annotated[Path | None, typer.Option("--text-from", help="Take the text tower from this bundle.", metavar="BUNDLE")] = None,
+    measured: Annotated[Path | None, typer.Option("--measured", help="Results of marssep-train evaluate.", metavar="FILE.json")] = None,
+) -> None:
+    """Export a checkpoint, prove the graph's contract, write the bundle."""
+    from export.bundle import make_bundle
+    from export.verify import ContractError
+    from offline_training.checkpoint import CheckpointError
+
+    try:
+        figures = json.loads(measured.read_text(encoding="utf-8")) if measured else {}
+    except (OSError, ValueError) as e:
+        raise UsageError(f"cannot read the results {measured}: {e}") from e
+    try:
+        make_bundle(checkpoint, output, name, tower, text_from, figures, say)
+    except CheckpointError as e:
+        raise UsageError(str(e)) from e
+    except ContractError as e:
+        raise MarssepError(f"the exported graph breaks its contract, nothing was written: {e}") from e
+    opt.console.print(f"wrote {output}", markup=False)
+
+
+@app.command("verify")
+@opt.plain_errors
+def verify_command(bundle: Annotated[Path, typer.Argument(help="A bundle folder or NAME.marssep.")]) -> None:
+    """Check a bundle's hashes and prove what its graph promises."""
+    from export.bundle import verify_bundle
+    from export.verify import ContractError
+
+    try:
+        verify_bundle(bundle, say)
+    except ContractError as e:
+        raise MarssepError(f"{bundle} breaks the graph contract: {e}") from e
+    opt.console.print(f"{bundle} keeps its promises", markup=False)
+
+
+def run() -> None:
+    """Entry point."""
+    app()

@@ -1,0 +1,216 @@
+"""``marssep-train``: corpus, text tower, supervised training, evaluation."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from marssep_rt import options as opt
+from marssep_rt.errors import UsageError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Train and measure the separator.")
+CorpusFolder = Annotated[Path, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")]
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """What our training code raises, as a sentence for users."""
+    from offline_training.checkpoint import CheckpointError
+    from offline_training.corpus import CorpusError
+    from offline_training.lexicon import LexiconError
+
+    try:
+        yield
+    except (CorpusError, CheckpointError, LexiconError) as e:
+        raise UsageError(str(e)) from e
+
+
+def bar() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=opt.console)
+
+
+def read_recipe(name: Path, kind: str) -> dict[str, Any]:
+    """A recipe by path or by the name of one that ships; raises UsageError when it is missing, no TOML, or has unknown sections."""
+    path = name if name.exists() else RECIPES / f"{name}.toml"
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise UsageError(f"there is no recipe {name}; give a file, or one of: {shipped}") from e
+    except tomllib.TOMLDecodeError as e:
+        raise UsageError(f"{path} is not valid TOML: {e}") from e
+    if recipe.pop("kind", kind) != kind:
+        raise UsageError(f"{path} is not a recipe for marssep-train {kind}")
+    return recipe
+
+
+@app.command()
+@opt.plain_errors
+def corpus(
+    manifest: Annotated[Path, typer.Argument(help="CSV with path, label, split, group.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the decoded corpus.", metavar="FOLDER")],
+) -> None:
+    """Decode a manifest of labelled clips once into one memory-mapped file."""
+    from offline_training.corpus import decode
+
+    with sentences(), bar() as progress:
+        task = progress.add_task("decoding", total=None)
+        for done, total in decode(manifest, output):
+            progress.update(task, completed=done, total=total)
+
+
+@app.command()
+@opt.plain_errors
+def text(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tower.", metavar="FOLDER")],
+    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("text"),
+    wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path("/usr/share/wordnet"),
+) -> None:
+    """Distil and teach the text tower; prints its top-1 and top-5 on the frozen paraphrases beside the teacher's."""
+    from offline_training.text_tower import TowerConfig, build
+
+    settings = read_recipe(recipe, "text")
+    if "teacher_layers" in settings:
+        settings["teacher_layers"] = tuple(settings["teacher_layers"])
+    known = {f.name for f in fields(TowerConfig)}
+    if set(settings) - known:
+        raise UsageError(f"{recipe} has unknown settings: {', '.join(sorted(set(settings) - known))}")
+
+    def report(entry: dict[str, Any]) -> None:
+        if "embedded" not in entry:
+            opt.console.print(" ".join(f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}" for k, v in entry.items()))
+
+    with sentences():
+        figures = build(TowerConfig(**settings), output, wordnet, report)
+    print(json.dumps(figures, indent=1))
+
+
+@app.command()
+@opt.plain_errors
+def supervise(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")],
+    corpus: CorpusFolder = Path("cache/corpus"),
+    queries: Annotated[Path, typer.Option("--queries", help="queries.npz of marssep-train text.")] = Path("runs/text/queries.npz"),
+    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("base"),
+    start: Annotated[Path | None, typer.Option("--start", help="Begin with this checkpoint's weights.", metavar="CHECKPOINT")] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Train the base policy by mix-and-separate. Ctrl-C saves; the same command goes on from there."""
+    import torch
+
+    from offline_training.corpus import Corpus
+    from offline_training.phrases import QueryTable
+    from offline_training.supervised import Trainer
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError("there is no CUDA device here; use --device cpu")
+    settings = read_recipe(recipe, "supervise")
+    with sentences():
+        try:
+            table = QueryTable.load(queries)
+        except (OSError, ValueError, KeyError) as e:
+            raise UsageError(f"{queries} is not a query table; make one with: marssep-train text -o FOLDER") from e
+        try:
+            trainer = Trainer(output, Corpus(corpus), table, settings, device, start)
+        except TypeError as e:
+            raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
+        with bar() as progress:
+            task = progress.add_task("training", total=trainer.config.steps, completed=trainer.step)
+
+            def report(entry: dict[str, Any]) -> None:
+                progress.update(task, completed=entry["step"])
+                progress.console.print(json.dumps(entry), markup=False, soft_wrap=True)
+
+            best = trainer.run(report)
+    curves(output)
+    opt.console.print(f"best SI-SDRi on val: {best:.2f} dB ({output / 'best.pt'})")
+
+
+def curves(folder: Path) -> None:
+    """``curves.png`` beside the log."""
+    from offline_training.pictures import training_curves
+
+    if (folder / "log.jsonl").exists():
+        training_curves(folder / "log.jsonl", folder / "curves.png")
+
+
+@app.command()
+@opt.plain_errors
+def evaluate(
+    bundle: Annotated[Path | None, typer.Argument(help="A bundle; the built-in one if left out.")] = None,
+    corpus: CorpusFolder = Path("cache/corpus"),
+    split: Annotated[str, typer.Option("--split", help="val or test.")] = "val",
+    mixtures: Annotated[int, typer.Option("--mixtures", min=10, help="How many.")] = 1000,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures.", metavar="FILE.json")] = None,
+    pictures: Annotated[Path | None, typer.Option("--pictures", help="Spectrograms of a few separations.", metavar="FOLDER")] = None,
+) -> None:
+    """SI-SDRi and SDRi on fixed two-source mixtures (-5..5 dB) of unseen recordings, text query = label."""
+    from marssep_rt import bundle as bundles
+    from offline_training.corpus import Corpus
+    from offline_training.eval_set import EvalConfig
+    from offline_training.evaluate import measure, summarise
+
+    if split not in ("val", "test"):
+        raise UsageError(f"split is {split!r}; choose val or test")
+    config = replace(EvalConfig(), split=split, mixtures=mixtures)
+    loaded = bundles.load(bundle)
+    with sentences(), bar() as progress:
+        task = progress.add_task("measuring", total=mixtures)
+        data = Corpus(corpus)
+        rows = measure(loaded, data, config, lambda done, _: progress.update(task, completed=done))
+    figures = summarise(rows, config)
+    figures["command"] = f"marssep-train evaluate --split {split} --mixtures {mixtures}"
+    if output is not None:
+        beside = output.with_name(output.name + ".part")
+        beside.write_text(json.dumps({**figures, "rows": [asdict(r) for r in rows]}, indent=1), encoding="utf-8")
+        os.replace(beside, output)
+    if pictures is not None:
+        draw(loaded, data, config, pictures)
+    print(json.dumps(figures, indent=1))
+
+
+def draw(bundle: Any, data: Any, config: Any, folder: Path, count: int = 4) -> None:
+    """Mixture, target and output of the set's first mixtures as spectrograms."""
+    from offline_training.eval_set import draw_pairs, render
+    from offline_training.evaluate import Listener
+    from offline_training.pictures import spectrograms
+
+    folder.mkdir(parents=True, exist_ok=True)
+    listener = Listener(bundle)
+    for i, pair in enumerate(draw_pairs(data, config)[:count]):
+        mixture, target, _ = render(data, pair, config)
+        out = listener.separate(mixture[None], listener.query(pair.target.label)[None])[0].numpy()
+        name = f"{pair.target.label} with {pair.interferer.label}, {pair.snr_db:.1f} dB"
+        parts = {f"mixture: {name}": mixture, f"target: {pair.target.label}": target, f"output for the query “{pair.target.label}”": out}
+        spectrograms(parts, listener.info.sample_rate, folder / f"separation{i}.png")
+
+
+@app.command()
+@opt.plain_errors
+def notice(
+    corpus: CorpusFolder = Path("cache/corpus"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("NOTICE"),
+) -> None:
+    """The attributions of everything that a model was trained on, generated from the manifest."""
+    from offline_training.corpus import Corpus, attributions
+
+    head = (RECIPES / "notice_head.txt").read_text(encoding="utf-8")
+    with sentences():
+        lines = [f"{who or 'unnamed author'} ({licence}): {n} clip{'s' if n > 1 else ''}" for licence, who, n in attributions(Corpus(corpus).clips)]
+    output.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def run() -> None:
+    """Entry point."""
+    app()

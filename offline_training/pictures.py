@@ -1,0 +1,52 @@
+"""Pictures of results: training curves, and spectrograms of a separation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import scipy.signal
+
+Array = npt.NDArray[np.float32]
+
+
+def training_curves(log: Path, output: Path) -> None:
+    """Loss terms and validation figures of a run's ``log.jsonl`` as one PNG."""
+    entries: list[dict[str, Any]] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    steps = [e for e in entries if "loss" in e]
+    vals = [e for e in entries if "val" in e]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
+    for name in ("snr", "absent"):
+        series = np.array([e[name] for e in steps])
+        width = min(25, max(1, len(series) // 4))
+        left.plot([e["step"] for e in steps][width - 1 :], np.convolve(series, np.ones(width) / width, "valid"), label=name)
+    left.set(xlabel="step", ylabel="loss term, dB", title="training")
+    left.legend()
+    for name in ("si_sdri", "si_sdri_median", "sdri"):
+        right.plot([e["step"] for e in vals], [e["val"][name] for e in vals], marker=".", label=name)
+    right.set(xlabel="step", ylabel="dB", title="validation, averaged weights")
+    right.legend()
+    right.grid(alpha=0.3)
+    figure.savefig(output, dpi=90)
+    plt.close(figure)
+
+
+def spectrograms(signals: dict[str, Array], rate: int, output: Path, top_hz: float = 12_000) -> None:
+    """One spectrogram under another, same scale, as one PNG."""
+    figure, axes = plt.subplots(len(signals), 1, figsize=(9, 2.0 * len(signals)), sharex=True, constrained_layout=True)
+    reference = max(float(np.abs(x).max()) for x in signals.values()) + 1e-9
+    for axis, (name, x) in zip(np.atleast_1d(axes), signals.items(), strict=True):
+        hz, seconds, power = scipy.signal.spectrogram(x / reference, rate, nperseg=2048, noverlap=1536)
+        keep = hz <= top_hz
+        axis.pcolormesh(seconds, hz[keep] / 1e3, 10 * np.log10(power[keep] + 1e-12), vmin=-105, vmax=-45, cmap="magma", shading="auto")
+        axis.set(ylabel="kHz", title=name)
+    np.atleast_1d(axes)[-1].set(xlabel="seconds")
+    figure.savefig(output, dpi=80)
+    plt.close(figure)
