@@ -159,6 +159,11 @@ class Engine:
             done += 1
         return done
 
+    def ready(self) -> bool:
+        """Whether a whole hop waits."""
+        have = self.input.available() * self.hops.info.sample_rate // self.config.device_rate + self.model_side.shape[1]
+        return have >= self.hops.info.hop
+
     def _take_hop(self, hop: int) -> bool:
         """The next hop at the model's rate into ``hop_in``, if it is there."""
         if self.to_model is None:

@@ -38,6 +38,7 @@ def simulate(engine: Engine, signal: Array, conditions: Conditions | None = None
     block, rate = engine.config.blocksize, engine.config.device_rate
     played: list[Array] = []
     free_at = 0.0  # when the worker is done with its last hop
+    busy_until: float | None = None  # when the hop that it works on will be done
     now = 0.0
     hop = 0
     for k in range(len(signal) // block):
@@ -46,15 +47,20 @@ def simulate(engine: Engine, signal: Array, conditions: Conditions | None = None
         if conditions.unplug is not None and now >= conditions.unplug:
             break
         while True:
-            start = max(free_at, previous if k else 0.0)
-            for stall, length in conditions.stalls:
-                if stall <= start < stall + length:
-                    start = stall + length
-            finish = start + conditions.compute(hop)
-            if finish > now or engine.work(most=1) == 0:
+            if busy_until is None:
+                if not engine.ready():
+                    break
+                start = max(free_at, previous)
+                for stall, length in conditions.stalls:
+                    if stall <= start < stall + length:
+                        start = stall + length
+                busy_until = start + conditions.compute(hop)
+            if busy_until > now:
+                break
+            free_at, busy_until = busy_until, None
+            if engine.work(most=1) == 0:
                 break
             hop += 1
-            free_at = finish
         out = np.zeros((block, engine.config.output_channels), np.float32)
         engine.callback(signal[k * block : (k + 1) * block], out)
         played.append(out)

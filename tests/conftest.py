@@ -1,0 +1,63 @@
+"""What the tests share: the embedded bundle, its session, signals made here, and a corpus of synthesised clips."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from marssep_rt import bundle as bundles
+from marssep_rt.hops import HopProcessor
+from marssep_rt.mix import Controls
+from marssep_rt.session import open_graph
+from signals import RATE
+
+
+@pytest.fixture(scope="session")
+def bundle():
+    return bundles.load()
+
+
+@pytest.fixture(scope="session")
+def session(bundle):
+    return open_graph(bundle, "cpu")[0]
+
+
+@pytest.fixture(scope="session")
+def vector(bundle) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    q = rng.standard_normal(bundle.query_dim).astype(np.float32)
+    return q / np.linalg.norm(q)
+
+
+@pytest.fixture
+def hops(session, vector):
+    """A fresh mono HopProcessor."""
+    return HopProcessor(session, "cpu", 1, vector, Controls())
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory) -> Path:
+    """A manifest over small wav files of four labels, twelve training clips each."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    makers = {
+        "siren": lambda n: np.sin(2 * np.pi * np.cumsum(900 + 300 * np.sin(2 * np.pi * 1.5 * np.arange(n) / RATE)) / RATE),
+        "rain": lambda n: 0.3 * rng.standard_normal(n),
+        "bass drum": lambda n: np.sin(2 * np.pi * 60 * np.arange(n) / RATE) * np.exp(-((np.arange(n) % 24000) / 3000)),
+        "crickets": lambda n: np.sin(2 * np.pi * 5200 * np.arange(n) / RATE) * (np.arange(n) % 4800 < 1600),
+    }
+    with open(folder / "manifest.csv", "w", newline="") as f:
+        writer = csv.writer(f)
+        writer.writerow(["path", "label", "split", "group", "licence", "attribution", "source_sample_rate"])
+        for label, make in makers.items():
+            for i in range(16):
+                split = "train" if i < 12 else "val" if i < 14 else "test"
+                n = int(RATE * rng.uniform(1.0, 3.5))
+                name = f"{label.replace(' ', '_')}{i}.wav"
+                soundfile.write(folder / name, (0.4 * make(n)).astype(np.float32), RATE)
+                writer.writerow([name, label, split, f"{label}{i}", "CC0", "tests", RATE])
+    return folder / "manifest.csv"

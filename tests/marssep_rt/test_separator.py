@@ -1,0 +1,152 @@
+"""The Python face: any block sizes, alignment, controls, reset, stereo, bad input."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from marssep_rt import Separator, UsageError
+from marssep_rt.query import QueryError
+from signals import mixture
+
+
+@pytest.fixture(scope="module")
+def separator(vector):
+    return Separator(vector)
+
+
+def run(s, x, sizes):
+    s.reset()
+    outs, at = [], 0
+    for n in sizes:
+        piece = x[..., at : at + n]
+        if piece.shape[-1]:
+            outs.append(s.process(piece))
+        at += n
+    return np.concatenate(outs, axis=-1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(sizes=st.lists(st.integers(1, 1500), min_size=1, max_size=12))
+def test_any_block_sizes_give_the_same_stream(separator, sizes):
+    x = mixture(sum(sizes))
+    whole = run(separator, x, [len(x)])
+    np.testing.assert_allclose(run(separator, x, sizes), whole, atol=1e-5)
+
+
+def test_single_samples(separator):
+    x = mixture(1100)
+    np.testing.assert_allclose(run(separator, x, [1] * len(x)), run(separator, x, [len(x)]), atol=1e-5)
+
+
+def test_latency_is_the_contracts(separator):
+    assert separator.latency == 480 + separator.hop - 1
+    assert separator.sample_rate == 48_000
+
+
+def test_dry_path_is_the_input_late_by_latency(vector):
+    s = Separator(vector, wet=0.0)
+    x = mixture(5000)
+    y = s.process(x)
+    np.testing.assert_allclose(y[s.latency :], x[: -s.latency], atol=1e-7)
+    assert np.all(y[: s.latency] == 0)
+
+
+def test_target_and_removal_add_up_to_the_input(vector):
+    x = mixture(9600)
+    keep, drop = Separator(vector).process(x), Separator(vector, remove=True).process(x)
+    latency = Separator(vector).latency
+    np.testing.assert_allclose((keep + drop)[latency:], x[:-latency], atol=1e-5)
+    assert np.abs(keep).max() > 1e-3
+    assert np.abs(drop).max() > 1e-3
+
+
+def test_flush_gives_the_rest_and_leaves_a_fresh_stream(vector):
+    s = Separator(vector, wet=0.0)
+    x = mixture(3333)
+    y = np.concatenate([s.process(x), s.flush()])
+    np.testing.assert_allclose(y[s.latency :], x, atol=1e-7)
+    assert np.all(s.process(np.ones(100, np.float32)) == 0)
+
+
+def test_reset_equals_fresh(vector):
+    x = mixture(7000)
+    s = Separator(vector)
+    s.process(mixture(12345, seed=3))
+    s.reset()
+    np.testing.assert_array_equal(s.process(x), Separator(vector).process(x))
+
+
+def test_stereo_keeps_its_image(vector):
+    x = mixture(9600)
+    s = Separator(vector)
+    mono = s.process(x)
+    s.reset()
+    same = s.process(np.stack([x, x]))
+    np.testing.assert_allclose(same, np.stack([mono, mono]), atol=1e-5)
+    s.reset()
+    panned = s.process(np.stack([x, 0.25 * x]))
+    np.testing.assert_allclose(panned[1], 0.25 * panned[0], atol=1e-5)
+    s.reset()
+    opposite = s.process(np.stack([x, -x]))  # energies are averaged, so opposite phases do not cancel
+    np.testing.assert_allclose(opposite[0], mono, atol=1e-5)
+
+
+def test_causality(vector):
+    x = mixture(9600)
+    changed = x.copy()
+    changed[6000:] = 0.5
+    a, b = Separator(vector).process(x), Separator(vector).process(changed)
+    np.testing.assert_array_equal(a[:6000], b[:6000])
+    assert not np.array_equal(a[6000:], b[6000:])
+
+
+def test_nan_and_infinity_are_silence(vector):
+    x = mixture(4800)
+    x[1000:1010] = np.nan
+    x[2000] = np.inf
+    clean = np.where(np.isfinite(x), x, 0)
+    y = Separator(vector).process(x)
+    assert np.all(np.isfinite(y))
+    np.testing.assert_allclose(y, Separator(vector).process(clean), atol=1e-6)
+
+
+def test_changing_the_query_keeps_the_state_and_does_not_click(bundle, vector):
+    x = np.full(48_000, 0.0, np.float32)
+    x += 0.3 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000).astype(np.float32)
+    s = Separator(vector)
+    first = s.process(x[:24_000])
+    s.set_query("rain")
+    second = s.process(x[24_000:])
+    y = np.concatenate([first, second])
+    # a 440 Hz tone of 0.3 moves by 0.018 a sample; a hard switch would jump by far more
+    assert np.abs(np.diff(y)).max() < 0.03
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [(np.zeros((3, 10), np.float32), "3 channels"), (np.zeros(0, np.float32), "n >= 1"), (np.zeros((1, 1, 4), np.float32), "shape")],
+)
+def test_bad_blocks(separator, bad, words):
+    separator.reset()
+    with pytest.raises(UsageError, match=words):
+        separator.process(bad)
+
+
+def test_channel_count_may_not_change_midway(separator):
+    separator.reset()
+    separator.process(np.zeros(10, np.float32))
+    with pytest.raises(UsageError, match="reset"):
+        separator.process(np.zeros((2, 10), np.float32))
+
+
+def test_no_query_and_wrong_vector_are_refused():
+    with pytest.raises(QueryError, match="say what to hear"):
+        Separator()
+    with pytest.raises(UsageError, match="shape"):
+        Separator(np.ones(7, np.float32))
+
+
+def test_unknown_provider_is_refused(vector):
+    with pytest.raises(UsageError, match="auto, cpu or cuda"):
+        Separator(vector, provider="tpu")
