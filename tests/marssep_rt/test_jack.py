@@ -1,0 +1,137 @@
+"""End to end through PortAudio and a real JACK server on its dummy driver: live equals file, signals, a server that dies."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from signals import RATE, mixture
+
+BIN = Path(sys.executable).parent
+SERVER = "marssep-test"
+
+pytestmark = pytest.mark.skipif(shutil.which("jackd") is None, reason="jackd is not installed")
+
+
+@pytest.fixture
+def server():
+    """A synchronous dummy server of 256-sample periods under a name of its own."""
+    env = {**os.environ, "JACK_DEFAULT_SERVER": SERVER, "JACK_NO_AUDIO_RESERVATION": "1", "JACK_NO_START_SERVER": "1"}
+    process = subprocess.Popen(["jackd", "-n", SERVER, "-S", "-R", "-d", "dummy", "-r", str(RATE), "-p", "256"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)  # fmt: skip
+    if subprocess.run(["timeout", "10", "jack_wait", "-s", SERVER, "-w", "-t", "8"], env=env, capture_output=True).returncode:
+        process.kill()
+        pytest.skip("the JACK server does not start here")
+    yield process, env
+    process.terminate()
+    process.wait(10)
+
+
+def live(env, cwd, *args):
+    full = ["timeout", "60", str(BIN / "marssep-live"), "--plain", *map(str, args)]
+    return subprocess.Popen(full, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_line(process, start):
+    for line in process.stdout:
+        if line.startswith(start):
+            return
+    raise AssertionError(process.stderr.read())
+
+
+@pytest.mark.parametrize("block", [256, 480])
+def test_live_equals_file_to_the_sample(server, tmp_path, block):
+    """A player in the JACK graph feeds marssep-live; its recordings and marssep-file on what it heard must agree."""
+    _, env = server
+    os.environ.update({k: env[k] for k in ("JACK_DEFAULT_SERVER", "JACK_NO_START_SERVER")})
+    jack = pytest.importorskip("jack")
+    x = mixture(8 * RATE)
+    client = jack.Client("player", servername=SERVER, no_start_server=True)
+    port = client.outports.register("out")
+    position = 0
+
+    @client.set_process_callback
+    def _(frames):
+        nonlocal position
+        chunk = x[position : position + frames]
+        port.get_array()[:] = 0
+        port.get_array()[: len(chunk)] = chunk
+        position += frames
+
+    process = live(env, tmp_path, "--query", "dog barking", "--blocksize", block, "--record", "out.wav", "--record-input", "in.wav",
+                   "--duration", 5, "--stats", "s.json")  # fmt: skip
+    wait_for_line(process, "latency")
+    with client:
+        deadline = time.monotonic() + 10
+        inputs = []
+        while not inputs and time.monotonic() < deadline:
+            inputs = client.get_ports("PortAudio.*", is_audio=True, is_input=True)
+            time.sleep(0.05)
+        for target in inputs:
+            client.connect(port, target)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    stats = json.loads((tmp_path / "s.json").read_text())
+    assert stats["overflows"] == 0
+    came, rate = soundfile.read(tmp_path / "in.wav", dtype="float32", always_2d=True)
+    heard, _ = soundfile.read(tmp_path / "out.wav", dtype="float32", always_2d=True)
+    assert rate == RATE
+    assert np.abs(came).max() > 0.1  # the player was really heard
+    done = subprocess.run([BIN / "marssep-file", "--query", "dog barking", "in.wav", "-o", "file.wav"], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    file, _ = soundfile.read(tmp_path / "file.wav", dtype="float32", always_2d=True)
+    parts = stats["latency_ms"]
+    late = round((parts["algorithmic"] + parts["blocks"] + parts["slack"]) * RATE / 1e3)
+    n = min(len(heard) - late, len(file))
+    assert n > 4 * RATE
+    np.testing.assert_allclose(heard[late : late + n], file[:n], atol=1e-5)
+
+
+def test_devices_are_listed_and_chosen(server, tmp_path):
+    _, env = server
+    done = subprocess.run([BIN / "marssep-live", "--list-devices"], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "JACK" in done.stdout
+    process = live(env, tmp_path, "--query", "rain", "--input", "no such thing")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "--list-devices" in err
+    process = live(env, tmp_path, "--query", "rain", "--input", "system", "--output", "jack", "--duration", "1")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+
+
+@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGINT])
+def test_signals_close_the_recording(server, tmp_path, kill):
+    _, env = server
+    process = subprocess.Popen([BIN / "marssep-live", "--plain", "--query", "rain", "--record", "r.wav"], cwd=tmp_path, env=env,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    wait_for_line(process, "t=2")
+    process.send_signal(kill)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert soundfile.info(tmp_path / "r.wav").frames > RATE
+
+
+def test_a_server_that_dies_is_noticed_and_nothing_hangs(server, tmp_path):
+    jackd, env = server
+    process = live(env, tmp_path, "--query", "rain", "--record", "r.wav", "--stats", "s.json")
+    wait_for_line(process, "t=2")
+    jackd.send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=40)
+    assert time.monotonic() - began < 15
+    assert process.returncode == 1, err
+    assert "sound device" in err
+    assert "Traceback" not in err
+    assert soundfile.info(tmp_path / "r.wav").frames > RATE
+    assert json.loads((tmp_path / "s.json").read_text())["seconds"] > 1
