@@ -43,7 +43,7 @@ def bundle_command(
         raise UsageError(str(e)) from e
     except ContractError as e:
         raise MarssepError(f"the exported graph breaks its contract, nothing was written: {e}") from e
-    opt.console.print(f"wrote {output}", markup=False)
+    opt.console.print(f"wrote {output}", markup=False, soft_wrap=True)
 
 
 @app.command("verify")
@@ -57,7 +57,7 @@ def verify_command(bundle: Annotated[Path, typer.Argument(help="A bundle folder 
         verify_bundle(bundle, say)
     except ContractError as e:
         raise MarssepError(f"{bundle} breaks the graph contract: {e}") from e
-    opt.console.print(f"{bundle} keeps its promises", markup=False)
+    opt.console.print(f"{bundle} keeps its promises", markup=False, soft_wrap=True)
 
 
 def run() -> None:

@@ -36,7 +36,7 @@ def main(
         raise UsageError(f"there is no folder {output.parent}")
     asked = combine(bundles.load(model), query or [], image or [], audio or [], query_file or [], negative)
     write_query(output, asked)
-    opt.console.print(f"{asked.label} -> {output}", markup=False)
+    opt.console.print(f"{asked.label} -> {output}", markup=False, soft_wrap=True)
 
 
 def run() -> None:

@@ -169,10 +169,12 @@ class MixtureDataset(Dataset[Batch]):
         config = self.config
         easy = step < config.easy_steps
         count = 2 if easy else 2 + int(rng.choice(3, p=config.source_counts))
+        count = min(count, len(self.labels))
         labels: list[str] = [self.draw_label(rng)]
         while len(labels) < count:
             if not easy and rng.random() < config.sibling_mixture:
-                label = self.siblings[labels[0]][int(rng.integers(config.sibling_count))]
+                near = self.siblings[labels[0]]
+                label = near[int(rng.integers(len(near)))]
             else:
                 label = self.draw_label(rng)
             if label not in labels:

@@ -1,0 +1,144 @@
+"""What is exported keeps the graph's contract, and what does not is not written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from export import bundle as exporting
+from export.bundle import make_bundle, metadata, proven_graph
+from export.verify import ContractError, prove, run_graph, test_signal
+from marssep_rt import Separator
+from marssep_rt import bundle as bundles
+from offline_training import checkpoint
+from offline_training.separator import MaskSeparator, SeparatorConfig
+from offline_training.unet import UNetConfig
+
+BIN = Path(sys.executable).parent
+test_signal.__test__ = False
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    unet = UNetConfig(channels=(4, 4, 4, 4, 6, 6, 6), dilations=(1, 5), components=4, query_hidden=8)
+    model = MaskSeparator(SeparatorConfig(unet=unet))
+    for module in model.modules():  # statistics as after training: folding has something to fold
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.3)
+            module.running_var.uniform_(0.3, 3.0)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(std=0.3)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoint_file(model, bundle, tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint") / "best.pt"
+    content = {"separator": checkpoint.describe(model), "weights": model.state_dict(), "encoder": bundle.encoder, "step": 1}
+    checkpoint.save(path, content)
+    return path
+
+
+@pytest.fixture(scope="module")
+def graph(model):
+    return proven_graph(model, metadata(model, "tiny", "builtin-text-1", "nothing"))[0]
+
+
+def test_every_promise_is_checked(model, graph):
+    names = " ".join(c.name for c in prove(graph, model, hops=12))
+    for words in ("torch offline", "random chunks", "one hop", "streams do not mix", "B=2 C=2", "mono", "causal", "mask of ones"):
+        assert words in names
+
+
+def test_only_standard_operators_and_no_control_flow(graph):
+    model = onnx.load_from_string(graph)
+    assert {o.domain for o in model.opset_import if o.domain} == set()
+    assert not {n.op_type for n in model.graph.node} & {"If", "Loop", "Scan"}
+    assert not {n.domain for n in model.graph.node if n.domain}
+    assert str(Path.home()) not in graph.decode("latin-1")
+    assert "offline_training/" not in graph.decode("latin-1")
+
+
+def test_names_shapes_and_metadata(graph, model):
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    data = json.loads(session.get_modelmeta().custom_metadata_map["marssep"])
+    assert data["latency"] == 480
+    assert data["hop"] == 480
+    assert data["mask"] == "mode"
+    inputs, outputs = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
+    assert inputs == ["audio", "query", *data["states"]]
+    assert outputs == ["target", *(f"{k}_next" for k in data["states"])]
+    assert all(shape[0] == "B" for shape in data["states"].values())
+
+
+def test_a_wrong_graph_is_caught(graph, model):
+    """A graph whose weights differ a little, or whose state is stale, must not pass."""
+    damaged = onnx.load_from_string(graph)
+    for tensor in damaged.graph.initializer:
+        if "encoder.0.conv.weight" in tensor.name:
+            values = onnx.numpy_helper.to_array(tensor) * 1.05
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float32), tensor.name))
+    with pytest.raises(ContractError, match="torch offline"):
+        prove(damaged.SerializeToString(), model, hops=12)
+    stale = onnx.load_from_string(graph)
+    for node in stale.graph.node:
+        for i, name in enumerate(node.output):
+            if name == "overlap_next":
+                node.output[i] = "dropped"
+    stale.graph.node.append(onnx.helper.make_node("Identity", ["overlap"], ["overlap_next"]))
+    with pytest.raises(ContractError):
+        prove(stale.SerializeToString(), model, hops=12)
+
+
+def test_baked_query_gives_the_same_sound(model, graph):
+    query = torch.nn.functional.normalize(torch.randn(384, generator=torch.Generator().manual_seed(1)), dim=0)
+    baked = proven_graph(model, metadata(model, "tiny", "builtin-text-1", "nothing"), query)[0]
+    audio = test_signal(1, 1, 20 * 480, 48_000, np.random.default_rng(0))
+    sessions = [ort.InferenceSession(g, providers=["CPUExecutionProvider"]) for g in (graph, baked)]
+    assert "query" not in {i.name for i in sessions[1].get_inputs()}
+    a, b = (run_graph(s, audio, query[None].numpy(), [3, 17]) for s in sessions)
+    np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_command_makes_a_bundle_that_runs(checkpoint_file, tmp_path):
+    done = subprocess.run([BIN / "marssep-export", "bundle", checkpoint_file, "-o", tmp_path / "m.marssep"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    s = Separator("rain", bundle=tmp_path / "m.marssep")
+    assert np.isfinite(s.process(np.ones(1000, np.float32))).all()
+    done = subprocess.run([BIN / "marssep-export", "verify", tmp_path / "m.marssep"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "keeps its promises" in done.stderr
+
+
+def test_command_refuses_what_is_no_checkpoint(tmp_path):
+    for name, content in (("none.pt", None), ("junk.pt", b"junk")):
+        if content:
+            (tmp_path / name).write_bytes(content)
+        done = subprocess.run([BIN / "marssep-export", "bundle", tmp_path / name, "-o", tmp_path / "b"], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "b").exists()
+
+
+def test_nothing_is_written_when_the_proof_fails(checkpoint_file, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ContractError("one hop at a time = whole: differs by 1.0e-02")
+
+    monkeypatch.setattr(exporting, "prove", broken)
+    with pytest.raises(ContractError):
+        make_bundle(checkpoint_file, tmp_path / "b", "x", None, None, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_for_another_encoder_is_refused(model, tmp_path):
+    content = {"separator": checkpoint.describe(model), "weights": model.state_dict(), "encoder": "other-1"}
+    checkpoint.save(tmp_path / "c.pt", content)
+    with pytest.raises(bundles.BundleError, match="other-1"):
+        make_bundle(tmp_path / "c.pt", tmp_path / "b", "x", None, None, {})

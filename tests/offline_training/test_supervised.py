@@ -1,0 +1,101 @@
+"""Training really trains: it overfits one mixture, resumes to the same weights, and finishes its schedule."""
+
+import numpy as np
+import pytest
+import torch
+
+from offline_training import checkpoint
+from offline_training.checkpoint import CheckpointError
+from offline_training.metrics import si_sdr
+from offline_training.supervised import TrainConfig, Trainer, learning_rate, separate
+
+TINY = {"unet": {"channels": [6, 8, 8, 8, 8, 8, 8], "dilations": [1, 2], "components": 8, "query_hidden": 16}}
+
+
+def recipe(**train):
+    return {
+        "bf16": False,
+        "separator": TINY,
+        "train": {"workers": 0, "log_every": 5, "validate_every": 10, "warmup_steps": 2, "decay_steps": 4, **train},
+        "mixtures": {"seconds": 0.5, "queries": 4},
+        "validation": {"mixtures": 8, "seconds": 1.0},
+    }
+
+
+def test_overfits_one_mixture(corpus, table, tmp_path):
+    trainer = Trainer(tmp_path, corpus, table, recipe(steps=1000, lr=5e-3, warmup_steps=1, decay_steps=1, ema=0.9))
+    batch = next(b for b in (trainer_batch(trainer, i) for i in range(50)) if not b["absent"].any())
+    for _ in range(150):
+        figures = trainer.train_step(batch)
+    assert figures["skipped"] == 0
+    out = separate(trainer.model.eval(), batch["mixtures"][batch["mixture_of"]], batch["queries"], None)
+    n = out.shape[1]
+    mixture, target = batch["mixtures"][batch["mixture_of"]][:, :n], batch["targets"][:, :n]
+    gain = si_sdr(out, target) - si_sdr(mixture, target)
+    assert gain.mean() > 6.0, gain
+
+
+def trainer_batch(trainer, step):
+    from offline_training.mixtures import MixtureDataset
+
+    return MixtureDataset(trainer.corpus, trainer.table, trainer.mixtures, 100, trainer.config.seed)[step]
+
+
+def test_resumed_equals_uninterrupted(corpus, table, tmp_path):
+    whole = Trainer(tmp_path / "a", corpus, table, recipe(steps=8))
+    whole.run()
+    # the first half of the same schedule, stopped from outside after four steps
+    half = Trainer(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4))
+    stop_after(half, 4)
+    assert half.step == 4
+    again = Trainer(tmp_path / "b", corpus, table, recipe(steps=8))
+    assert again.step == 4
+    again.run()
+    for a, b in zip(whole.average.state_dict().values(), again.average.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
+
+
+def stop_after(trainer, steps):
+    import os
+    import signal
+
+    def report(entry):
+        if entry["step"] == steps and "loss" in entry:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    trainer.run(report)
+
+
+def test_best_checkpoint_loads_and_fits_no_other(corpus, table, tmp_path):
+    trainer = Trainer(tmp_path, corpus, table, recipe(steps=10))
+    best = trainer.run()
+    model, content = checkpoint.load_separator(tmp_path / "best.pt")
+    assert np.isfinite(best)
+    assert content["encoder"] == "test"
+    assert not model.training
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        checkpoint.load(tmp_path / "none.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "best.pt").read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        checkpoint.load(tmp_path / "cut.pt")
+    torch.save({"x": 1}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint of marssep-train"):
+        checkpoint.load(tmp_path / "other.pt")
+
+
+def test_a_bad_step_is_skipped_and_changes_nothing(corpus, table, tmp_path):
+    trainer = Trainer(tmp_path, corpus, table, recipe(steps=10))
+    batch = trainer_batch(trainer, 0)
+    batch["targets"][0, 100] = float("nan")
+    before = {k: v.clone() for k, v in trainer.model.named_parameters()}
+    assert trainer.train_step(batch)["skipped"] == 1
+    for name, value in trainer.model.named_parameters():
+        assert torch.equal(value, before[name])
+
+
+def test_schedule_is_a_trapezoid():
+    config = TrainConfig(steps=100, warmup_steps=10, decay_steps=20, lr=1.0)
+    assert learning_rate(config, 0) == pytest.approx(0.1)
+    assert learning_rate(config, 9) == learning_rate(config, 50) == learning_rate(config, 80) == 1.0
+    assert learning_rate(config, 90) == pytest.approx(0.5)
+    assert learning_rate(config, 100) == 0.0
