@@ -91,7 +91,7 @@ def make_bundle(source: Path, output: Path, name: str, tower: Path | None, text_
         "trained_on": trained_on,
         "training": {"step": content.get("step"), "val": content.get("val"), "recipe": json.loads(content.get("recipe", "{}"))},
         "text": text_card,
-        "text_licence": "Apache-2.0; distilled from sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), phrases from WordNet 3.0 (Princeton)",
+        "text_licence": "Apache-2.0; distilled from all-MiniLM-L6-v2 (Apache-2.0), some phrases from WordNet 3.0 (Princeton); see NOTICE",
         "verified": {c.name: c.difference for c in checks},
         "measured": measured,
     }

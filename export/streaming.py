@@ -16,9 +16,13 @@ from offline_training.unet import CausalBlock, Down, Up
 class Affine(nn.Module):
     """What a batch norm of one channel is once it is frozen."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
-        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
         self.register_buffer("scale", scale.reshape(1, -1, 1, 1))
         self.register_buffer("shift", (norm.bias.detach() - norm.running_mean * scale).reshape(1, -1, 1, 1))
@@ -34,7 +38,7 @@ def fold_norms(model: MaskSeparator) -> MaskSeparator:
     for module in model.modules():
         if isinstance(module, (CausalBlock, Down, Up)):
             module.conv = fuse_conv_bn_eval(module.conv, module.norm, transpose=isinstance(module, Up))
-            module.norm = nn.Identity()
+            module.norm = nn.Identity()  # type: ignore[assignment]
     model.unet.input_norm = Affine(model.unet.input_norm)  # type: ignore[assignment]
     return model
 
@@ -45,9 +49,11 @@ class StreamingGraph(nn.Module):
     With ``query`` given it is baked in: forward then takes (audio, *state).
     """
 
+    query: Tensor
+
     def __init__(self, model: MaskSeparator, query: Tensor | None = None) -> None:
         super().__init__()
-        self.model = fold_norms(model)
+        self.model: MaskSeparator = fold_norms(model)
         self.shapes = model.state_shapes()
         self.names = list(self.shapes)
         self.baked = query is not None

@@ -23,6 +23,9 @@ from offline_training.text_tower import MOST_TOKENS, TextTower
 class SmallWords(nn.Module):
     """Word vectors in int8, each with its own scale; indexed like an embedding's weight."""
 
+    scale: Tensor
+    small: Tensor
+
     def __init__(self, words: nn.Embedding) -> None:
         super().__init__()
         scale = words.weight.detach().abs().amax(1, keepdim=True) / 127

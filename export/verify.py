@@ -11,7 +11,7 @@ import onnxruntime as ort
 import torch
 
 from export.streaming import StreamingGraph
-from marssep_rt.session import GraphInfo, GraphStream, session_options
+from marssep_rt.session import GraphInfo, GraphStream, session_options, zero_state
 from offline_training.memory import Memory
 from offline_training.separator import MaskSeparator
 
@@ -44,8 +44,7 @@ def chunks(total: int, rng: np.random.Generator, most: int = 7) -> list[int]:
 def run_graph(session: ort.InferenceSession, audio: Array, query: Array, split: list[int]) -> Array:
     """Audio [B, C, n*hop] through the graph in pieces of ``split`` hops, from a fresh state."""
     info = GraphInfo.of(session)
-    sizes = {"B": audio.shape[0], "C": audio.shape[1]}
-    state = {k: np.zeros([sizes[d] if isinstance(d, str) else d for d in shape], np.float32) for k, shape in info.states.items()}
+    state = zero_state(info, audio.shape[0], audio.shape[1])
     baked = "query" not in {i.name for i in session.get_inputs()}
     names = ["target", *(f"{k}_next" for k in state)]
     outs, at = [], 0
@@ -58,7 +57,9 @@ def run_graph(session: ort.InferenceSession, audio: Array, query: Array, split: 
     return np.concatenate(outs, axis=-1)
 
 
-def prove(model: bytes, separator: MaskSeparator | None, hops: int = 40, seed: int = 1, report: Callable[[Check], None] = lambda _: None) -> list[Check]:
+def prove(
+    model: bytes, separator: MaskSeparator | None, hops: int = 40, seed: int = 1, report: Callable[[Check], None] = lambda _: None
+) -> list[Check]:
     """Every promise of the graph contract; raises ContractError at the first broken one.
 
     Without ``separator`` (a bundle from elsewhere) what needs the torch model is left out: the graph is compared with itself.

@@ -60,7 +60,12 @@ def main(
     session, used = open_graph(bundle, provider)
     failures: list[str] = []
     stop = threading.Event()
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %  {task.fields[speed]}"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %  {task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=opt.console, transient=True) as progress, ThreadPoolExecutor(jobs) as pool:
 
         def one(job: Job) -> tuple[Outcome, float]:

@@ -116,7 +116,9 @@ class LiveDevice:
                 callback=callback,
             )
         except sd.PortAudioError as e:
-            raise NoDeviceError(f"cannot open {source.name} -> {sink.name}: {e}; close what uses it, or choose another (--list-devices)") from e
+            raise NoDeviceError(
+                f"cannot open {source.name} -> {sink.name}: {e}; close what uses it, or choose another (--list-devices)"
+            ) from e
 
     def start(self) -> None:
         try:

@@ -49,7 +49,9 @@ class EngineConfig:
 class Engine:
     """Rings, worker, mailbox and counters around a HopProcessor."""
 
-    def __init__(self, hops: HopProcessor, config: EngineConfig, record: Recorder | None = None, record_input: Recorder | None = None) -> None:
+    def __init__(
+        self, hops: HopProcessor, config: EngineConfig, record: Recorder | None = None, record_input: Recorder | None = None
+    ) -> None:
         self.hops, self.config = hops, config
         self.telemetry = Telemetry()
         self.record, self.record_input = record, record_input
@@ -260,4 +262,3 @@ class Engine:
         algorithmic = (info.latency + info.hop) / info.sample_rate * 1e3
         engine = info.latency / info.sample_rate * 1e3 + self.adaptation / rate * 1e3 + resampling
         return {"algorithmic": algorithmic, "blocks": engine - slack - algorithmic, "slack": slack, "engine": engine}
-

@@ -195,7 +195,9 @@ class Back:
         """[C, n] for every sink; at the end missing samples are silence."""
         if self.resamplers:
             # soxr wants [n, C], and for one channel too
-            parts = [np.atleast_2d(r.resample_chunk(np.ascontiguousarray(x.T), last=last).T) for r, x in zip(self.resamplers, parts, strict=True)]
+            parts = [
+                np.atleast_2d(r.resample_chunk(np.ascontiguousarray(x.T), last=last).T) for r, x in zip(self.resamplers, parts, strict=True)
+            ]
         n = min(self.left, parts[0].shape[1])
         for sink, x in zip(self.sinks, parts, strict=True):
             sink.write(x[:, :n])

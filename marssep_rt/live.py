@@ -63,7 +63,9 @@ def main(
     list_all: Annotated[bool, typer.Option("--list-devices", "-l", help="List sound devices and leave.")] = False,
     source: Annotated[str | None, typer.Option("--input", "-i", help="Input device: number or part of its name.", metavar="DEV")] = None,
     sink: Annotated[str | None, typer.Option("--output", "-o", help="Output device: number or part of its name.", metavar="DEV")] = None,
-    blocksize: Annotated[int | None, typer.Option("--blocksize", "-b", help="Device block in samples.", min=1, max=16384, metavar="N")] = None,
+    blocksize: Annotated[
+        int | None, typer.Option("--blocksize", "-b", help="Device block in samples.", min=1, max=16384, metavar="N")
+    ] = None,
     record: Annotated[Path | None, typer.Option("--record", help="Record what is heard (.wav or .flac).", metavar="FILE")] = None,
     record_input: Annotated[Path | None, typer.Option("--record-input", help="Record what comes in.", metavar="FILE")] = None,
     duration: Annotated[float | None, typer.Option("--duration", help="Stop after so many seconds.", min=0.1, metavar="SECONDS")] = None,
@@ -160,8 +162,12 @@ def prepare(
     try:
         device: LiveDevice | PacedDevice
         if devices is None:
-            signal_ = np.sum(list(demo_parts(DEMO_SECONDS, rate).values()), axis=0, dtype=np.float32)
-            device, names, ends = PacedDevice(engine, signal_[:, None]), ("synthesised: dog barking, siren, acoustic guitar, rain", "none"), (0.0, 0.0)
+            signal_ = np.stack(list(demo_parts(DEMO_SECONDS, rate).values())).sum(axis=0)
+            device, names, ends = (
+                PacedDevice(engine, signal_[:, None]),
+                ("synthesised: dog barking, siren, acoustic guitar, rain", "none"),
+                (0.0, 0.0),
+            )
         else:
             device = LiveDevice(engine, *devices)
             names, ends = (str(devices[0]).strip(), str(devices[1]).strip()), device.latency_ms()

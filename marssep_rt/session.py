@@ -48,7 +48,9 @@ def open_session(model: bytes, provider: str = "auto") -> tuple[ort.InferenceSes
         raise BundleError(f"the model cannot be loaded: {str(e).splitlines()[0]}") from e
     used = "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"
     if provider == "cuda" and used != "cuda":
-        raise UsageError("CUDA is not usable here (driver or CUDA libraries missing); use --provider cpu, or install onnxruntime-gpu[cuda,cudnn]")
+        raise UsageError(
+            "CUDA is not usable here (driver or CUDA libraries missing); use --provider cpu, or install onnxruntime-gpu[cuda,cudnn]"
+        )
     return session, used
 
 
@@ -71,8 +73,16 @@ class GraphInfo:
             raise BundleError("separator.onnx has no marssep metadata; it was not made by marssep-export")
         data: dict[str, Any] = json.loads(text)
         if data["format"] > GRAPH_FORMAT:
-            raise BundleError(f"separator.onnx has format {data['format']}, newer than this marssep understands ({GRAPH_FORMAT}); update marssep")
+            raise BundleError(
+                f"separator.onnx has format {data['format']}, newer than this marssep understands ({GRAPH_FORMAT}); update marssep"
+            )
         return GraphInfo(data["sample_rate"], data["hop"], data["latency"], data["query_dim"], data["encoder"], data["states"])
+
+
+def zero_state(info: GraphInfo, streams: int, channels: int) -> dict[str, Array]:
+    """The state tensors at the start of ``streams`` streams."""
+    sizes = {"B": streams, "C": channels}
+    return {k: np.zeros([sizes[d] if isinstance(d, str) else d for d in shape], np.float32) for k, shape in info.states.items()}
 
 
 class GraphStream:
@@ -87,12 +97,10 @@ class GraphStream:
         self.audio: Array = np.zeros((streams, channels, n), np.float32)
         self.target: Array = np.zeros((streams, channels, n), np.float32)
         self.query: Array = np.zeros((streams, self.info.query_dim), np.float32)
-        sizes = {"B": streams, "C": channels}
-        shapes = {k: tuple(sizes[d] if isinstance(d, str) else d for d in shape) for k, shape in self.info.states.items()}
-        self.states: list[dict[str, Array]] = [{k: np.zeros(shape, np.float32) for k, shape in shapes.items()} for _ in range(2)]
+        self.states = [zero_state(self.info, streams, channels) for _ in range(2)]
         self.turn = 0
         self.bindings = [self._bind(0), self._bind(1)] if provider == "cpu" else []
-        self.outputs = ["target", *(f"{k}_next" for k in shapes)]
+        self.outputs = ["target", *(f"{k}_next" for k in self.info.states)]
 
     def _bind(self, turn: int) -> ort.IOBinding:
         """State is read from one set of arrays and written to the other; the two bindings take turns."""

@@ -22,7 +22,7 @@ class CheckpointError(ValueError):
 
 def separator_config(data: Mapping[str, Any]) -> SeparatorConfig:
     """From plain dictionaries as they stand in recipes and checkpoints."""
-    unet = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(data.get("unet", {})).items()}
+    unet: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(data.get("unet", {})).items()}
     return SeparatorConfig(SpectralConfig(**dict(data.get("spectral", {}))), UNetConfig(**unet))
 
 

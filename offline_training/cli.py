@@ -207,7 +207,10 @@ def notice(
 
     head = (RECIPES / "notice_head.txt").read_text(encoding="utf-8")
     with sentences():
-        lines = [f"{who or 'unnamed author'} ({licence}): {n} clip{'s' if n > 1 else ''}" for licence, who, n in attributions(Corpus(corpus).clips)]
+        lines = [
+            f"{who or 'unnamed author'} ({licence}): {n} clip{'s' if n > 1 else ''}"
+            for licence, who, n in attributions(Corpus(corpus).clips)
+        ]
     output.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
 
 

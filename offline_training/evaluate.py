@@ -15,7 +15,7 @@ from torch import Tensor
 
 from marssep_rt.bundle import Bundle
 from marssep_rt.query import TextEncoder
-from marssep_rt.session import GraphInfo, session_options
+from marssep_rt.session import GraphInfo, session_options, zero_state
 from offline_training.corpus import Corpus
 from offline_training.eval_set import EvalConfig, Pair, draw_pairs, render
 from offline_training.memory import Memory
@@ -42,7 +42,9 @@ class Row:
     absent_db: float
 
 
-def bootstrap_interval(values: npt.NDArray[np.float64], statistic: Callable[..., Any], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+def bootstrap_interval(
+    values: npt.NDArray[np.float64], statistic: Callable[..., Any], seed: int = 0, draws: int = 2000
+) -> tuple[float, float]:
     """95 % percentile interval of a statistic of independent values."""
     rng = np.random.default_rng(seed)
     samples = values[rng.integers(0, len(values), (draws, len(values)))]
@@ -80,7 +82,7 @@ class Listener:
         """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture."""
         hop = self.info.hop
         audio = mixtures[:, None, : mixtures.shape[1] // hop * hop]
-        state = {k: np.zeros([len(audio) if d == "B" else 1 if d == "C" else d for d in s], np.float32) for k, s in self.info.states.items()}
+        state = zero_state(self.info, len(audio), 1)
         (target,) = self.session.run(["target"], {"audio": np.ascontiguousarray(audio), "query": queries, **state})
         return torch.from_numpy(target[:, 0, self.info.latency :])
 

@@ -184,7 +184,7 @@ class MixtureDataset(Dataset[Batch]):
         for i, label in enumerate(labels):
             gain_db = 0.0 if i == 0 else rng.uniform(-spread, spread) / (1.0 if count == 2 else 1.5)
             parts.append((label, self.source(label, rng) * np.float32(10 ** (gain_db / 20))))
-        mix = np.sum([x for _, x in parts], axis=0, dtype=np.float32)
+        mix: Audio = np.stack([x for _, x in parts]).sum(axis=0)
         gain = np.float32(10 ** (rng.uniform(*config.level_dbfs) / 20) / max(rms(mix), 1e-6))
         mix = mix * gain
         if rng.random() < config.noise:

@@ -39,6 +39,9 @@ class MaskSeparator(nn.Module):
     Audio is [B, C, n * hop] with C of 1 or 2; the target has the same shape and lags by ``latency`` samples.
     """
 
+    warp: Tensor
+    unwarp: Tensor
+
     def __init__(self, config: SeparatorConfig) -> None:
         super().__init__()
         self.config = config

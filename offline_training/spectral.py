@@ -104,6 +104,16 @@ def warp_matrix(config: SpectralConfig) -> Tensor:
 class Transform(nn.Module):
     """Real DFT of windowed frames and its inverse, restricted to the samples that synthesis keeps."""
 
+    analysis_window: Tensor
+    synthesis_window: Tensor
+    first: Tensor
+    twiddle_re: Tensor
+    twiddle_im: Tensor
+    second: Tensor
+    back_second: Tensor
+    back_first: Tensor
+    hermitian: Tensor
+
     def __init__(self, config: SpectralConfig) -> None:
         super().__init__()
         self.config = config

@@ -108,7 +108,9 @@ class Teacher:
         result = torch.zeros(len(phrases), self.model.config.hidden_size)
         for first in range(0, len(order), batch):
             index = order[first : first + batch]
-            encoded = self.tokenizer([phrases[i] for i in index], return_tensors="pt", padding=True, truncation=True, max_length=MOST_TOKENS)
+            encoded = self.tokenizer(
+                [phrases[i] for i in index], return_tensors="pt", padding=True, truncation=True, max_length=MOST_TOKENS
+            )
             hidden = self.model(**encoded).last_hidden_state
             keep = encoded["attention_mask"][..., None].float()
             result[index] = nn.functional.normalize((hidden * keep).sum(1) / keep.sum(1), dim=-1)
@@ -156,6 +158,7 @@ def student_from_teacher(teacher: Teacher, ids: list[int], layers: tuple[int, ..
         tower.positions.copy_(model.embeddings.position_embeddings.weight[:MOST_TOKENS] + kinds)
         tower.norm.load_state_dict(model.embeddings.LayerNorm.state_dict())
         for ours, number in zip(tower.layers, layers, strict=True):
+            assert isinstance(ours, Layer)
             theirs = model.encoder.layer[number]
             attention = theirs.attention
             for name in ("weight", "bias"):
@@ -211,7 +214,9 @@ def build(config: TowerConfig, folder: Path, wordnet_folder: Path, report: Calla
     labels = [e.label for e in entries]
     taught = teaching_phrases(entries, wordnet, rng)
     general = general_phrases(wordnet, rng, config.general_phrases)
-    tokenizer, kept = prune_vocabulary(teacher, [*(p for group in taught.values() for p in group for _ in range(5)), *general], config.vocabulary)
+    tokenizer, kept = prune_vocabulary(
+        teacher, [*(p for group in taught.values() for p in group for _ in range(5)), *general], config.vocabulary
+    )
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     tokens = Tokens(tokenizer)
     anchors = teacher.anchors(labels)
@@ -249,7 +254,9 @@ def build(config: TowerConfig, folder: Path, wordnet_folder: Path, report: Calla
         optimiser.step()
         if (step + 1) % 100 == 0:
             tower.eval()
-            top1, top5 = retrieval(embed(tower, tokens, [p for p, _ in held_pairs]), [i for _, i in held_pairs], embed(tower, tokens, labels))
+            top1, top5 = retrieval(
+                embed(tower, tokens, [p for p, _ in held_pairs]), [i for _, i in held_pairs], embed(tower, tokens, labels)
+            )
             tower.train()
             report({"stage": "student", "step": step + 1, "named": named.item(), "near": near.item(), "general": kept_sense.item(),
                     "held_out_top1": top1, "held_out_top5": top5})  # fmt: skip

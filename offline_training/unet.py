@@ -139,6 +139,6 @@ class StreamingUNet(nn.Module):
             x = self.decoder[level](self.ups[level](x, skips[level]), h, memory)
         maps = self.components(x).permute(0, 2, 3, 1)  # [B, T, bands, K]; a view in channels_last
         weights = torch.sigmoid(self.component_gate(h)) * self.component_scale
-        batch, frames, bands, components = maps.shape
+        batch, _frames, bands, components = maps.shape
         total = torch.matmul(maps.reshape(batch, -1, components), weights.unsqueeze(2).to(maps.dtype))
         return total.reshape(batch, -1, bands) + self.bias

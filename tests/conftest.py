@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from signals import RATE
 
 from marssep_rt import bundle as bundles
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
 from marssep_rt.session import open_graph
-from signals import RATE
 
 
 @pytest.fixture(scope="session")

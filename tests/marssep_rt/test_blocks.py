@@ -12,7 +12,7 @@ HOPS = [1, 2, 48, 128, 240, 256, 480, 512]
 
 def smallest_worker_delay(block: int, hop: int) -> int:
     """By definition: callback k must find (k + 1) blocks of output, made of the hops that k blocks of input hold."""
-    return max((k + 1) * block - k * block // hop * hop for k in range(0, 2 * hop + 2))
+    return max((k + 1) * block - k * block // hop * hop for k in range(2 * hop + 2))
 
 
 def smallest_synchronous_delay(block: int, hop: int) -> int:

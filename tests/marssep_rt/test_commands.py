@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-
 from signals import RATE, mixture
 
 BIN = Path(sys.executable).parent
@@ -20,7 +19,9 @@ BIN = Path(sys.executable).parent
 
 def run(command, *args, cwd, timeout=120, env=None):
     full = [str(BIN / f"marssep-{command}"), *map(str, args)]
-    done = subprocess.run(full, cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, "COLUMNS": "200", **(env or {})})
+    done = subprocess.run(
+        full, cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, "COLUMNS": "200", **(env or {})}
+    )
     assert "Traceback" not in done.stderr + done.stdout
     return done
 
@@ -61,7 +62,9 @@ def test_a_folder_with_bad_files_does_the_rest_and_lists_them(wav, tmp_path):
     (tmp_path / "bad.wav").write_text("not audio")
     (tmp_path / "empty.flac").touch()
     soundfile.write(tmp_path / "six.wav", np.zeros((100, 6)), RATE)
-    done = refused(run("file", "--query", "rain", tmp_path, "-o", tmp_path / "out", "--jobs", "2", cwd=tmp_path), 1, "bad.wav", "empty.flac", "six.wav")
+    done = refused(
+        run("file", "--query", "rain", tmp_path, "-o", tmp_path / "out", "--jobs", "2", cwd=tmp_path), 1, "bad.wav", "empty.flac", "six.wav"
+    )
     assert done.stderr.count("error:") == 3
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["x.wav"]
 
@@ -168,7 +171,9 @@ def test_wrong_usage_of_live(tmp_path):
 
 def test_no_device_suggests_the_demo(tmp_path):
     # a JACK server that may run for other tests must not be found
-    done = run("live", "--query", "rain", "--duration", "1", cwd=tmp_path, env={"JACK_DEFAULT_SERVER": "nobody-home", "JACK_NO_START_SERVER": "1"})
+    done = run(
+        "live", "--query", "rain", "--duration", "1", cwd=tmp_path, env={"JACK_DEFAULT_SERVER": "nobody-home", "JACK_NO_START_SERVER": "1"}
+    )
     if done.returncode == 0:
         pytest.skip("this machine has a sound device")
     refused(done, 1, "--demo")

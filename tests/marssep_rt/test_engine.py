@@ -5,13 +5,13 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from signals import RATE, mixture
 
 from marssep_rt.engine import Engine, EngineConfig
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
 from marssep_rt.recorder import Recorder
 from marssep_rt.simulated import Conditions, simulate
-from signals import RATE, mixture
 
 SLOW = 0.009
 
@@ -109,8 +109,8 @@ def test_unplugging_ends_the_stream_quietly(session, vector):
 
 
 def test_simulation_is_deterministic(session, vector):
-    runs = [simulate(make(session, vector, 300), mixture(RATE)[:, None], Conditions(jitter=0.004, compute=lambda i: 0.001 + 0.006 * (i % 3), seed=4))
-            for _ in range(2)]  # fmt: skip
+    conditions = Conditions(jitter=0.004, compute=lambda i: 0.001 + 0.006 * (i % 3), seed=4)
+    runs = [simulate(make(session, vector, 300), mixture(RATE)[:, None], conditions) for _ in range(2)]
     np.testing.assert_array_equal(runs[0], runs[1])
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-
 from signals import RATE, mixture
 
 BIN = Path(sys.executable).parent

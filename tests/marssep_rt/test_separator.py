@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from signals import mixture
 
 from marssep_rt import Separator, UsageError
 from marssep_rt.query import QueryError
-from signals import mixture
 
 
 @pytest.fixture(scope="module")

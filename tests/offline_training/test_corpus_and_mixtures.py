@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from signals import RATE, tone
 
 from offline_training.corpus import Corpus, CorpusError, attributions, decode, read_manifest
 from offline_training.eval_set import EvalConfig, draw_pairs, render
 from offline_training.mixtures import MixtureConfig, MixtureDataset, place
 from offline_training.phrases import QueryTable
-from signals import RATE, tone
 
 
 def write_manifest(path, rows):

@@ -1,0 +1,60 @@
+# Two commands: "make live" sets everything up and runs the main job, "make test" sets everything up and runs every check.
+SHELL := /bin/bash
+PYTHON ?= python3
+QUERY ?= dog barking
+VENV := .venv
+TEST_VENV := .venv-test
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+APT := DEBIAN_FRONTEND=noninteractive $(SUDO) -E apt-get
+
+.PHONY: live test lint bench clean system-live system-test
+
+live: $(VENV)/installed
+	@if $(VENV)/bin/marssep-live --list-devices 2>/dev/null | grep -q .; then \
+	  exec $(VENV)/bin/marssep-live --query "$(QUERY)"; \
+	else \
+	  echo "no sound device here: running the demo"; \
+	  exec $(VENV)/bin/marssep-live --demo --query "$(QUERY)"; \
+	fi
+
+test: $(TEST_VENV)/installed
+	$(TEST_VENV)/bin/ruff check .
+	$(TEST_VENV)/bin/ruff format --check .
+	$(TEST_VENV)/bin/mypy
+	$(TEST_VENV)/bin/pytest
+
+bench: $(TEST_VENV)/installed
+	$(TEST_VENV)/bin/pip install -q pyrnnoise
+	$(TEST_VENV)/bin/python tests/benchmarks/run.py
+
+# what each set-up needs of the system: a list of "command-or-library:package"
+define install_missing
+	@missing=""; for need in $(1); do \
+	  what=$${need%%:*}; package=$${need##*:}; \
+	  { command -v $$what || ldconfig -p | grep -q $$what || [ -e $$what ]; } >/dev/null 2>&1 || missing="$$missing $$package"; \
+	done; \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	if [ -n "$$missing" ]; then \
+	  command -v apt-get >/dev/null || { echo "please install:$$missing"; exit 1; }; \
+	  $(APT) update -q && $(APT) install -y -q --no-install-recommends $$missing; \
+	fi
+endef
+
+system-live:
+	$(call install_missing,libportaudio.so.2:libportaudio2)
+
+system-test:
+	$(call install_missing,libportaudio.so.2:libportaudio2 jackd:jackd2 /usr/share/wordnet/data.noun:wordnet-base)
+
+$(VENV)/installed: pyproject.toml | system-live
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q --disable-pip-version-check .
+	@touch $@
+
+$(TEST_VENV)/installed: pyproject.toml | system-test
+	$(PYTHON) -m venv $(TEST_VENV)
+	$(TEST_VENV)/bin/pip install -q --disable-pip-version-check -e ".[train,dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(TEST_VENV) build dist *.egg-info

@@ -1,0 +1,142 @@
+"""Speed and memory, by hand: python tests/benchmarks/run.py [--seconds 20]. Real-time figures are paced: one hop per hop time.
+
+Beside the model, in the same run, the peer pyrnnoise (a 10 ms noise suppressor) and a 48 x 256 x 256 matrix product as a measure of
+this machine, so that figures can be compared as ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from marssep_rt import bundle as bundles
+from marssep_rt.hops import HopProcessor
+from marssep_rt.mix import Controls
+from marssep_rt.query import TextEncoder
+from marssep_rt.session import open_graph
+
+RATE, HOP = 48_000, 480
+
+
+def quantiles(times: list[float]) -> dict[str, float]:
+    ms = np.array(times) * 1e3
+    p50, p99, p999 = np.percentile(ms, [50, 99, 99.9])
+    return {"p50_ms": round(p50, 3), "p99_ms": round(p99, 3), "p999_ms": round(p999, 3), "worst_ms": round(ms.max(), 3)}
+
+
+def paced(work: Callable[[np.ndarray], object], seconds: float) -> dict[str, float]:
+    """Call ``work`` with a hop of noise once per hop time."""
+    noise = (0.1 * np.random.default_rng(0).standard_normal((1, HOP))).astype(np.float32)
+    times = []
+    began = time.perf_counter()
+    for i in range(int(seconds * RATE / HOP)):
+        wait = began + i * HOP / RATE - time.perf_counter()
+        if wait > 0:
+            time.sleep(wait)
+        t0 = time.perf_counter()
+        work(noise)
+        times.append(time.perf_counter() - t0)
+    result = quantiles(times)
+    result["real_time_factor_p50"] = round(result["p50_ms"] / (HOP / RATE * 1e3), 3)
+    result["misses"] = sum(t > HOP / RATE for t in times)
+    return result
+
+
+def back_to_back(work: Callable[[np.ndarray], object], count: int = 1000) -> float:
+    noise = (0.1 * np.random.default_rng(0).standard_normal((1, HOP))).astype(np.float32)
+    work(noise)
+    t0 = time.perf_counter()
+    for _ in range(count):
+        work(noise)
+    return round((time.perf_counter() - t0) / count / (HOP / RATE), 4)
+
+
+def file_throughput(minutes: float) -> dict[str, float]:
+    """marssep-file on a stereo file of that length, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.wav"
+        rng = np.random.default_rng(0)
+        with soundfile.SoundFile(path, "w", RATE, 2, subtype="PCM_16") as f:
+            for _ in range(int(minutes * 6)):
+                f.write((0.1 * rng.standard_normal((10 * RATE, 2))).astype(np.float32))
+        code = (
+            "import sys, resource; from marssep_rt.batch import app\n"
+            "try: app(['--query', 'rain', '--provider', 'cpu', sys.argv[1]])\n"
+            "except SystemExit: pass\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        t0 = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+        took = time.perf_counter() - t0
+    return {"minutes": minutes, "times_real_time": round(minutes * 60 / took, 1), "peak_mb": round(int(done.stdout.split()[-1]) / 1024)}
+
+
+def first_sound() -> dict[str, float]:
+    """Start of the process to the first separated hop, with a text query and with an embedded one."""
+    with tempfile.TemporaryDirectory() as folder:
+        query = Path(folder) / "q.query"
+        subprocess.run([Path(sys.executable).parent / "marssep-query", "--query", "rain", "-o", query], check=True, capture_output=True)
+        result = {}
+        for name, argument in (("text", "query='rain'"), ("query_file", f"query_file={str(query)!r}")):
+            code = f"import numpy as np; from marssep_rt import Separator; Separator({argument}).process(np.zeros(480, 'f'))"
+            times = []
+            for _ in range(3):
+                t0 = time.perf_counter()
+                subprocess.run([sys.executable, "-c", code], check=True)
+                times.append(time.perf_counter() - t0)
+            result[f"{name}_s"] = round(min(times), 2)
+    return result
+
+
+def rnnoise() -> Callable[[np.ndarray], object] | None:
+    try:
+        from pyrnnoise import RNNoise
+    except ImportError:
+        return None
+    peer = RNNoise(sample_rate=RATE)
+    return lambda x: list(peer.denoise_chunk((x * 32767).astype(np.int16)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each paced run")
+    parser.add_argument("--minutes", type=float, default=5.0, help="length of the file for throughput and memory")
+    options = parser.parse_args()
+    bundle = bundles.load()
+    session, used = open_graph(bundle, "cpu")
+    vector = np.full(bundle.query_dim, bundle.query_dim**-0.5, np.float32)
+    hops = HopProcessor(session, used, 1, vector, Controls())
+    encoder = TextEncoder(bundle)
+    a, b = np.ones((48, 256), np.float32), np.ones((256, 256), np.float32)
+    texts = []
+    for _ in range(50):
+        t0 = time.perf_counter()
+        encoder.embed("a hound woofing in the yard")
+        texts.append(time.perf_counter() - t0)
+    figures: dict[str, object] = {
+        "model": bundle.name,
+        "paced": paced(hops.process, options.seconds),
+        "back_to_back_real_time_factor": back_to_back(hops.process),
+        "text_query": quantiles(texts),
+        "machine_matmul_paced": paced(lambda _: a @ b, 2.0),
+        "file": file_throughput(options.minutes),
+        "first_sound": first_sound(),
+        "peak_mb_of_this_process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+    peer = rnnoise()
+    figures["pyrnnoise_paced"] = paced(peer, options.seconds) if peer else "not installed (pip install pyrnnoise)"
+    print(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
