@@ -113,8 +113,3 @@ def _duration(job: Job) -> float:
 
     with open_source(job.source) as source:
         return float(source.frames / source.samplerate)
-
-
-def run() -> None:
-    """Entry point."""
-    app()

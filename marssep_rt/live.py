@@ -273,8 +273,3 @@ def finish(setup: Setup, stats: Path | None, message: str | None, plain: bool, d
         sys.stderr.flush()
         os._exit(code)
     return code
-
-
-def run() -> None:
-    """Entry point."""
-    app()

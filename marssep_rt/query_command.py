@@ -37,8 +37,3 @@ def main(
     asked = combine(bundles.load(model), query or [], image or [], audio or [], query_file or [], negative)
     write_query(output, asked)
     opt.console.print(f"{asked.label} -> {output}", markup=False, soft_wrap=True)
-
-
-def run() -> None:
-    """Entry point."""
-    app()

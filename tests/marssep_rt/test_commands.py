@@ -156,6 +156,22 @@ def test_a_live_run_ends_well_on_signals(tmp_path, kill):
     assert len(audio) > RATE
 
 
+@pytest.mark.parametrize("command", ["live", "file"])
+@pytest.mark.parametrize("after", [0.15, 0.3, 0.5, 0.8])
+def test_ctrl_c_at_any_early_moment_is_no_traceback(tmp_path, wav, command, after):
+    args = ["--demo", "--plain"] if command == "live" else ["x.wav"]
+    process = subprocess.Popen([BIN / f"marssep-{command}", "--query", "siren", *args], cwd=tmp_path,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert "Traceback" not in err
+    assert process.returncode in (0, 1)
+    for path in tmp_path.glob("*.wav"):
+        soundfile.read(path)
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_wrong_usage_of_live(tmp_path):
     (tmp_path / "r.wav").touch()
     for args, words in [
