@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
 
 def _run(module: str) -> None:
+    code: object = 0
     try:
         import_module(f"marssep_rt.{module}").app()
     except KeyboardInterrupt:
         print("interrupted before anything was begun", file=sys.stderr)
-        sys.exit(1)
+        code = 1
+    except SystemExit as e:
+        code = 1 if e.code == 130 else e.code  # click's code for an interrupt while it parses
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is over; only the interpreter's own exit is left
+    sys.exit(code)  # type: ignore[arg-type]
 
 
 def live() -> None:

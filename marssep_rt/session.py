@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,15 @@ def session_options() -> ort.SessionOptions:
     return options
 
 
+def has_cuda_driver() -> bool:
+    """Whether NVIDIA's driver is there at all: without it CUDA's libraries are 800 MB of memory for nothing."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
 def open_session(model: bytes, provider: str = "auto") -> tuple[ort.InferenceSession, str]:
     """A session and the name of the provider that it really runs on ("cpu" or "cuda").
 
@@ -38,7 +49,8 @@ def open_session(model: bytes, provider: str = "auto") -> tuple[ort.InferenceSes
     if provider not in ("auto", *PROVIDERS):
         raise UsageError(f"unknown provider {provider!r}; choose auto, cpu or cuda")
     wanted = [PROVIDERS["cpu"]]
-    if provider != "cpu" and PROVIDERS["cuda"] in ort.get_available_providers():
+    if provider != "cpu" and PROVIDERS["cuda"] in ort.get_available_providers() and has_cuda_driver():
+        ort.set_default_logger_severity(4)
         if hasattr(ort, "preload_dlls"):
             ort.preload_dlls()
         wanted.insert(0, PROVIDERS["cuda"])
