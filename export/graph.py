@@ -13,11 +13,35 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 import torch
+from torch import Tensor, nn
 from torch.export import Dim
 
 from export.streaming import StreamingGraph
 
 OPSET = 18
+
+
+def to_onnx(
+    module: nn.Module, inputs: tuple[Tensor, ...], input_names: list[str], output_names: list[str], dynamic: Any
+) -> onnx.ModelProto:
+    """The exporter, quiet, with nothing of this machine left in its result."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            module,
+            inputs,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_shapes=dynamic,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    strip(program.model_proto)
+    return program.model_proto
 
 
 def export_graph(graph: StreamingGraph, metadata: dict[str, Any]) -> bytes:
@@ -36,23 +60,8 @@ def export_graph(graph: StreamingGraph, metadata: dict[str, Any]) -> bytes:
         inputs = (audio, torch.zeros(3, graph.model.config.unet.query_dim), *state)
         dims.append({0: streams})
         names.append("query")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            graph,
-            inputs,
-            input_names=[*names, *graph.names],
-            output_names=["target", *(f"{name}_next" for name in graph.names)],
-            dynamic_shapes=(dims[0], (*dims[1:], *state_dims)),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
-    strip(model)
+    model = to_onnx(graph, inputs, [*names, *graph.names], ["target", *(f"{name}_next" for name in graph.names)],
+                    (dims[0], (*dims[1:], *state_dims)))  # fmt: skip
     compact(model)
     entry = model.metadata_props.add()
     entry.key, entry.value = "marssep", json.dumps(metadata)

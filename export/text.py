@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import logging
 import tempfile
-import warnings
 from pathlib import Path
 
 import onnx
@@ -16,7 +13,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import Tensor, nn
 from torch.export import Dim
 
-from export.graph import OPSET, strip
+from export.graph import strip, to_onnx
 from offline_training.text_tower import MOST_TOKENS, TextTower
 
 
@@ -46,26 +43,11 @@ def export_text(tower: TextTower) -> bytes:
     tower.words = SmallWords(tower.words)  # type: ignore[assignment]
     batch, length = Dim("B", min=1, max=256), Dim("L", min=2, max=MOST_TOKENS)
     example = (torch.ones(2, 7, dtype=torch.int64), torch.ones(2, 7, dtype=torch.int64))
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            tower,
-            example,
-            input_names=["input_ids", "attention_mask"],
-            output_names=["embedding"],
-            dynamic_shapes=({0: batch, 1: length}, {0: batch, 1: length}),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    strip(program.model_proto)
+    model = to_onnx(tower, example, ["input_ids", "attention_mask"], ["embedding"], ({0: batch, 1: length}, {0: batch, 1: length}))
     logging.getLogger().setLevel(logging.ERROR)  # the quantiser's advice is not for users
     with tempfile.TemporaryDirectory() as folder:
         plain, small = Path(folder) / "plain.onnx", Path(folder) / "small.onnx"
-        onnx.save(program.model_proto, plain)
+        onnx.save(model, plain)
         quantize_dynamic(plain, small, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
         model = onnx.load(small)
     strip(model)

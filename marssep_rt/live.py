@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -34,12 +34,6 @@ SILENT_SECONDS = 2.0  # a device that calls back this rarely has gone
 START_SECONDS = 6.0
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-class AnyDevice(Protocol):
-    @property
-    def finished(self) -> bool: ...
-    def start(self) -> None: ...
 
 
 @dataclass

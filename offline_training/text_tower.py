@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -283,6 +282,3 @@ def load_tower(folder: Path) -> TextTower:
     tower = TextTower(content["vocabulary"], content["layers"])
     tower.load_state_dict(content["tower"])
     return tower.eval()
-
-
-Array = npt.NDArray[np.float32]
