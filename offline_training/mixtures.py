@@ -22,7 +22,7 @@ Audio = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class MixtureConfig:
-    """How training mixtures are drawn. Probabilities in 0..1, levels in dB."""
+    """How training mixtures are drawn. Probabilities in 0..1, levels in dB; ``layer``: that a source is two recordings at once."""
 
     seconds: float = 2.4
     queries: int = 10
@@ -42,6 +42,7 @@ class MixtureConfig:
     bandwidth: float = 0.25
     room: float = 0.25
     noise: float = 0.3
+    layer: float = 0.0
     thin_label_power: float = 0.5
     sibling_count: int = field(default=6)
 
@@ -150,6 +151,14 @@ class MixtureDataset(Dataset[Batch]):
 
     def source(self, label: str, rng: np.random.Generator) -> Audio:
         """One augmented source of unit rms, float32 [samples]."""
+        if rng.random() < self.config.layer:
+            # two recordings of the label as one source: more variety than the corpus has recordings
+            both = self.one(label, rng) + self.one(label, rng) * np.float32(10 ** (rng.uniform(-10, 0) / 20))
+            return both / max(rms(both), 1e-6)
+        return self.one(label, rng)
+
+    def one(self, label: str, rng: np.random.Generator) -> Audio:
+        """One augmented recording of unit rms, float32 [samples]."""
         samples = round(self.config.seconds * SAMPLE_RATE)
         clips: list[Clip] = self.clips[label]
         audio = self.corpus.audio(clips[int(rng.integers(len(clips)))])
@@ -209,15 +218,16 @@ class MixtureDataset(Dataset[Batch]):
         rows: list[tuple[int, Audio, Audio, bool]] = []
         while len(rows) < config.queries:
             mix, parts = self.mixture(rng, step)
-            for label, audio in parts:
-                rows.append((len(mixtures), audio, self.query(label, rng), False))
             present = {label for label, _ in parts}
+            # before the mixture's own sources: what a full batch cuts off must not be the absent queries
             if rng.random() < config.absent * len(parts) / (1 - config.absent):
                 near = self.siblings[parts[0][0]] if rng.random() < config.absent_sibling else self.labels
                 others = [label for label in near if label not in present]
                 if others:
                     label = others[int(rng.integers(len(others)))]
                     rows.append((len(mixtures), np.zeros_like(mix), self.query(label, rng), True))
+            for label, audio in parts:
+                rows.append((len(mixtures), audio, self.query(label, rng), False))
             mixtures.append(mix)
         rows = rows[: config.queries]
         mixtures = mixtures[: rows[-1][0] + 1]
