@@ -35,6 +35,7 @@ def bundle_command(
 
     try:
         figures = json.loads(measured.read_text(encoding="utf-8")) if measured else {}
+        figures.pop("rows", None)  # one line a mixture is for tables, not for the card
     except (OSError, ValueError) as e:
         raise UsageError(f"cannot read the results {measured}: {e}") from e
     try:

@@ -12,7 +12,6 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,7 +133,7 @@ class Engine:
         """From any thread: other controls from the next hop on, ramped."""
         self.mailbox = (self.mailbox[0] if self.mailbox else None, controls)
 
-    def work(self, most: int | None = None, on_hop: Callable[[], None] | None = None) -> int:
+    def work(self, most: int | None = None) -> int:
         """Process up to ``most`` hops (None: all) that wait in the input ring; returns how many."""
         done = 0
         hop = self.hops.info.hop
@@ -150,8 +149,6 @@ class Engine:
             t0 = time.perf_counter()
             out = self.hops.process(self.hop_in)
             seconds = time.perf_counter() - t0
-            if on_hop:
-                on_hop()
             given = out if self.to_device is None else self.to_device.process(out)
             if self.output.space() >= given.shape[1]:
                 self.output.write(given)
@@ -232,13 +229,15 @@ class Engine:
     def stop(self) -> None:
         """Stop the worker and finish the recordings with what is still in the input ring."""
         self.stopping = True
+        stuck = False
         if self.thread is not None:
             self.thread.join(2.0)
+            stuck = self.thread.is_alive()
             self.thread = None
             gc.enable()
             gc.unfreeze()
             sys.setswitchinterval(5e-3)
-        if self.failure is None:
+        if self.failure is None and not stuck:
             self.work()
             rest = self.input.available()
             if rest and self.record_input is not None:
