@@ -154,7 +154,7 @@ class MixtureDataset(Dataset[Batch]):
         if rng.random() < self.config.layer:
             # two recordings of the label as one source: more variety than the corpus has recordings
             both = self.one(label, rng) + self.one(label, rng) * np.float32(10 ** (rng.uniform(-10, 0) / 20))
-            return both / np.float32(max(rms(both), 1e-6))
+            return np.asarray(both / max(rms(both), 1e-6), np.float32)
         return self.one(label, rng)
 
     def one(self, label: str, rng: np.random.Generator) -> Audio:
