@@ -40,8 +40,9 @@ def to_onnx(
             verbose=False,
         )
     assert program is not None
-    strip(program.model_proto)
-    return program.model_proto
+    model: onnx.ModelProto = program.model_proto  # every access makes a new one
+    strip(model)
+    return model
 
 
 def export_graph(graph: StreamingGraph, metadata: dict[str, Any]) -> bytes:
