@@ -70,10 +70,10 @@ def file_throughput(minutes: float) -> dict[str, float]:
             for _ in range(int(minutes * 6)):
                 f.write((0.1 * rng.standard_normal((10 * RATE, 2))).astype(np.float32))
         code = (
-            "import sys, resource; from marssep_rt.batch import app\n"
+            "import sys; from marssep_rt.batch import app\n"
             "try: app(['--query', 'rain', '--provider', 'cpu', sys.argv[1]])\n"
             "except SystemExit: pass\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
         )
         t0 = time.perf_counter()
         done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
