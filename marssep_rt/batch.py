@@ -71,14 +71,13 @@ def main(
         def one(job: Job) -> tuple[Outcome, float]:
             check_job(job, overwrite)
             began = time.monotonic()
-            seconds = _duration(job)
             task: TaskID = progress.add_task(job.source.name, total=1.0, speed="")
 
-            def tell(share: float) -> None:
+            def tell(done: float, seconds: float) -> None:
                 if stop.is_set():
                     raise FileError(f"{job.source}: interrupted")
-                speed = share * seconds / max(1e-6, time.monotonic() - began)
-                progress.update(task, completed=share, speed=f"{speed:.1f} x real time")
+                speed = done / max(1e-6, time.monotonic() - began)
+                progress.update(task, completed=done / seconds, speed=f"{speed:.1f} x real time")
 
             outcome = process_file(job, session, used, asked.vector, controls, tell)
             progress.remove_task(task)
@@ -106,10 +105,3 @@ def main(
         for line in failures:
             opt.fail(line, 1)
         raise typer.Exit(1)
-
-
-def _duration(job: Job) -> float:
-    from marssep_rt.files import open_source
-
-    with open_source(job.source) as source:
-        return float(source.frames / source.samplerate)

@@ -212,9 +212,12 @@ def process_file(
     provider: str,
     query: Array,
     controls: Controls,
-    progress: Callable[[float], None] = lambda _: None,
+    progress: Callable[[float, float], None] = lambda *_: None,
 ) -> Outcome:
-    """Separate one file; output and residual are aligned to the input and as long. Raises FileError and leaves nothing behind."""
+    """Separate one file; output and residual are aligned to the input and as long. Raises FileError and leaves nothing behind.
+
+    ``progress`` is told the seconds done and the seconds in all.
+    """
     sinks: list[Sink] = []
     with open_source(job.source) as source:
         rate, channels, frames = source.samplerate, source.channels, source.frames
@@ -236,7 +239,7 @@ def process_file(
     return Outcome(frames / rate, hops.nan_samples)
 
 
-def _stream(source: soundfile.SoundFile, hops: HopProcessor, back: Back, progress: Callable[[float], None]) -> None:
+def _stream(source: soundfile.SoundFile, hops: HopProcessor, back: Back, progress: Callable[[float, float], None]) -> None:
     """Chunks through resampler, model and back; the graph's latency is cut off in front and filled with silence behind."""
     rate, model_rate, channels, size = source.samplerate, hops.info.sample_rate, source.channels, hops.size
     forward = soxr.ResampleStream(rate, model_rate, channels) if rate != model_rate else None
@@ -269,7 +272,7 @@ def _stream(source: soundfile.SoundFile, hops: HopProcessor, back: Back, progres
             run(waiting[:, :size], False, size)
             done += size
             waiting = waiting[:, size:]
-        progress(source.tell() / source.frames)
+        progress(source.tell() / rate, source.frames / rate)
     tail = np.zeros((channels, hops.info.latency), np.float32)
     waiting = np.concatenate([waiting, tail], axis=1)
     while waiting.shape[1]:
@@ -279,4 +282,4 @@ def _stream(source: soundfile.SoundFile, hops: HopProcessor, back: Back, progres
             block = np.concatenate([block, np.zeros((channels, size - keep), np.float32)], axis=1)
         run(block, waiting.shape[1] == 0, keep)
     hops.nan_samples += nan_samples
-    progress(1.0)
+    progress(source.frames / rate, source.frames / rate)

@@ -14,7 +14,7 @@ from marssep_rt.errors import UsageError
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
 from marssep_rt.query import Query, combine, unit
-from marssep_rt.session import open_graph
+from marssep_rt.session import GraphInfo, open_graph
 
 Array = npt.NDArray[np.float32]
 
@@ -58,7 +58,7 @@ class Separator:
         self.controls = Controls(remove, wet, limit_db, gain_db)
         self._session, self.provider = open_graph(self.bundle, provider)
         self._hops: HopProcessor | None = None
-        info = HopProcessor(self._session, self.provider, 1, self.query.vector, self.controls).info
+        info = GraphInfo.of(self._session)
         self.sample_rate, self.hop = info.sample_rate, info.hop
         self._graph_latency = info.latency
         self.latency = info.latency + any_block_delay(info.hop)

@@ -23,7 +23,7 @@ from offline_training import checkpoint, losses
 from offline_training.corpus import Corpus
 from offline_training.eval_set import EvalConfig, draw_pairs, render
 from offline_training.memory import Memory
-from offline_training.metrics import sdr, si_sdr
+from offline_training.metrics import ratio_db, sdr, si_sdr
 from offline_training.mixtures import Batch, MixtureConfig, MixtureDataset
 from offline_training.phrases import QueryTable
 from offline_training.separator import MaskSeparator, Spectra
@@ -116,7 +116,7 @@ def validate(model: MaskSeparator, corpus: Corpus, table: QueryTable, config: Ev
         mixture, target = mixture[:, :n], target[:, :n]
         gains.append(si_sdr(estimate, target) - si_sdr(mixture, target))
         plain.append(sdr(estimate, target) - sdr(mixture, target))
-        absent_db.append(10 * torch.log10(other.square().sum(-1) / mixture.square().sum(-1) + 1e-9))
+        absent_db.append(ratio_db(other.square().sum(-1), mixture.square().sum(-1)))
     gain = torch.cat(gains).cpu()
     return {
         "si_sdri": gain.mean().item(),
@@ -170,8 +170,9 @@ class Trainer:
         if (folder / "last.pt").exists():
             self.resume(checkpoint.load(folder / "last.pt"))
         elif start is not None:
-            checkpoint.load_weights(self.model, checkpoint.load(start)["weights"])
-            checkpoint.load_weights(self.average, checkpoint.load(start)["weights"])
+            weights = checkpoint.load(start)["weights"]
+            checkpoint.load_weights(self.model, weights)
+            checkpoint.load_weights(self.average, weights)
         else:
             self.average.load_state_dict(self.model.state_dict())
 
