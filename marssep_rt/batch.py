@@ -57,6 +57,7 @@ def main(
     work = plan(inputs, output, recursive, residual, kind)
     bundle = bundles.load(model)
     asked = combine(bundle, query or [], image or [], audio or [], query_file or [], negative)
+    opt.warn_each(asked.doubts)
     session, used = open_graph(bundle, provider)
     failures: list[str] = []
     stop = threading.Event()

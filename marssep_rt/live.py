@@ -94,6 +94,7 @@ def main(
     stop = StopFlag()
     bundle = bundles.load(model)
     asked = combine(bundle, query or [], image or [], audio or [], query_file or [], negative)
+    opt.warn_each(asked.doubts)
     devices = None if demo else (choose(source, "input"), choose(sink, "output"))
     rate, channels_in, channels_out = (48_000, 1, 1) if devices is None else negotiate(*devices)
     session, used = open_graph(bundle, provider)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
@@ -39,6 +39,12 @@ def fail(message: str, code: int) -> typer.Exit:
 
 def warn(message: str) -> None:
     console.print(f"[yellow]warning:[/] {_plain(message)}", soft_wrap=True)
+
+
+def warn_each(messages: Iterable[str]) -> None:
+    """A warning a line."""
+    for message in messages:
+        warn(message)
 
 
 def _plain(text: str) -> str:

@@ -35,5 +35,6 @@ def main(
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}")
     asked = combine(bundles.load(model), query or [], image or [], audio or [], query_file or [], negative)
+    opt.warn_each(asked.doubts)
     write_query(output, asked)
     opt.console.print(f"{asked.label} -> {output}", markup=False, soft_wrap=True)

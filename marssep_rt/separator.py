@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import numpy.typing as npt
 
 from marssep_rt import bundle as bundles
 from marssep_rt.blocks import any_block_delay
+from marssep_rt.encoders import unit
 from marssep_rt.errors import UsageError
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
-from marssep_rt.query import Query, combine, unit
+from marssep_rt.query import Query, combine
 from marssep_rt.session import GraphInfo, open_graph
 
 Array = npt.NDArray[np.float32]
@@ -32,8 +34,9 @@ class Separator:
     >>> y = s.process(x)          # x: float32 [n] or [2, n], any n >= 1; y: the same shape, late by s.latency samples
 
     ``query`` is words, several words (blended) or a vector [D]; ``image``, ``audio``, ``query_file`` likewise blend in; ``negative``
-    pushes away from what is named. ``remove``: everything but the query. ``wet`` 0..1, ``limit_db``: the most that is taken away,
-    ``gain_db``: output gain. ``bundle``: a model bundle other than the embedded one. ``provider``: "auto", "cpu" or "cuda".
+    pushes away from what is named. A query far from every trained sound gives a UserWarning. ``remove``: everything but the query.
+    ``wet`` 0..1, ``limit_db``: the most that is taken away, ``gain_db``: output gain. ``bundle``: a model bundle other than the embedded
+    one. ``provider``: "auto", "cpu" or "cuda".
 
     Raises UsageError (or its kin BundleError, QueryError) with one clear sentence for anything that cannot be used.
     """
@@ -77,7 +80,7 @@ class Separator:
             if query.shape != (self.bundle.query_dim,):
                 raise UsageError(f"a query vector for this bundle has shape ({self.bundle.query_dim},), not {query.shape}")
             return Query(unit(query), self.bundle.encoder, "vector")
-        return combine(
+        asked = combine(
             self.bundle,
             [str(t) for t in _several(query)],
             [Path(p) for p in _several(image)],
@@ -85,6 +88,9 @@ class Separator:
             [Path(p) for p in _several(query_file)],
             negative,
         )
+        for doubt in asked.doubts:
+            warnings.warn(doubt, stacklevel=3)
+        return asked
 
     def process(self, x: npt.ArrayLike) -> Array:
         """float32 [n] or [C, n] -> the same shape, late by ``latency`` samples; the channel count must not change without reset()."""

@@ -1,58 +1,21 @@
-"""``marssep-train``: corpus, text tower, supervised training, evaluation."""
+"""``marssep-train``: corpus, text tower, supervised training, evaluation; the encoders' commands stand in ``cli_encoders``."""
 
 from __future__ import annotations
 
 import json
 import os
-import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from marssep_rt import options as opt
 from marssep_rt.errors import UsageError
-
-RECIPES = Path(__file__).parent / "recipes"
+from offline_training import cli_encoders
+from offline_training.cli_tools import RECIPES, CorpusFolder, Device, Photos, Queries, bar, photo_bank, read_recipe, read_table, sentences
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Train and measure the separator.")
-CorpusFolder = Annotated[Path, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")]
-
-
-@contextmanager
-def sentences() -> Iterator[None]:
-    """What our training code raises, as a sentence for users."""
-    from offline_training.checkpoint import CheckpointError
-    from offline_training.corpus import CorpusError
-    from offline_training.lexicon import LexiconError
-
-    try:
-        yield
-    except (CorpusError, CheckpointError, LexiconError) as e:
-        raise UsageError(str(e)) from e
-
-
-def bar() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=opt.console)
-
-
-def read_recipe(name: Path, kind: str) -> dict[str, Any]:
-    """A recipe by path or by the name of one that ships; raises UsageError when it is missing, no TOML, or has unknown sections."""
-    path = name if name.exists() else RECIPES / f"{name}.toml"
-    try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        raise UsageError(f"there is no recipe {name}; give a file, or one of: {shipped}") from e
-    except tomllib.TOMLDecodeError as e:
-        raise UsageError(f"{path} is not valid TOML: {e}") from e
-    if recipe.pop("kind", kind) != kind:
-        raise UsageError(f"{path} is not a recipe for marssep-train {kind}")
-    return recipe
 
 
 @app.command()
@@ -101,26 +64,22 @@ def text(
 def supervise(
     output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")],
     corpus: CorpusFolder = Path("cache/corpus"),
-    queries: Annotated[Path, typer.Option("--queries", help="queries.npz of marssep-train text.")] = Path("runs/text/queries.npz"),
+    queries: Queries = Path("runs/queries.npz"),
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("base"),
     start: Annotated[Path | None, typer.Option("--start", help="Begin with this checkpoint's weights.", metavar="CHECKPOINT")] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Train the base policy by mix-and-separate. Ctrl-C saves; the same command goes on from there."""
     import torch
 
     from offline_training.corpus import Corpus
-    from offline_training.phrases import QueryTable
     from offline_training.supervised import Trainer
 
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("there is no CUDA device here; use --device cpu")
     settings = read_recipe(recipe, "supervise")
     with sentences():
-        try:
-            table = QueryTable.load(queries)
-        except (OSError, ValueError, KeyError) as e:
-            raise UsageError(f"{queries} is not a query table; make one with: marssep-train text -o FOLDER") from e
+        table = read_table(queries)
         try:
             trainer = Trainer(output, Corpus(corpus), table, settings, device, start)
         except TypeError as e:
@@ -154,12 +113,19 @@ def evaluate(
     mixtures: Annotated[int, typer.Option("--mixtures", min=10, help="How many.")] = 1000,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures.", metavar="FILE.json")] = None,
     pictures: Annotated[Path | None, typer.Option("--pictures", help="Spectrograms of a few separations.", metavar="FOLDER")] = None,
+    photos: Photos = None,
+    judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge, for figures of meaning.")] = None,
 ) -> None:
-    """SI-SDRi and SDRi on fixed two-source mixtures (-5..5 dB) of unseen recordings, text query = label."""
+    """SI-SDRi and SDRi on fixed two-source mixtures (-5..5 dB) of unseen recordings, text query = label.
+
+    With audio and image towers in the bundle also for queries by recordings, photographs (--photos) and all at once.
+    """
     from marssep_rt import bundle as bundles
     from offline_training.corpus import Corpus
+    from offline_training.encoders.builtin import BuiltinEncoder
     from offline_training.eval_set import EvalConfig
     from offline_training.evaluate import measure, summarise
+    from offline_training.judge import Judge
 
     if split not in ("val", "test"):
         raise UsageError(f"split is {split!r}; choose val or test")
@@ -168,7 +134,9 @@ def evaluate(
     with sentences(), bar() as progress:
         task = progress.add_task("measuring", total=mixtures)
         data = Corpus(corpus)
-        rows = measure(loaded, data, config, lambda done, _: progress.update(task, completed=done))
+        bank = photo_bank(photos, progress)
+        judging = Judge(judge, BuiltinEncoder()) if judge is not None else None
+        rows = measure(loaded, data, config, lambda done, _: progress.update(task, completed=done), bank, judging)
     figures = summarise(rows, config)
     figures["command"] = f"marssep-train evaluate --split {split} --mixtures {mixtures}"
     if output is not None:
@@ -212,6 +180,9 @@ def notice(
             for licence, who, n in attributions(Corpus(corpus).clips)
         ]
     output.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+cli_encoders.register(app)
 
 
 def run() -> None:

@@ -44,8 +44,11 @@ class Clip:
     attribution: str = ""
 
 
-def read_manifest(manifest: Path) -> list[dict[str, str]]:
-    """Rows of the manifest, checked. Raises CorpusError on missing columns, unknown splits or a group in two splits."""
+def read_manifest(manifest: Path, groups_per_label: bool = False) -> list[dict[str, str]]:
+    """Rows of the manifest, checked. Raises CorpusError on missing columns, unknown splits or a group in two splits.
+
+    ``groups_per_label``: the same group name under two labels means two groups (photographs are numbered per class).
+    """
     try:
         with open(manifest, newline="", encoding="utf-8") as f:
             rows = list(csv.DictReader(f))
@@ -60,7 +63,8 @@ def read_manifest(manifest: Path) -> list[dict[str, str]]:
     for row in rows:
         if row["split"] not in SPLITS:
             raise CorpusError(f"{row['path']}: split is {row['split']!r}, not one of {', '.join(SPLITS)}")
-        if split_of.setdefault(row["group"], row["split"]) != row["split"]:
+        group = f"{row['label']}/{row['group']}" if groups_per_label else row["group"]
+        if split_of.setdefault(group, row["split"]) != row["split"]:
             raise CorpusError(f"group {row['group']!r} stands in two splits; recordings must not be shared between them")
     return rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,16 @@ import torch
 from torch import Tensor
 
 from marssep_rt.bundle import Bundle
-from marssep_rt.query import TextEncoder
+from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder, unit
 from marssep_rt.session import GraphInfo, session_options, zero_state
-from offline_training.corpus import Corpus
+from offline_training.corpus import Clip, Corpus
 from offline_training.eval_set import EvalConfig, Pair, draw_pairs, render
+from offline_training.judge import Judge, verdict
 from offline_training.memory import Memory
 from offline_training.metrics import ratio_db, sdr, si_sdr
+from offline_training.photos import PhotoBank
+from offline_training.phrases import OMNI_WEIGHTS
+from offline_training.semantics import windows
 from offline_training.separator import MaskSeparator, SeparatorConfig
 from offline_training.spectral import SpectralConfig
 
@@ -40,6 +44,8 @@ class Row:
     si_sdri_ceiling: float
     absent_label: str
     absent_db: float
+    by_query: dict[str, float] = field(default_factory=dict)  # SI-SDRi by other kinds of query
+    judged: dict[str, float] = field(default_factory=dict)  # what the judge says of mixture, output and target
 
 
 def bootstrap_interval(
@@ -87,10 +93,64 @@ class Listener:
         return torch.from_numpy(target[:, 0, self.info.latency :])
 
 
+class Examples:
+    """Queries by recording, by picture and by all at once, embedded by the bundle's own towers, drawn by the mixture's seed.
+
+    audio: one recording of the label from train or val; audio_val: from val only (the audio tower was trained on train); image: the
+    mean of three photographs of the measured split; omni: text, image and audio weighted 2 : 2 : 1 as in OmniSep, as far as there are.
+    """
+
+    KINDS = ("audio", "audio_val", "image", "omni")
+
+    def __init__(self, bundle: Bundle, corpus: Corpus, photos: PhotoBank | None, split: str) -> None:
+        self.corpus, self.photos = corpus, photos
+        self.audio = AudioEncoder(bundle) if bundle.has("audio.onnx") else None
+        self.image = ImageEncoder(bundle) if bundle.has("image.onnx") and photos is not None else None
+        self.clips = {kind: {label: [c for s in splits for c in corpus.by_label(s).get(label, [])] for label in corpus.labels()}
+                      for kind, splits in (("audio", ("train", "val")), ("audio_val", ("val",)))}  # fmt: skip
+        trained = photos.by_label("train") if photos is not None else {}
+        self.pictures = {k: v for k, v in photos.by_label(split).items() if len(trained.get(k, [])) >= 15} if photos is not None else {}
+        self.known: dict[str, Array] = {}
+
+    def _sound(self, clip: Clip) -> Array:
+        assert self.audio is not None
+        if clip.path not in self.known:
+            self.known[clip.path] = self.audio.embed_windows(windows(self.corpus.audio(clip).astype(np.float32) / 32768.0))
+        return self.known[clip.path]
+
+    def _picture(self, number: int) -> Array:
+        assert self.image is not None
+        assert self.photos is not None
+        path = self.photos.folder / self.photos.photos[number].path
+        if str(path) not in self.known:
+            self.known[str(path)] = self.image.embed(path)
+        return self.known[str(path)]
+
+    def query(self, kind: str, pair: Pair, text: Array) -> Array | None:
+        """None where there is no such tower or no such example."""
+        rng = np.random.default_rng(pair.seed)
+        label = pair.target.label
+        if kind == "omni":
+            parts = [(OMNI_WEIGHTS["text"], text)]
+            parts += [(OMNI_WEIGHTS[k], q) for k in ("image", "audio") if (q := self.query(k, pair, text)) is not None]
+            return unit(np.sum([w * q for w, q in parts], axis=0)) if len(parts) > 1 else None
+        if kind == "image":
+            numbers = self.pictures.get(label, []) if self.image is not None else []
+            if not numbers:
+                return None
+            return unit(np.mean([self._picture(int(i)) for i in rng.choice(numbers, min(3, len(numbers)), replace=False)], axis=0))
+        clips = self.clips[kind][label] if self.audio is not None and (kind != "audio_val" or pair.target.split != "val") else []
+        clips = [c for c in clips if c.group != pair.target.group]
+        return self._sound(clips[int(rng.integers(len(clips)))]) if clips else None
+
+
 @torch.no_grad()
-def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callable[[int, int], None] = lambda *_: None) -> list[Row]:
-    """A row for each of ``config.mixtures`` fixed mixtures: query = the target's label in words, and once a label that is absent."""
+def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callable[[int, int], None] = lambda *_: None,
+            photos: PhotoBank | None = None, judge: Judge | None = None) -> list[Row]:  # fmt: skip
+    """A row for each of ``config.mixtures`` fixed mixtures: query = the target's label in words, once a label that is absent, and every
+    kind of ``Examples`` that the bundle's towers allow; ``judge`` hears mixture, output and target."""
     listener = Listener(bundle)
+    examples = Examples(bundle, corpus, photos, config.split)
     tools = MaskSeparator(SeparatorConfig(spectral=SpectralConfig(hop=listener.info.hop))).eval()
     pairs = draw_pairs(corpus, config)
     rows: list[Row] = []
@@ -108,9 +168,25 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
         floor = si_sdr(mixture, target)
         columns = (floor, si_sdr(present, target) - floor, sdr(present, target) - sdr(mixture, target), si_sdr(ceiling, target) - floor,
                    ratio_db(absent.square().sum(-1), mixture.square().sum(-1)))  # fmt: skip
-        for pair, *values in zip(group, *(c.tolist() for c in columns), strict=True):
+        others: list[dict[str, float]] = [{} for _ in group]
+        for kind in Examples.KINDS:
+            asked = [examples.query(kind, pair, listener.query(pair.target.label)) for pair in group]
+            index = [i for i, q in enumerate(asked) if q is not None]
+            if index:
+                found = listener.separate(mixtures[index], np.stack([q for q in asked if q is not None]))
+                for i, gain in zip(index, (si_sdr(found, target[index]) - floor[index]).tolist(), strict=True):
+                    others[i][kind] = gain
+        judged: list[dict[str, float]] = [{} for _ in group]
+        if judge is not None:
+            names = [p.target.label for p in group], [p.interferer.label for p in group]
+            for what, sounds in (("mixture", mixture), ("output", present), ("target", target)):
+                for key, verdicts in verdict(judge, list(sounds.numpy()), *names).items():
+                    for said, value in zip(judged, verdicts.tolist(), strict=True):
+                        said[f"{what}_{key}"] = value
+        for i, (pair, *values) in enumerate(zip(group, *(c.tolist() for c in columns), strict=True)):
             base, si, plain, best, leak = values
-            rows.append(Row(pair.target.label, pair.interferer.label, pair.snr_db, base, si, plain, best, pair.absent_label, leak))
+            rows.append(Row(pair.target.label, pair.interferer.label, pair.snr_db, base, si, plain, best, pair.absent_label, leak,
+                            others[i], judged[i]))  # fmt: skip
         progress(len(rows), len(pairs))
     return rows
 
@@ -131,6 +207,18 @@ def summarise(rows: list[Row], config: EvalConfig) -> dict[str, Any]:
             "median_95": [round(x, 3) for x in bootstrap_interval(values, np.median)],
         }
 
+    queries: dict[str, Any] = {}
+    for kind in Examples.KINDS:
+        chosen = [r for r in rows if kind in r.by_query]
+        if chosen:
+            text = np.array([r.si_sdri for r in chosen])
+            queries[kind] = {
+                "mixtures": len(chosen),
+                "si_sdri_db": spread(np.array([r.by_query[kind] for r in chosen])),
+                "text_on_the_same_db": round(float(text.mean()), 3),
+                "minus_text_db": spread(np.array([r.by_query[kind] for r in chosen]) - text),
+            }
+    judged = {key: round(float(np.mean([r.judged[key] for r in rows])), 4) for key in rows[0].judged} if rows else {}
     return {
         "set": asdict(config),
         "mixtures": len(rows),
@@ -140,5 +228,7 @@ def summarise(rows: list[Row], config: EvalConfig) -> dict[str, Any]:
         "floor_si_sdr_db": round(float(np.mean([r.si_sdr_mixture for r in rows])), 3),
         "ceiling_si_sdri_db": round(float(np.mean([r.si_sdri_ceiling for r in rows])), 3),
         "absent_output_db": spread(absent),
+        **({"queries": queries} if queries else {}),
+        **({"judge": judged} if judged else {}),
         "labels": {label: {"mixtures": len(v), "si_sdri_db": round(float(np.mean(v)), 2)} for label, v in sorted(by_label.items())},
     }

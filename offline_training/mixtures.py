@@ -15,14 +15,19 @@ import torch
 from torch.utils.data import Dataset
 
 from offline_training.corpus import SAMPLE_RATE, Clip, Corpus
-from offline_training.phrases import QueryTable
+from offline_training.phrases import QueryTable, unit
 
 Audio = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class MixtureConfig:
-    """How training mixtures are drawn. Probabilities in 0..1, levels in dB; ``layer``: that a source is two recordings at once."""
+    """How training mixtures are drawn. Probabilities in 0..1, levels in dB; ``layer``: that a source is two recordings at once.
+
+    ``query_kinds``: shares of queries by text, by another recording of the label, by photographs, and by a random blend of the three
+    (OmniSep's query mix-up); ``negative``: that a query is pushed away from another source of its mixture; ``held_out_labels`` never
+    take part.
+    """
 
     seconds: float = 2.4
     queries: int = 10
@@ -45,6 +50,9 @@ class MixtureConfig:
     layer: float = 0.0
     thin_label_power: float = 0.5
     sibling_count: int = field(default=6)
+    query_kinds: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    negative: float = 0.0
+    held_out_labels: tuple[str, ...] = ()
 
 
 class Batch(TypedDict):
@@ -136,7 +144,7 @@ class MixtureDataset(Dataset[Batch]):
     def __init__(self, corpus: Corpus, table: QueryTable, config: MixtureConfig, steps: int, seed: int, split: str = "train") -> None:
         self.corpus, self.table, self.config, self.steps, self.seed = corpus, table, config, steps, seed
         self.clips = corpus.by_label(split)
-        self.labels = [label for label in self.clips if label in table.index]
+        self.labels = [label for label in self.clips if label in table.index and label not in config.held_out_labels]
         if len(self.labels) < 2:
             raise ValueError("mixtures need clips of at least two labels that the query table knows")
         groups = np.array([len({c.group for c in self.clips[label]}) for label in self.labels], np.float64)
@@ -149,19 +157,21 @@ class MixtureDataset(Dataset[Batch]):
     def draw_label(self, rng: np.random.Generator) -> str:
         return self.labels[int(rng.choice(len(self.labels), p=self.weights))]
 
-    def source(self, label: str, rng: np.random.Generator) -> Audio:
-        """One augmented source of unit rms, float32 [samples]."""
+    def source(self, label: str, rng: np.random.Generator) -> tuple[Audio, str]:
+        """One augmented source of unit rms, float32 [samples], and the recording (group) that it is made of."""
+        first, group = self.one(label, rng)
         if rng.random() < self.config.layer:
             # two recordings of the label as one source: more variety than the corpus has recordings
-            both = self.one(label, rng) + self.one(label, rng) * np.float32(10 ** (rng.uniform(-10, 0) / 20))
-            return np.asarray(both / max(rms(both), 1e-6), np.float32)
-        return self.one(label, rng)
+            both = first + self.one(label, rng)[0] * np.float32(10 ** (rng.uniform(-10, 0) / 20))
+            return np.asarray(both / max(rms(both), 1e-6), np.float32), group
+        return first, group
 
-    def one(self, label: str, rng: np.random.Generator) -> Audio:
-        """One augmented recording of unit rms, float32 [samples]."""
+    def one(self, label: str, rng: np.random.Generator) -> tuple[Audio, str]:
+        """One augmented recording of unit rms, float32 [samples], and its group."""
         samples = round(self.config.seconds * SAMPLE_RATE)
         clips: list[Clip] = self.clips[label]
-        audio = self.corpus.audio(clips[int(rng.integers(len(clips)))])
+        clip = clips[int(rng.integers(len(clips)))]
+        audio = self.corpus.audio(clip)
         faster = float(rng.uniform(0.85, 1.2)) if rng.random() < self.config.speed else 1.0
         need = int(samples * faster) + 2
         if len(audio) > 3 * need:  # no need to turn a whole minute into floats
@@ -171,10 +181,10 @@ class MixtureDataset(Dataset[Batch]):
         if faster != 1.0:
             crop = change_speed(crop, faster)
         crop = colour(crop[:samples], self.config, rng)
-        return crop / max(rms(crop), 1e-6)
+        return crop / max(rms(crop), 1e-6), clip.group
 
-    def mixture(self, rng: np.random.Generator, step: int) -> tuple[Audio, list[tuple[str, Audio]]]:
-        """Mixture and its (label, source) parts, levels applied."""
+    def mixture(self, rng: np.random.Generator, step: int) -> tuple[Audio, list[tuple[str, Audio, str]]]:
+        """Mixture and its (label, source, recording) parts, levels applied."""
         config = self.config
         easy = step < config.easy_steps
         count = 2 if easy else 2 + int(rng.choice(3, p=config.source_counts))
@@ -192,19 +202,38 @@ class MixtureDataset(Dataset[Batch]):
         parts = []
         for i, label in enumerate(labels):
             gain_db = 0.0 if i == 0 else rng.uniform(-spread, spread) / (1.0 if count == 2 else 1.5)
-            parts.append((label, self.source(label, rng) * np.float32(10 ** (gain_db / 20))))
-        mix: Audio = np.stack([x for _, x in parts]).sum(axis=0)
+            audio, group = self.source(label, rng)
+            parts.append((label, audio * np.float32(10 ** (gain_db / 20)), group))
+        mix: Audio = np.stack([x for _, x, _ in parts]).sum(axis=0)
         gain = np.float32(10 ** (rng.uniform(*config.level_dbfs) / 20) / max(rms(mix), 1e-6))
         mix = mix * gain
         if rng.random() < config.noise:
             mix = mix + rng.standard_normal(len(mix), dtype=np.float32) * np.float32(rms(mix) * 10 ** (rng.uniform(-50, -25) / 20))
-        return mix, [(label, x * gain) for label, x in parts]
+        return mix, [(label, x * gain, group) for label, x, group in parts]
 
-    def query(self, label: str, rng: np.random.Generator) -> Audio:
-        """The label's own vector or a paraphrase's, with noise down to the configured cosine; unit norm."""
+    def words(self, label: str, rng: np.random.Generator) -> Audio:
+        """The label's own vector or a paraphrase's."""
         vectors = self.table.vectors_of(label)
-        pick = 0 if rng.random() < self.config.label_query else int(rng.integers(len(vectors)))
-        q = vectors[pick]
+        return vectors[0 if rng.random() < self.config.label_query else int(rng.integers(len(vectors)))]
+
+    def query(self, label: str, group: str, others: list[str], rng: np.random.Generator) -> Audio:
+        """A query for ``label``, never by the recording ``group`` that is to be separated, with noise down to the configured cosine.
+
+        ``others``: labels of the mixture's other sources, of which one may be pushed away from. Unit norm.
+        """
+        config, table = self.config, self.table
+        kind = ("text", "audio", "image", "blend")[int(rng.choice(4, p=config.query_kinds))]
+        parts: list[Audio] = []
+        if kind in ("audio", "blend") and label in table.audio:
+            parts.append(table.audio[label].vectors[int(rng.choice(table.audio[label].of("train", other_than=group)))])
+        if kind in ("image", "blend") and label in table.image and len(rows := table.image[label].of("train")):
+            count = min(len(rows), int(rng.integers(1, 4)))
+            parts.append(unit(table.image[label].vectors[rng.choice(rows, count, replace=False)].mean(0)))
+        if kind in ("text", "blend") or not parts:
+            parts.append(self.words(label, rng))
+        q = unit(np.tensordot(rng.dirichlet(np.ones(len(parts))).astype(np.float32), np.stack(parts), 1))
+        if others and rng.random() < config.negative:
+            q = unit(1.5 * q - 0.5 * self.words(others[int(rng.integers(len(others)))], rng))
         cosine = rng.uniform(self.config.query_noise_cosine, 1.0)
         noise = rng.standard_normal(len(q), dtype=np.float32)
         noise -= q * (noise @ q)
@@ -218,16 +247,16 @@ class MixtureDataset(Dataset[Batch]):
         rows: list[tuple[int, Audio, Audio, bool]] = []
         while len(rows) < config.queries:
             mix, parts = self.mixture(rng, step)
-            present = {label for label, _ in parts}
+            present = {label for label, _, _ in parts}
             # before the mixture's own sources: what a full batch cuts off must not be the absent queries
             if rng.random() < config.absent * len(parts) / (1 - config.absent):
                 near = self.siblings[parts[0][0]] if rng.random() < config.absent_sibling else self.labels
                 others = [label for label in near if label not in present]
                 if others:
                     label = others[int(rng.integers(len(others)))]
-                    rows.append((len(mixtures), np.zeros_like(mix), self.query(label, rng), True))
-            for label, audio in parts:
-                rows.append((len(mixtures), audio, self.query(label, rng), False))
+                    rows.append((len(mixtures), np.zeros_like(mix), self.query(label, "", [], rng), True))
+            for label, audio, group in parts:
+                rows.append((len(mixtures), audio, self.query(label, group, sorted(present - {label}), rng), False))
             mixtures.append(mix)
         rows = rows[: config.queries]
         mixtures = mixtures[: rows[-1][0] + 1]

@@ -1,20 +1,45 @@
-"""What can be asked for during training: phrases of every label and their vectors."""
+"""What can be asked for during training: phrases, recordings and photographs of every label, as vectors of one encoder."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
+OMNI_WEIGHTS = {"image": 2.0, "text": 2.0, "audio": 1.0}  # OmniSep's (paper.md part 7)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Recordings or photographs of one label as unit vectors [n, D], each with its split and its group (recording, photo)."""
+
+    vectors: Vectors
+    splits: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def of(self, *splits: str, other_than: str | None = None) -> npt.NDArray[np.intp]:
+        """Row numbers in ``splits``, not of the group ``other_than`` where there is another."""
+        rows = np.array([i for i, s in enumerate(self.splits) if s in splits], np.intp)
+        others = np.array([i for i in rows if self.groups[i] != other_than], np.intp)
+        return others if len(others) else rows
+
+
+def unit(vector: Vectors) -> Vectors:
+    """The vector at length one."""
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
 
 
 class QueryTable:
-    """Phrases and unit vectors of each label; a label's first phrase is the label itself."""
+    """Phrases and unit vectors of each label; a label's first phrase is the label itself. ``audio`` and ``image``: examples, where any."""
 
-    def __init__(self, phrases: dict[str, list[str]], vectors: dict[str, Vectors], encoder: str) -> None:
+    def __init__(self, phrases: dict[str, list[str]], vectors: dict[str, Vectors], encoder: str,
+                 audio: dict[str, Examples] | None = None, image: dict[str, Examples] | None = None) -> None:  # fmt: skip
         self.phrases, self.vectors, self.encoder = phrases, vectors, encoder
+        self.audio, self.image = audio or {}, image or {}
         self.index = {label: i for i, label in enumerate(phrases)}
 
     @property
@@ -36,20 +61,58 @@ class QueryTable:
         np.fill_diagonal(similarity, -2.0)
         return {label: [labels[j] for j in np.argsort(-similarity[i])[:count]] for i, label in enumerate(labels)}
 
+    def held_out_query(self, label: str, kind: str, split: str, seed: int) -> Vectors | None:
+        """A query of ``kind`` for measuring on ``split``; None where the label has no such example.
+
+        text: the label; audio: one training recording; image: the mean of three photographs of ``split``; omni: all that there are,
+        weighted as in OmniSep.
+        """
+        rng = np.random.default_rng(seed)
+        if kind == "text":
+            return self.label_vector(label)
+        if kind == "audio" and label in self.audio:
+            return self.audio[label].vectors[int(rng.choice(self.audio[label].of("train")))]
+        if kind == "image" and label in self.image:
+            rows = self.image[label].of(split)
+            return unit(self.image[label].vectors[rng.choice(rows, min(3, len(rows)), replace=False)].mean(0)) if len(rows) else None
+        if kind == "omni":
+            parts = {k: self.held_out_query(label, k, split, seed) for k in OMNI_WEIGHTS}
+            return unit(np.sum([OMNI_WEIGHTS[k] * q for k, q in parts.items() if q is not None], axis=0))
+        return None
+
     def save(self, path: Path) -> None:
         """Written as one ``.npz`` without pickle."""
         labels = [label for label, phrases in self.phrases.items() for _ in phrases]
         phrases = [phrase for group in self.phrases.values() for phrase in group]
+        examples: dict[str, Any] = {}
+        for kind, table in (("audio", self.audio), ("image", self.image)):
+            if table:
+                examples[f"{kind}_labels"] = np.array([label for label, e in table.items() for _ in e.splits])
+                examples[f"{kind}_splits"] = np.array([s for e in table.values() for s in e.splits])
+                examples[f"{kind}_groups"] = np.array([g for e in table.values() for g in e.groups])
+                examples[f"{kind}_vectors"] = np.concatenate([e.vectors for e in table.values()])
         np.savez(path, labels=np.array(labels), phrases=np.array(phrases), encoder=np.array(self.encoder),
-                 vectors=np.concatenate(list(self.vectors.values())))  # fmt: skip
+                 vectors=np.concatenate(list(self.vectors.values())), **examples)  # fmt: skip
 
     @classmethod
     def load(cls, path: Path) -> QueryTable:
         with np.load(path, allow_pickle=False) as data:
-            phrases: dict[str, list[str]] = {}
-            rows: dict[str, list[int]] = {}
-            for i, (label, phrase) in enumerate(zip(data["labels"], data["phrases"], strict=True)):
-                phrases.setdefault(str(label), []).append(str(phrase))
-                rows.setdefault(str(label), []).append(i)
+            rows = _rows(data["labels"])
+            phrases = {label: [str(data["phrases"][i]) for i in index] for label, index in rows.items()}
             vectors = data["vectors"]
-            return cls(phrases, {label: vectors[index] for label, index in rows.items()}, str(data["encoder"]))
+            examples: dict[str, dict[str, Examples]] = {"audio": {}, "image": {}}
+            for kind, table in examples.items():
+                if f"{kind}_labels" in data:
+                    splits, groups, all_vectors = (data[f"{kind}_{part}"] for part in ("splits", "groups", "vectors"))
+                    for label, index in _rows(data[f"{kind}_labels"]).items():
+                        table[label] = Examples(all_vectors[index], tuple(map(str, splits[index])), tuple(map(str, groups[index])))
+            encoder = str(data["encoder"])
+            return cls(phrases, {label: vectors[index] for label, index in rows.items()}, encoder, examples["audio"], examples["image"])
+
+
+def _rows(labels: npt.NDArray[np.str_]) -> dict[str, list[int]]:
+    """Row numbers of each label, labels in the order in which they first stand."""
+    rows: dict[str, list[int]] = {}
+    for i, label in enumerate(labels):
+        rows.setdefault(str(label), []).append(i)
+    return rows

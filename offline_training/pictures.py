@@ -38,6 +38,25 @@ def training_curves(log: Path, output: Path) -> None:
     plt.close(figure)
 
 
+def alignment_curves(log: Path, output: Path) -> None:
+    """What the towers know on val over all stages of an alignment's ``log.jsonl``, one panel a stage, as one PNG."""
+    entries: list[dict[str, Any]] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    stages = sorted({e["stage"] for e in entries if "val" in e})
+    if not stages:
+        return
+    figure, axes = plt.subplots(1, len(stages), figsize=(3.2 * len(stages), 3.4), sharey=True, constrained_layout=True, squeeze=False)
+    for axis, stage in zip(axes[0], stages, strict=True):
+        vals = [e for e in entries if e["stage"] == stage and "val" in e]
+        for name in ("audio_top1", "audio_top5", "image_top1", "image_top5", "gap"):
+            if name in vals[0]["val"]:
+                axis.plot([e["step"] for e in vals], [e["val"][name] for e in vals], marker=".", label=name)
+        axis.set(xlabel="step", title=f"stage {stage}", ylim=(0, 1))
+        axis.grid(alpha=0.3)
+    axes[0][0].legend(fontsize=8)
+    figure.savefig(output, dpi=90)
+    plt.close(figure)
+
+
 def spectrograms(signals: dict[str, Array], rate: int, output: Path, top_hz: float = 12_000) -> None:
     """One spectrogram under another, same scale, as one PNG."""
     figure, axes = plt.subplots(len(signals), 1, figsize=(9, 2.0 * len(signals)), sharex=True, constrained_layout=True)

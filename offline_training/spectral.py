@@ -101,6 +101,24 @@ def warp_matrix(config: SpectralConfig) -> Tensor:
     return (weights / weights.sum(0, keepdim=True)).half().double()  # exact in half precision, for the same reason as there
 
 
+def mel_matrix(config: SpectralConfig, mels: int, low_hz: float = 40.0) -> Tensor:
+    """Triangular mel filters of unit weight sum, float64 [bins, mels], up to ``top_hz``; exact in half precision."""
+    from torchaudio.functional import melscale_fbanks
+
+    filters = melscale_fbanks(config.bins, low_hz, config.top_hz, mels, config.sample_rate, norm=None, mel_scale="htk").double()
+    empty = filters.sum(0) < 1e-3  # narrower than a bin: the nearest bin stands for it
+    centres = torch.tensor(mel_centres(mels, low_hz, config.top_hz), dtype=torch.float64)
+    nearest = (centres * config.analysis / config.sample_rate).round().long()
+    filters[nearest[empty], torch.nonzero(empty)[:, 0]] = 1.0
+    return (filters / filters.sum(0, keepdim=True)).half().double()
+
+
+def mel_centres(mels: int, low_hz: float, top_hz: float) -> list[float]:
+    """Centre frequencies in Hz of ``mels`` HTK mel filters."""
+    low, top = (2595 * math.log10(1 + hz / 700) for hz in (low_hz, top_hz))
+    return [700 * (10 ** ((low + (top - low) * (i + 1) / (mels + 1)) / 2595) - 1) for i in range(mels)]
+
+
 class Transform(nn.Module):
     """Real DFT of windowed frames and its inverse, restricted to the samples that synthesis keeps."""
 

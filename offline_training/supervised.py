@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -98,11 +99,17 @@ def loss_terms(model: MaskSeparator, batch: Batch, config: TrainConfig, step: in
 
 @torch.no_grad()
 def validate(model: MaskSeparator, corpus: Corpus, table: QueryTable, config: EvalConfig, autocast: torch.dtype | None) -> dict[str, float]:
-    """SI-SDRi and SDRi (mean, median) on the fixed validation mixtures, share made worse, level when the queried sound is absent."""
+    """SI-SDRi and SDRi (mean, median) on the fixed validation mixtures, share made worse, level when the queried sound is absent.
+
+    Where the table has recordings and photographs, also the SI-SDRi of queries by them and by all three, each beside that of text on
+    the same mixtures (``text_for_image``).
+    """
     device = next(model.parameters()).device
     gains: list[Tensor] = []
     plain: list[Tensor] = []
     absent_db: list[Tensor] = []
+    kinds = [kind for kind, there in (("audio", table.audio), ("image", table.image), ("omni", table.audio)) if there]
+    others: dict[str, list[float]] = defaultdict(list)
     pairs = [p for p in draw_pairs(corpus, config) if p.target.label in table.index]
     for first in range(0, len(pairs), 8):
         group = pairs[first : first + 8]
@@ -117,6 +124,16 @@ def validate(model: MaskSeparator, corpus: Corpus, table: QueryTable, config: Ev
         gains.append(si_sdr(estimate, target) - si_sdr(mixture, target))
         plain.append(sdr(estimate, target) - sdr(mixture, target))
         absent_db.append(ratio_db(other.square().sum(-1), mixture.square().sum(-1)))
+        for kind in kinds:
+            asked_so = [table.held_out_query(p.target.label, kind, config.split, p.seed) for p in group]
+            rows = [i for i, q in enumerate(asked_so) if q is not None]
+            if rows:
+                by_example = torch.from_numpy(np.stack([q for q in asked_so if q is not None])).to(device)
+                whole = torch.from_numpy(np.stack([rendered[i][0] for i in rows])).to(device)
+                found = separate(model, whole, by_example, autocast)
+                others[kind] += (si_sdr(found, target[rows]) - si_sdr(mixture[rows], target[rows])).tolist()
+                if kind == "image":
+                    others["text_for_image"] += gains[-1][rows].tolist()
     gain = torch.cat(gains).cpu()
     return {
         "si_sdri": gain.mean().item(),
@@ -124,6 +141,7 @@ def validate(model: MaskSeparator, corpus: Corpus, table: QueryTable, config: Ev
         "sdri": torch.cat(plain).mean().item(),
         "worse": (gain < 0).float().mean().item(),
         "absent_db": torch.cat(absent_db).mean().item(),
+        **{f"si_sdri_{kind}": float(np.mean(values)) for kind, values in others.items()},
     }
 
 

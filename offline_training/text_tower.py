@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 from offline_training.lexicon import LexiconError, WordNet, general_phrases, read_lexicon, read_paraphrases, teaching_phrases
 from offline_training.phrases import QueryTable
+from offline_training.semantics import retrieval
 
 MOST_TOKENS = 64
+TEXT_ID = "builtin-text-1"  # names the space: queries by text, sound and picture all live in it
 
 
 @dataclass(frozen=True)
@@ -171,13 +173,6 @@ def student_from_teacher(teacher: Teacher, ids: list[int], layers: tuple[int, ..
     return tower
 
 
-def retrieval(vectors: Tensor, targets: list[int], labels: Tensor) -> tuple[float, float]:
-    """Top-1 and top-5 of phrase vectors [N, D] among label vectors [L, D], as fractions."""
-    best = (vectors @ labels.T).topk(5, dim=1).indices
-    wanted = torch.tensor(targets)[:, None]
-    return (best[:, :1] == wanted).any(1).float().mean().item(), (best == wanted).any(1).float().mean().item()
-
-
 class Tokens:
     """Tokenised phrases, padded on demand."""
 
@@ -271,7 +266,7 @@ def build(config: TowerConfig, folder: Path, wordnet_folder: Path, report: Calla
         "label_to_anchor_cosine": (embed(tower, tokens, labels) * anchors).sum(1).min().item(),
     }
     vectors = {label: embed(tower, tokens, taught[label][:64]).numpy().astype(np.float32) for label in labels}
-    QueryTable({label: taught[label][:64] for label in labels}, vectors, "builtin-text-1").save(folder / "queries.npz")
+    QueryTable({label: taught[label][:64] for label in labels}, vectors, TEXT_ID).save(folder / "queries.npz")
     (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     return figures
 

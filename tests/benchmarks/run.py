@@ -20,9 +20,9 @@ import numpy as np
 import soundfile
 
 from marssep_rt import bundle as bundles
+from marssep_rt.encoders import TextEncoder
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
-from marssep_rt.query import TextEncoder
 from marssep_rt.session import open_graph
 
 RATE, HOP = 48_000, 480

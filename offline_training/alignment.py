@@ -1,0 +1,393 @@
+"""Progressive alignment of sound and sight with the text space (MARS-Sep eq. 7 to 9), stage by stage, resumable.
+
+Stage 0 pre-trains the builtin towers against the labels' text vectors. Then, as in the paper, each stage starts from the best towers of
+the one before, trains what its recipe names (heads and temperature) and replays earlier losses against forgetting:
+
+1. audio-text: symmetric InfoNCE with paraphrases of the label, learned temperature;
+2. audio-audio: InfoNCE between recordings of one label, triplets (hardest in the batch; a mixture must be further from its label and
+   from another recording than the clean sound is), consistency of two views; plus stage 1;
+3. audio-image: InfoNCE and triplets between recordings and photographs of one label, image-text; plus stages 1 and 2.
+
+The text vectors never move: what they are called in is what the separator and ``.query`` files were made for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from offline_training import contrast
+from offline_training.checkpoint import CheckpointError
+from offline_training.phrases import QueryTable
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """``trains``: name prefixes of the parameters that move; ``weights``: of the loss terms; ``select``: figures whose sum on val
+    decides which towers are handed on."""
+
+    number: int
+    steps: int
+    batch: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: int = 100
+    trains: tuple[str, ...] = ("audio.head", "image.head", "log_scale")
+    weights: dict[str, float] = field(default_factory=dict)
+    select: tuple[str, ...] = ("audio_top1",)
+    validate_every: int = 250
+
+    def __post_init__(self) -> None:
+        unknown = set(self.weights) - set(TERMS)
+        if unknown:
+            raise ValueError(f"stage {self.number} weighs unknown losses: {', '.join(sorted(unknown))}; known are {', '.join(TERMS)}")
+
+
+@dataclass(frozen=True)
+class AlignmentConfig:
+    """``margin`` on cosine distance; ``mixture_margin`` of the clean sound over its mixture; ``temperature`` to start from."""
+
+    stages: tuple[StageConfig, ...]
+    margin: float = 0.2
+    mixture_margin: float = 0.15
+    temperature: float = 0.07
+    thin_label_power: float = 0.5
+    seed: int = 1
+    bf16: bool = True
+
+    @classmethod
+    def of(cls, recipe: dict[str, Any]) -> AlignmentConfig:
+        """From a recipe's plain data; raises TypeError or ValueError for unknown settings."""
+        plain = dict(recipe)
+        stages: list[dict[str, Any]] = [{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()} for s in plain.pop("stages", [])]
+        return cls(stages=tuple(StageConfig(**stage) for stage in stages), **plain)
+
+
+class AudioViews(Protocol):
+    """What an audio tower trains on: augmented inputs for clips, by number."""
+
+    def clips(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor: ...
+
+    def mixtures(self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]: ...
+
+
+class ImageViews(Protocol):
+    """What an image tower trains on: augmented inputs for photographs, by number."""
+
+    def photos(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor: ...
+
+
+class Towers(nn.Module):
+    """An audio and an image tower and the learned temperature: each tower maps its inputs to unit vectors."""
+
+    def __init__(self, audio: nn.Module, image: nn.Module | None, temperature: float = 0.07) -> None:
+        super().__init__()
+        self.audio, self.image = audio, image
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
+
+    @property
+    def scale(self) -> Tensor:
+        """One over the temperature, at most 100 as in CLIP."""
+        return self.log_scale.exp().clamp(max=100.0)
+
+
+@dataclass
+class Material:
+    """Everything that the stages draw from. ``clips`` and ``photos``: label number -> numbers of training items; ``groups``: of clips."""
+
+    table: QueryTable
+    labels: list[str]
+    clips: dict[int, list[int]]
+    groups: dict[int, str]
+    audio_views: AudioViews
+    photos: dict[int, list[int]] = field(default_factory=dict)
+    image_views: ImageViews | None = None
+
+    def __post_init__(self) -> None:
+        self.anchors = torch.from_numpy(np.stack([self.table.label_vector(label) for label in self.labels]))
+
+    def phrase(self, label: int, rng: np.random.Generator) -> np.ndarray:
+        """The vector of a random phrase of a label, the label itself half of the time."""
+        vectors = self.table.vectors_of(self.labels[label])
+        return vectors[0 if rng.random() < 0.5 else int(rng.integers(len(vectors)))]
+
+    def draw_labels(self, from_: dict[int, list[int]], count: int, power: float, rng: np.random.Generator, distinct: bool) -> list[int]:
+        """Labels drawn by (number of items) ** power; ``distinct``: each at most once, as many as there are."""
+        labels = list(from_)
+        weights = np.array([len(from_[label]) for label in labels], np.float64) ** power
+        count = min(count, len(labels)) if distinct else count
+        return [labels[i] for i in rng.choice(len(labels), count, replace=not distinct, p=weights / weights.sum())]
+
+    def item(self, items: list[int], rng: np.random.Generator) -> int:
+        return items[int(rng.integers(len(items)))]
+
+    def another(self, label: int, clip: int, rng: np.random.Generator) -> int:
+        """A clip of the label from another recording where there is one, else another clip, else the same."""
+        others = [c for c in self.clips[label] if self.groups[c] != self.groups[clip]] or [c for c in self.clips[label] if c != clip]
+        return self.item(others or [clip], rng)
+
+
+TERMS = ("audio_labels", "image_labels", "audio_text", "audio_audio", "audio_triplet", "mixture_triplet", "consistency", "audio_image",
+         "image_triplet", "image_text", "near")  # fmt: skip
+
+
+class Losses:
+    """The loss terms of one step; inputs and vectors that several terms share are made once."""
+
+    def __init__(self, towers: Towers, material: Material, config: AlignmentConfig, stage: StageConfig, rng: np.random.Generator) -> None:
+        self.towers, self.material, self.config, self.stage, self.rng = towers, material, config, stage, rng
+        self.dtype = torch.bfloat16
+        power = config.thin_label_power
+        weights = stage.weights
+        self.near: list[Tensor] = []
+        if weights.keys() - {"audio_labels", "image_labels", "image_text", "near"}:
+            pool = material.clips
+            if weights.keys() & {"audio_image", "image_triplet"}:
+                pool = {label: clips for label, clips in pool.items() if label in material.photos}
+            self.drawn = material.draw_labels(pool, stage.batch // 2, power, rng, distinct=True)
+            self.chosen = [material.item(material.clips[label], rng) for label in self.drawn]
+            self.labels = torch.tensor(self.drawn)
+            self.a = self.audio(material.audio_views.clips(self.chosen, rng))
+        if weights.keys() & {"audio_audio", "audio_triplet", "mixture_triplet"}:
+            others = [material.another(label, clip, rng) for label, clip in zip(self.drawn, self.chosen, strict=True)]
+            self.b = self.audio(material.audio_views.clips(others, rng))
+        if weights.keys() & {"audio_image", "image_triplet", "image_text"}:
+            if not hasattr(self, "drawn") or not weights.keys() & {"audio_image", "image_triplet"}:
+                self.photo_labels = material.draw_labels(material.photos, stage.batch // 2, power, rng, distinct=True)
+            else:
+                self.photo_labels = self.drawn
+            self.v = self.image([material.item(material.photos[label], rng) for label in self.photo_labels])
+
+    def audio(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=self.dtype, enabled=self.config.bf16):
+            return self.towers.audio(x).float()
+
+    def image(self, chosen: list[int]) -> Tensor:
+        assert self.material.image_views is not None
+        assert self.towers.image is not None
+        with torch.autocast("cpu", dtype=self.dtype, enabled=self.config.bf16):
+            return self.towers.image(self.material.image_views.photos(chosen, self.rng)).float()
+
+    def text(self, labels: list[int]) -> Tensor:
+        return torch.from_numpy(np.stack([self.material.phrase(label, self.rng) for label in labels]))
+
+    def audio_labels(self) -> Tensor:
+        """Stage 0: every training label is a class, its text vector the class's weight."""
+        m = self.material
+        drawn = m.draw_labels(m.clips, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False)
+        vectors = self.audio(m.audio_views.clips([m.item(m.clips[label], self.rng) for label in drawn], self.rng))
+        labels = torch.tensor(drawn)
+        self.near.append(1 - (vectors * m.anchors[labels]).sum(1).mean())
+        return contrast.classes(vectors, labels, m.anchors, self.towers.scale)
+
+    def image_labels(self) -> Tensor:
+        m = self.material
+        drawn = m.draw_labels(m.photos, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False)
+        vectors = self.image([m.item(m.photos[label], self.rng) for label in drawn])
+        labels = torch.tensor(drawn)
+        self.near.append(1 - (vectors * m.anchors[labels]).sum(1).mean())
+        return contrast.classes(vectors, labels, m.anchors, self.towers.scale)
+
+    def audio_text(self) -> Tensor:
+        """Eq. 7."""
+        self.near.append(1 - (self.a * self.material.anchors[self.labels]).sum(1).mean())
+        return contrast.info_nce(self.a, self.text(self.drawn), self.labels, self.towers.scale)
+
+    def audio_audio(self) -> Tensor:
+        """Eq. 8, first term."""
+        return contrast.info_nce(self.a, self.b, self.labels, self.towers.scale)
+
+    def audio_triplet(self) -> Tensor:
+        """Eq. 8, second term: the hardest recording of another label in the batch."""
+        negatives = contrast.hardest(self.a, self.b, self.labels, self.labels)
+        return contrast.triplet(self.a, self.b, negatives, self.config.margin)
+
+    def mixture_triplet(self) -> Tensor:
+        """Eq. 8, second term: the clean sound must be nearer to its label, and to another recording of it, than its mixture is."""
+        m = self.material
+        interferers = [self.chosen[i] for i in np.roll(np.arange(len(self.chosen)), 1 + int(self.rng.integers(len(self.chosen) - 1)))]
+        clean, mixed = (self.audio(x) for x in m.audio_views.mixtures(self.chosen, interferers, self.rng))
+        to_label = contrast.triplet(m.anchors[self.labels], clean, mixed, self.config.mixture_margin)
+        return (to_label + contrast.triplet(self.b, clean, mixed, self.config.mixture_margin)) / 2
+
+    def consistency(self) -> Tensor:
+        """Eq. 8, third term: two views of one clip."""
+        return contrast.consistency(self.a, self.audio(self.material.audio_views.clips(self.chosen, self.rng)))
+
+    def audio_image(self) -> Tensor:
+        """Eq. 9, first term."""
+        return contrast.info_nce(self.a, self.v, self.labels, self.towers.scale)
+
+    def image_triplet(self) -> Tensor:
+        """Eq. 9, second term."""
+        return contrast.triplet(self.a, self.v, contrast.hardest(self.a, self.v, self.labels, self.labels), self.config.margin)
+
+    def image_text(self) -> Tensor:
+        labels = torch.tensor(self.photo_labels)
+        self.near.append(1 - (self.v * self.material.anchors[labels]).sum(1).mean())
+        return contrast.info_nce(self.v, self.text(self.photo_labels), labels, self.towers.scale)
+
+    def all(self) -> dict[str, Tensor]:
+        """Every weighted term and their weighted sum as ``loss``."""
+        terms = {name: getattr(self, name)() for name in TERMS if name in self.stage.weights and name != "near"}
+        if "near" in self.stage.weights:
+            terms["near"] = torch.stack(self.near).mean()
+        terms["loss"] = torch.stack([self.stage.weights[name] * value for name, value in terms.items()]).sum()
+        return terms
+
+
+def freeze(towers: Towers, trains: Sequence[str]) -> list[nn.Parameter]:
+    """Only parameters named by ``trains`` move; norms of frozen parts keep their statistics. Returns what moves."""
+    moving = []
+    for name, parameter in towers.named_parameters():
+        parameter.requires_grad_(any(name == t or name.startswith(t + ".") for t in trains))
+        if parameter.requires_grad:
+            moving.append(parameter)
+    towers.train()
+    for module in towers.modules():
+        own = list(module.parameters(recurse=False))
+        if own and not any(p.requires_grad for p in own):
+            module.eval()
+    if not moving:
+        raise ValueError(f"nothing to train: no parameter is named {', '.join(trains)}")
+    return moving
+
+
+class Alignment:
+    """A run in ``folder``: ``last.pt`` (everything), ``stage0.pt`` .. ``stage3.pt`` (the best towers of each stage), ``log.jsonl``."""
+
+    def __init__(self, folder: Path, towers: Towers, material: Material, config: AlignmentConfig,
+                 measure: Callable[[Towers], dict[str, float]], describe: dict[str, Any]) -> None:  # fmt: skip
+        self.folder, self.towers, self.material, self.config, self.measure = folder, towers, material, config, measure
+        self.describe = describe
+        self.done: list[int] = []  # stages that are finished
+        self.step, self.best = 0, -math.inf
+        self.optimiser_state: dict[str, Any] | None = None
+        if (folder / "last.pt").exists():
+            content = load(folder / "last.pt")
+            load_weights(towers, content)
+            self.done, self.step, self.best = content["done"], content["step"], content["best"]
+            self.optimiser_state = content["optimiser"]
+
+    def save(self, name: str, **more: Any) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        beside = self.folder / (name + ".part")
+        torch.save({"kind": "towers", "describe": json.dumps(self.describe), "weights": self.towers.state_dict(), **more}, beside)
+        os.replace(beside, self.folder / name)
+
+    def run(self, report: Callable[[dict[str, Any]], None] = lambda _: None) -> bool:
+        """All stages to the end, or to SIGTERM/SIGINT (the state is saved first); returns whether it came to the end."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.stop = False
+
+        def ask_to_stop(*_: object) -> None:
+            self.stop = True
+
+        previous = {s: signal.signal(s, ask_to_stop) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
+
+                def write(entry: dict[str, Any]) -> None:
+                    log.write(json.dumps(entry) + "\n")
+                    log.flush()
+                    report(entry)
+
+                for stage in self.config.stages:
+                    if stage.number in self.done:
+                        continue
+                    if not self.material.photos and stage.weights.keys() & {"audio_image", "image_triplet"}:
+                        write({"stage": stage.number, "skipped": "there are no photographs"})
+                        self.done.append(stage.number)
+                        continue
+                    self.run_stage(stage, write)
+                    if self.stop:
+                        return False
+        finally:
+            for s, handler in previous.items():
+                signal.signal(s, handler)
+        return True
+
+    def run_stage(self, stage: StageConfig, write: Callable[[dict[str, Any]], None]) -> None:
+        if not self.material.photos:
+            stage = StageConfig(**{**asdict(stage), "weights": {k: w for k, w in stage.weights.items() if not k.startswith("image")}})
+        moving = freeze(self.towers, stage.trains)
+        groups = [{"params": [p for p in moving if p.dim() >= 2], "weight_decay": stage.weight_decay},
+                  {"params": [p for p in moving if p.dim() < 2], "weight_decay": 0.0}]  # fmt: skip
+        optimiser = torch.optim.AdamW(groups, lr=stage.lr)
+        if self.optimiser_state is not None:
+            optimiser.load_state_dict(self.optimiser_state)
+            self.optimiser_state = None
+        else:
+            self.step, self.best = 0, -math.inf
+            self.check(stage, write)  # the towers as handed on are the first candidate
+        sums: dict[str, float] = {}
+        while self.step < stage.steps and not self.stop:
+            rng = np.random.default_rng((self.config.seed, stage.number, self.step))
+            torch.manual_seed(int(rng.integers(2**31)))
+            rate = stage.lr * min(1.0, (self.step + 1) / stage.warmup) * 0.5 * (1 + math.cos(math.pi * self.step / stage.steps))
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            terms = Losses(self.towers, self.material, self.config, stage, rng).all()
+            optimiser.zero_grad(set_to_none=True)
+            terms["loss"].backward()
+            nn.utils.clip_grad_norm_(moving, 1.0)
+            optimiser.step()
+            self.step += 1
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value.item()
+            if self.step % 50 == 0:
+                write({"stage": stage.number, "step": self.step, "steps": stage.steps, **{k: round(v / 50, 4) for k, v in sums.items()}})
+                sums = {}
+            if self.step % stage.validate_every == 0 or self.step == stage.steps:
+                self.check(stage, write)
+                self.save("last.pt", done=self.done, step=self.step, best=self.best, optimiser=optimiser.state_dict())
+        if self.stop:
+            self.save("last.pt", done=self.done, step=self.step, best=self.best, optimiser=optimiser.state_dict())
+            return
+        load_weights(self.towers, load(self.folder / f"stage{stage.number}.pt"))
+        self.done.append(stage.number)
+        self.save("last.pt", done=self.done, step=0, best=-math.inf, optimiser=None)
+
+    def check(self, stage: StageConfig, write: Callable[[dict[str, Any]], None]) -> None:
+        """Measure on val; the best so far becomes the stage's checkpoint."""
+        modes = {name: module.training for name, module in self.towers.named_modules()}
+        self.towers.eval()
+        figures = self.measure(self.towers)
+        for name, module in self.towers.named_modules():
+            module.training = modes[name]
+        score = sum(figures[name] for name in stage.select if name in figures)
+        write({"stage": stage.number, "step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}, "score": round(score, 4)})
+        if score > self.best:
+            self.best = score
+            self.save(f"stage{stage.number}.pt", stage=stage.number, step=self.step, val=figures)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A checkpoint of this module; raises CheckpointError when it is missing, damaged or something else."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as e:
+        raise CheckpointError(f"there are no towers at {path}; train them with: marssep-train align -o FOLDER") from e
+    except Exception as e:  # torch raises many kinds for a damaged file
+        raise CheckpointError(f"{path} is not a readable checkpoint ({type(e).__name__})") from e
+    if not isinstance(content, dict) or content.get("kind") != "towers":
+        raise CheckpointError(f"{path} is not a checkpoint of marssep-train align")
+    return content
+
+
+def load_weights(towers: Towers, content: dict[str, Any]) -> None:
+    """Weights of any precision into fp32 towers; raises CheckpointError where they do not fit."""
+    try:
+        towers.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in content["weights"].items()})
+    except RuntimeError as e:
+        raise CheckpointError(f"the checkpoint does not fit the towers: {str(e).splitlines()[-1].strip()}") from e

@@ -1,0 +1,181 @@
+"""``marssep-train``: the commands about encoders (align, judge, embed, query)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from marssep_rt import options as opt
+from marssep_rt.errors import UsageError
+from offline_training.cli_tools import (
+    CorpusFolder,
+    Device,
+    EncoderName,
+    Heads,
+    Photos,
+    Queries,
+    TextFrom,
+    Weights,
+    bar,
+    photo_bank,
+    read_recipe,
+    read_table,
+    sentences,
+    stepwise,
+)
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="What to write.", metavar="PATH")]
+
+
+@opt.plain_errors
+def align(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")],
+    corpus: CorpusFolder = Path("cache/corpus"),
+    photos: Photos = None,
+    queries: Queries = Path("runs/text.npz"),
+    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("align"),
+    encoder: EncoderName = "builtin",
+    weights: Weights = None,
+    device: Device = "cpu",
+) -> None:
+    """Align sounds and pictures with the text space, stage by stage. Ctrl-C saves; the same command goes on from there.
+
+    builtin: trains its towers (stage 0) and aligns them; a large encoder stays as it is and gets heads.
+    """
+    from offline_training import material
+    from offline_training.alignment import Alignment, AlignmentConfig
+    from offline_training.corpus import Corpus
+    from offline_training.encoders import open_encoder
+
+    settings = read_recipe(recipe, "align")
+    with sentences(), bar() as progress:
+        table = read_table(queries)
+        bank = photo_bank(photos, progress)
+        data = Corpus(corpus)
+        try:
+            if encoder == "builtin":
+                towers, drawn, held, describe = material.builtin(data, bank, table, settings, stepwise(progress))
+            else:
+                loaded = open_encoder(encoder, weights, device=device)
+                if loaded.id != table.encoder:
+                    raise UsageError(f"{queries} holds vectors of the encoder {table.encoder}, not of {loaded.id}; make it with embed")
+                settings["stages"] = [s for s in settings.get("stages", []) if s.get("number") != 0]
+                for stage in settings["stages"]:
+                    stage["trains"] = ["audio", "image", "log_scale"]  # heads are all there is
+                towers, drawn, held, describe = material.heads(loaded, data, bank, table, settings, stepwise(progress))
+            run = Alignment(output, towers, drawn, AlignmentConfig.of(settings), held.of(drawn.anchors), describe)
+        except (TypeError, ValueError) as e:
+            if isinstance(e, TypeError) or "stage" in str(e):
+                raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
+            raise
+        finished = _run(run, progress)
+    _close(finished, output)
+
+
+def _run(run: Any, progress: Any) -> bool:
+    """An alignment with its progress shown."""
+    task = progress.add_task("aligning", total=None)
+
+    def report(entry: dict[str, Any]) -> None:
+        if "steps" in entry:
+            progress.update(task, description=f"stage {entry['stage']}", completed=entry["step"], total=entry["steps"])
+        progress.console.print(json.dumps(entry), markup=False, soft_wrap=True)
+
+    return bool(run.run(report))
+
+
+def _close(finished: bool, folder: Path) -> None:
+    from offline_training.pictures import alignment_curves
+
+    alignment_curves(folder / "log.jsonl", folder / "curves.png")
+    opt.console.print("all stages are done" if finished else f"stopped; the same command goes on ({folder})", markup=False, soft_wrap=True)
+
+
+@opt.plain_errors
+def judge(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")],
+    corpus: CorpusFolder = Path("cache/corpus"),
+    queries: Queries = Path("runs/text.npz"),
+    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("judge"),
+) -> None:
+    """Train the independent judge that measures separations in meaning (evaluate --judge FOLDER/stage0.pt). Ctrl-C saves."""
+    from offline_training.alignment import Alignment, AlignmentConfig
+    from offline_training.corpus import Corpus
+    from offline_training.judge import prepare
+
+    settings = read_recipe(recipe, "judge")
+    with sentences(), bar() as progress:
+        towers, drawn, held, describe = prepare(Corpus(corpus), read_table(queries), settings, stepwise(progress))
+        finished = _run(Alignment(output, towers, drawn, AlignmentConfig.of(settings), held.of(drawn.anchors), describe), progress)
+    _close(finished, output)
+
+
+@opt.plain_errors
+def embed(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The query table to write.", metavar="FILE.npz")],
+    corpus: Annotated[Path | None, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")] = None,
+    photos: Photos = None,
+    encoder: EncoderName = "builtin",
+    weights: Weights = None,
+    heads: Heads = None,
+    text: TextFrom = None,
+    wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path("/usr/share/wordnet"),
+    device: Device = "cpu",
+) -> None:
+    """Embed every label's phrases, and with --corpus and --photos its recordings and photographs: what supervise asks with."""
+    from offline_training import material
+    from offline_training.corpus import Corpus
+    from offline_training.encoders import open_encoder
+
+    if not output.parent.is_dir():
+        raise UsageError(f"there is no folder {output.parent}")
+    with sentences(), bar() as progress:
+        loaded = open_encoder(encoder, weights, heads, device, text)
+        bank = photo_bank(photos, progress)
+        phrases = material.phrase_lists(wordnet, [p.label for p in bank.photos] if bank else [])
+        data = Corpus(corpus) if corpus is not None else None
+        table = material.query_table(loaded, phrases, data, bank, report=stepwise(progress))
+    table.save(output)
+    opt.console.print(f"{output}: encoder {table.encoder}, {len(phrases)} labels, {len(table.audio)} with recordings, "
+                      f"{len(table.image)} with photographs", markup=False, soft_wrap=True)  # fmt: skip
+
+
+@opt.plain_errors
+def query(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.", metavar="NAME.query")],
+    query: opt.Texts = None,
+    image: opt.Images = None,
+    audio: opt.Audios = None,
+    encoder: EncoderName = "builtin",
+    weights: Weights = None,
+    heads: Heads = None,
+    device: Device = "cpu",
+) -> None:
+    """A .query file by any encoder: for bundles whose encoder is too large to ship."""
+    import numpy as np
+
+    from marssep_rt.encoders import unit
+    from marssep_rt.example_audio import read_windows
+    from marssep_rt.example_image import read_image
+    from marssep_rt.query import Query, write_query
+    from offline_training.encoders import open_encoder
+
+    if not (query or image or audio):
+        raise UsageError("say what to hear: --query TEXT, --audio FILE or --image FILE")
+    with sentences():
+        loaded = open_encoder(encoder, weights, heads, device)
+        parts = [*loaded.embed_text(list(query))] if query else []
+        parts += [loaded.embed_image([read_image(path, 336)])[0] for path in image or []]
+        parts += [unit(loaded.embed_audio(read_windows(path)).mean(axis=0)) for path in audio or []]
+    label = " + ".join([*(query or []), *(p.name for p in [*(image or []), *(audio or [])])])
+    write_query(output, Query(unit(np.mean(parts, axis=0)), loaded.id, label))
+    opt.console.print(f"{label} -> {output} (encoder {loaded.id})", markup=False, soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands on ``marssep-train``."""
+    for command in (align, judge, embed, query):
+        app.command()(command)

@@ -1,0 +1,95 @@
+"""What the training commands share: options, progress, recipes, and errors as sentences."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from marssep_rt import options as opt
+from marssep_rt.errors import UsageError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+CorpusFolder = Annotated[Path, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")]
+Photos = Annotated[Path | None, typer.Option("--photos", help="CSV of labelled photographs (path, label, split, group).", metavar="FILE")]
+Queries = Annotated[Path, typer.Option("--queries", help="Query table of marssep-train embed (or text).", metavar="FILE.npz")]
+EncoderName = Annotated[str, typer.Option("--encoder", help="builtin, clap+clip, pe-av or imagebind.")]
+Weights = Annotated[
+    str | None, typer.Option("--weights", help="builtin: towers of marssep-train align; else a name or folder of pretrained weights.")
+]
+Heads = Annotated[Path | None, typer.Option("--heads", help="Aligned heads for a large encoder.", metavar="FILE.pt")]
+TextFrom = Annotated[
+    Path | None, typer.Option("--text", help="builtin: its text tower, a bundle or a folder of marssep-train text.", metavar="PATH")
+]
+Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """What our training code raises, as a sentence for users."""
+    from offline_training.checkpoint import CheckpointError
+    from offline_training.corpus import CorpusError
+    from offline_training.encoders import EncoderError
+    from offline_training.lexicon import LexiconError
+
+    try:
+        yield
+    except (CorpusError, CheckpointError, EncoderError, LexiconError) as e:
+        raise UsageError(str(e)) from e
+
+
+def bar() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=opt.console)
+
+
+def read_recipe(name: Path, kind: str) -> dict[str, Any]:
+    """A recipe by path or by the name of one that ships; raises UsageError when it is missing, no TOML, or has unknown sections."""
+    path = name if name.exists() else RECIPES / f"{name}.toml"
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        shipped = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise UsageError(f"there is no recipe {name}; give a file, or one of: {shipped}") from e
+    except tomllib.TOMLDecodeError as e:
+        raise UsageError(f"{path} is not valid TOML: {e}") from e
+    if recipe.pop("kind", kind) != kind:
+        raise UsageError(f"{path} is not a recipe for marssep-train {kind}")
+    return recipe
+
+
+def read_table(path: Path) -> Any:
+    """A query table; raises UsageError when it is missing or something else."""
+    from offline_training.phrases import QueryTable
+
+    try:
+        return QueryTable.load(path)
+    except (OSError, ValueError, KeyError) as e:
+        raise UsageError(f"{path} is not a query table; make one with: marssep-train embed -o FILE.npz") from e
+
+
+def photo_bank(manifest: Path | None, progress: Progress) -> Any:
+    """The photographs of a manifest; None without one."""
+    from offline_training.photos import PhotoBank
+
+    if manifest is None:
+        return None
+    task = progress.add_task("reading photographs", total=None)
+    return PhotoBank(manifest, lambda done, total: progress.update(task, completed=done, total=total))
+
+
+def stepwise(progress: Progress) -> Any:
+    """A report function (what, done, total) that keeps one bar for each kind of work."""
+    tasks: dict[str, Any] = {}
+
+    def report(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = progress.add_task(what, total=total)
+        progress.update(tasks[what], completed=done, total=total)
+
+    return report

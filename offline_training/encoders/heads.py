@@ -1,0 +1,91 @@
+"""Aligned heads for large frozen encoders: the paper's setting, in which trunks stay as they are and only projections train."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from offline_training import alignment
+from offline_training.alignment import Towers
+from offline_training.checkpoint import CheckpointError
+from offline_training.encoders.base import Encoder, Images, Sounds, Vectors
+from offline_training.encoders.towers import to_unit
+
+
+class ResidualHead(nn.Module):
+    """Unit vectors [B, D] -> unit vectors [B, D]; starts as the identity."""
+
+    def __init__(self, dim: int, hidden: int = 512) -> None:
+        super().__init__()
+        self.head = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        nn.init.zeros_(self.head[2].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.head[2].bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return to_unit(x + self.head(x))
+
+
+def build_heads(dim: int, temperature: float = 0.07) -> Towers:
+    """Towers that are only heads: their inputs are the frozen encoder's vectors."""
+    return Towers(ResidualHead(dim), ResidualHead(dim), temperature)
+
+
+class VectorViews:
+    """A frozen encoder's vectors as views, several of each item, made once.
+
+    ``audio`` and ``image``: item number -> [views, D]; ``mixed``: the same sounds with interferers.
+    """
+
+    def __init__(self, audio: dict[int, Vectors], mixed: dict[int, Vectors], image: dict[int, Vectors]) -> None:
+        self.audio, self.mixed, self.image = audio, mixed, image
+
+    @staticmethod
+    def _pick(table: dict[int, Vectors], chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(np.stack([table[i][int(rng.integers(len(table[i])))] for i in chosen]))
+
+    def clips(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
+        return self._pick(self.audio, chosen, rng)
+
+    def mixtures(self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """The interferers are those of when the vectors were made, not ``others``."""
+        return self._pick(self.audio, chosen, rng), self._pick(self.mixed, chosen, rng)
+
+    def photos(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
+        return self._pick(self.image, chosen, rng)
+
+
+class Headed:
+    """A frozen encoder followed by aligned heads; its id tells that they are there."""
+
+    def __init__(self, base: Encoder, towers: Towers, name: str) -> None:
+        self.base, self.towers = base, towers.eval()
+        self.id, self.dim, self.licence, self.modalities = f"{base.id}+{name}", base.dim, base.licence, base.modalities
+
+    @classmethod
+    def load(cls, base: Encoder, path: Path) -> Headed:
+        """Raises CheckpointError when the heads are missing or belong to another encoder (both are named)."""
+        content = alignment.load(path)
+        plain: dict[str, Any] = json.loads(content["describe"])
+        if plain.get("encoder") != base.id:
+            raise CheckpointError(f"{path} holds heads for the encoder {plain.get('encoder')}, not for {base.id}")
+        towers = build_heads(base.dim)
+        alignment.load_weights(towers, content)
+        return cls(base, towers, path.stem)
+
+    def embed_text(self, texts: list[str]) -> Vectors:
+        return self.base.embed_text(texts)
+
+    @torch.no_grad()
+    def embed_audio(self, sounds: Sounds) -> Vectors:
+        return np.asarray(self.towers.audio(torch.from_numpy(self.base.embed_audio(sounds))).numpy(), np.float32)
+
+    @torch.no_grad()
+    def embed_image(self, images: Images) -> Vectors:
+        assert self.towers.image is not None
+        return np.asarray(self.towers.image(torch.from_numpy(self.base.embed_image(images))).numpy(), np.float32)

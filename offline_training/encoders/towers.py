@@ -1,0 +1,142 @@
+"""The audio and image towers that ship: small residual CNNs into the text tower's space.
+
+Both end in a *head* (the only part that the later alignment stages need to train) and give unit vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from offline_training.spectral import SpectralConfig, Transform, mel_matrix
+
+SILENCE = 1e-9  # mean mel power under which there is nothing to hear (about -90 dBFS)
+DEPTH = 1e4  # log-mels reach 40 dB under the clip's mean, then bend to zero
+
+
+@dataclass(frozen=True)
+class TowerShape:
+    """``widths``: channels of the trunk's levels, each at half the resolution of the one before; ``dim``: of the shared space."""
+
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    dim: int = 384
+    dropout: float = 0.2
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions with batch norm and a shortcut; ``stride`` 2 halves both axes."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels_out)
+        self.short = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(y)) + self.short(x))
+
+
+class Trunk(nn.Module):
+    """[B, channels, H, W] -> feature maps [B, widths[-1], h, w]."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, widths[0], 3, 2, 1, bias=False)
+        self.norm = nn.BatchNorm2d(widths[0])
+        self.levels = nn.ModuleList(Residual(a, b, 2) for a, b in pairwise(widths))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.norm(self.stem(x)))
+        for level in self.levels:
+            x = level(x)
+        return x
+
+
+class Head(nn.Module):
+    """Pooled features [B, features] -> unit vectors [B, dim]: a linear map and a residual correction of it."""
+
+    def __init__(self, features: int, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(features)
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(features, dim)
+        self.inner = nn.Linear(dim, dim)
+        nn.init.zeros_(self.inner.weight)
+        nn.init.zeros_(self.inner.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(self.dropout(self.norm(x)))
+        return to_unit(y + self.inner(torch.relu(y)))
+
+
+def to_unit(x: Tensor) -> Tensor:
+    """Rows at length one; a zero row stays zero."""
+    return x / x.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+
+
+class LogMel(nn.Module):
+    """Audio [B, T] at 48 kHz (T a multiple of the hop) -> log-mels [B, T / hop, mels], level taken out."""
+
+    mel: Tensor
+
+    def __init__(self, mels: int = 64) -> None:
+        super().__init__()
+        self.config = SpectralConfig()
+        self.transform = Transform(self.config)
+        self.register_buffer("mel", mel_matrix(self.config, mels).float(), persistent=False)
+
+    def power(self, audio: Tensor) -> Tensor:
+        """Mel power [B, T / hop, mels]; frames look back, silence is put before the first sample."""
+        config = self.config
+        parts = config.analysis // config.hop
+        hops = audio.reshape(audio.shape[0], -1, config.hop)
+        n = hops.shape[1]
+        joined = torch.cat([torch.zeros_like(hops[:, :1]).expand(-1, parts - 1, -1), hops], dim=1)
+        re, im = self.transform(torch.cat([joined.narrow(1, i, n) for i in range(parts)], dim=-1))
+        return torch.matmul(re * re + im * im, self.mel)
+
+    @staticmethod
+    def compress(power: Tensor) -> Tensor:
+        """Mel power [..., frames, mels] -> log-mels relative to the clip's mean, 0 for silence."""
+        mean = power.mean((-2, -1), keepdim=True)
+        # floors written as ones: ONNX optimisers take a tiny addend for zero
+        return torch.log(1.0 + power / (mean + SILENCE) * DEPTH)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return self.compress(self.power(audio))
+
+
+class AudioTower(nn.Module):
+    """Log-mels [B, frames, mels] -> unit vectors [B, dim]. ``trunk`` and ``head`` train apart."""
+
+    def __init__(self, shape: TowerShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.input_norm = nn.BatchNorm2d(1)
+        self.trunk = Trunk(1, shape.widths)
+        self.head = Head(2 * shape.widths[-1], shape.dim, shape.dropout)
+
+    def forward(self, log_mels: Tensor) -> Tensor:
+        x = self.trunk(self.input_norm(log_mels.unsqueeze(1))).mean(3)  # over bands: [B, C, t]
+        return self.head(torch.cat([x.mean(2), x.amax(2)], dim=1))
+
+
+class ImageTower(nn.Module):
+    """RGB in 0..1 [B, 3, S, S] -> unit vectors [B, dim]."""
+
+    def __init__(self, shape: TowerShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.input_norm = nn.BatchNorm2d(3)
+        self.trunk = Trunk(3, shape.widths)
+        self.head = Head(2 * shape.widths[-1], shape.dim, shape.dropout)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        x = self.trunk(self.input_norm(rgb)).flatten(2)
+        return self.head(torch.cat([x.mean(2), x.amax(2)], dim=1))

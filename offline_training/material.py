@@ -1,0 +1,186 @@
+"""What alignment draws from and is measured on, for the builtin towers and for heads on a large encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from marssep_rt.example_image import read_image, views
+from offline_training.alignment import AudioViews, ImageViews, Material, Towers
+from offline_training.corpus import SAMPLE_RATE, Clip, Corpus
+from offline_training.encoders.base import Encoder, Vectors
+from offline_training.encoders.builtin import IMAGE_SIZE, Mels, build_towers, describe, tower_shape
+from offline_training.encoders.heads import VectorViews, build_heads
+from offline_training.encoders.towers import TowerShape
+from offline_training.mel_bank import MelBank, MelViews, ViewConfig
+from offline_training.mixtures import MixtureConfig, change_speed, colour, place, rms
+from offline_training.photos import PhotoBank, PhotoViews
+from offline_training.phrases import QueryTable
+from offline_training.semantics import HeldOut, windows
+
+Report = Callable[[str, int, int], None]
+LEAST_PHOTOS = 15  # of a label in train, for its photographs to be measured
+AUGMENTATION = MixtureConfig(speed=0.5, equaliser=0.6, bandwidth=0.25, room=0.25)
+
+
+def training_items(corpus: Corpus, labels: list[str], held_out: tuple[str, ...] = ()) -> tuple[dict[int, list[int]], dict[int, str]]:
+    """Numbers (in ``corpus.clips``) of the training clips of each label number, and every clip's recording."""
+    number = {label: i for i, label in enumerate(labels)}
+    clips: dict[int, list[int]] = {}
+    for i, clip in enumerate(corpus.clips):
+        if clip.split == "train" and clip.label in number and clip.label not in held_out:
+            clips.setdefault(number[clip.label], []).append(i)
+    return clips, {i: clip.group for i, clip in enumerate(corpus.clips)}
+
+
+def photos_of(bank: PhotoBank | None, labels: list[str], split: str, held_out: tuple[str, ...] = ()) -> dict[int, list[int]]:
+    """Numbers of a split's photographs of each label number."""
+    if bank is None:
+        return {}
+    number = {label: i for i, label in enumerate(labels)}
+    return {number[label]: group for label, group in bank.by_label(split).items() if label in number and label not in held_out}
+
+
+def held_out_photos(bank: PhotoBank | None, labels: list[str], split: str) -> dict[int, list[np.ndarray]]:
+    """Pictures RGB [H, W, 3] of a split, for labels with at least LEAST_PHOTOS in train."""
+    train = photos_of(bank, labels, "train")
+    if bank is None:
+        return {}
+    return {
+        label: [read_image(bank.folder / bank.photos[i].path, 224) for i in group]
+        for label, group in photos_of(bank, labels, split).items()
+        if len(train.get(label, [])) >= LEAST_PHOTOS
+    }
+
+
+def builtin(corpus: Corpus, photos: PhotoBank | None, table: QueryTable, recipe: dict[str, Any],
+            report: Report = lambda *_: None) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:  # fmt: skip
+    """Untrained builtin towers, what they train on, what they are measured on, and their description.
+
+    Takes ``towers`` (shapes), ``views`` and ``held_out_labels`` out of the recipe.
+    """
+    shapes = {part: tower_shape({"dim": table.dim, **plain}) for part, plain in recipe.pop("towers", {}).items()}
+    held_out = tuple(recipe.pop("held_out_labels", ()))
+    towers = build_towers(shapes.get("audio", TowerShape(dim=table.dim)), shapes.get("image", TowerShape(dim=table.dim)))
+    labels = list(table.phrases)
+    bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
+    clips, groups = training_items(corpus, labels, held_out)
+    audio = MelViews(bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group])
+    image = PhotoViews(photos, IMAGE_SIZE) if photos is not None else None
+    material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, "train", held_out), image)
+    return towers, material, builtin_held_out(corpus, photos, labels, "val"), describe(towers)
+
+
+def builtin_held_out(corpus: Corpus, photos: PhotoBank | None, labels: list[str], split: str, pairs: int = 150) -> HeldOut:
+    """A split as the builtin towers' inputs."""
+    shown = held_out_photos(photos, labels, split)
+    pictures = {label: [torch.from_numpy(views(rgb, IMAGE_SIZE)) for rgb in group] for label, group in shown.items()}
+    return HeldOut(corpus, labels, split, Mels(), pairs, pictures)
+
+
+def excerpt(corpus: Corpus, clip: Clip, rng: np.random.Generator, seconds: float = 4.0) -> np.ndarray:
+    """An augmented stretch of a clip of unit rms, float32 [samples]."""
+    samples = round(seconds * SAMPLE_RATE)
+    factor = float(rng.uniform(0.85, 1.2)) if rng.random() < AUGMENTATION.speed else 1.0
+    audio = place(corpus.audio(clip).astype(np.float32) / 32768.0, int(samples * factor) + 2, rng)
+    if factor != 1.0:
+        audio = change_speed(audio, factor)
+    audio = colour(audio[:samples], AUGMENTATION, rng)
+    return np.asarray(audio / max(rms(audio), 1e-6), np.float32)
+
+
+def heads(encoder: Encoder, corpus: Corpus, photos: PhotoBank | None, table: QueryTable, recipe: dict[str, Any],
+          report: Report = lambda *_: None) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:  # fmt: skip
+    """As ``builtin``, for heads on a frozen encoder: its vectors of several augmented views of every item are made once."""
+    held_out = tuple(recipe.pop("held_out_labels", ()))
+    count = int(recipe.pop("vector_views", 3))
+    labels = list(table.phrases)
+    clips, groups = training_items(corpus, labels, held_out)
+    pictures = photos_of(photos, labels, "train", held_out)
+    rng = np.random.default_rng(0)
+    everything = [c for group in clips.values() for c in group]
+    audio: dict[int, Vectors] = {}
+    mixed: dict[int, Vectors] = {}
+    for done, i in enumerate(everything):
+        clean = [excerpt(corpus, corpus.clips[i], rng) for _ in range(count)]
+        others = [excerpt(corpus, corpus.clips[everything[int(rng.integers(len(everything)))]], rng) for _ in range(count)]
+        both = [a + b * np.float32(10 ** (rng.uniform(-5, 5) / 20)) for a, b in zip(clean, others, strict=True)]
+        audio[i], mixed[i] = encoder.embed_audio(clean), encoder.embed_audio(both)
+        report("embedding sounds", done + 1, len(everything))
+    image: dict[int, Vectors] = {}
+    if photos is not None:
+        image = {i: encoder.embed_image([photos.pixels[i], photos.pixels[i][:, ::-1]]) for group in pictures.values() for i in group}
+    seen = VectorViews(audio, mixed, image)
+    audio_views: AudioViews = seen
+    image_views: ImageViews = seen
+    material = Material(table, labels, clips, groups, audio_views, pictures, image_views)
+
+    def prepare(pieces: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(encoder.embed_audio(pieces))
+
+    shown = {label: [torch.from_numpy(encoder.embed_image([rgb])) for rgb in group]
+             for label, group in held_out_photos(photos, labels, "val").items()}  # fmt: skip
+    measured = HeldOut(corpus, labels, "val", prepare, int(recipe.pop("val_pairs", 100)), shown)
+    return build_heads(encoder.dim), material, measured, {"kind": "heads", "encoder": encoder.id}
+
+
+def query_table(encoder: Encoder, phrases: dict[str, list[str]], corpus: Corpus | None, photos: PhotoBank | None, augmented: int = 3,
+                report: Report = lambda *_: None) -> QueryTable:  # fmt: skip
+    """The phrases, the training and validation clips and the photographs of every label as vectors of ``encoder``.
+
+    A training clip stands there as a query by that file would, and ``augmented`` times as an altered excerpt with another clip softly
+    behind it: what users bring is rougher than what towers were trained on.
+    """
+    from offline_training.phrases import Examples
+
+    vectors = {label: encoder.embed_text(group) for label, group in phrases.items()}
+    audio: dict[str, Examples] = {}
+    image: dict[str, Examples] = {}
+    rng = np.random.default_rng(1)
+    if corpus is not None and "audio" in encoder.modalities:
+        wanted = [c for c in corpus.clips if c.split != "test" and c.label in phrases]
+        train = [c for c in wanted if c.split == "train"]
+        rows: dict[str, list[tuple[Vectors, str, str]]] = {}
+        for done, clip in enumerate(wanted):
+            sounds = [corpus.audio(clip).astype(np.float32) / 32768.0]
+            for _ in range(augmented if clip.split == "train" else 0):
+                other = excerpt(corpus, train[int(rng.integers(len(train)))], rng)
+                sounds.append(excerpt(corpus, clip, rng) + other * np.float32(10 ** (-rng.uniform(5, 25) / 20)))
+            rows.setdefault(clip.label, []).extend((v, clip.split, clip.group) for v in as_queries(encoder, sounds))
+            report("embedding sounds", done + 1, len(wanted))
+        audio = {label: Examples(np.stack([r[0] for r in group]), tuple(r[1] for r in group), tuple(r[2] for r in group))
+                 for label, group in sorted(rows.items())}  # fmt: skip
+    if photos is not None and "image" in encoder.modalities:
+        for split in ("train", "val"):
+            for label, group in photos.by_label(split).items():
+                if label in phrases:
+                    new = encoder.embed_image([read_image(photos.folder / photos.photos[i].path, 224) for i in group])
+                    old = image.get(label, Examples(np.zeros((0, encoder.dim), np.float32), (), ()))
+                    image[label] = Examples(np.concatenate([old.vectors, new]), old.splits + (split,) * len(group),
+                                            old.groups + tuple(photos.photos[i].path for i in group))  # fmt: skip
+    return QueryTable(phrases, vectors, encoder.id, audio, image)
+
+
+def as_queries(encoder: Encoder, sounds: list[np.ndarray]) -> Vectors:
+    """Vectors of sounds, each heard in windows as an audio query is, by the mean over them."""
+    rows = []
+    for sound in sounds:
+        mean = encoder.embed_audio(windows(sound)).mean(axis=0)
+        rows.append(mean / max(float(np.linalg.norm(mean)), 1e-6))
+    return np.asarray(np.stack(rows), np.float32)
+
+
+def phrase_lists(wordnet_folder: Path, extra: list[str], seed: int = 1, each: int = 64) -> dict[str, list[str]]:
+    """Taught phrases of every label of the lexicon, and a few of each of ``extra`` (labels that only photographs have)."""
+    from offline_training.lexicon import FRAMES, WordNet, read_lexicon, teaching_phrases
+
+    taught = teaching_phrases(read_lexicon(), WordNet(wordnet_folder), np.random.default_rng(seed))
+    phrases = {label: group[:each] for label, group in taught.items()}
+    for label in sorted(set(extra) - set(phrases)):
+        phrases[label] = [label, *(frame.format(label) for frame in FRAMES[:4])]
+    return phrases
