@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +41,10 @@ class KnownSounds:
         except (ValueError, KeyError, TypeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
 
-    def dump(self) -> bytes:
-        """The content of ``sounds.json``."""
+    def dump(self, encoder: str, figures: dict[str, Any]) -> bytes:
+        """The content of ``sounds.json``; ``figures``: how well the thresholds tell known from unknown."""
         packed = base64.b64encode(self.vectors.astype(np.float16).tobytes()).decode()
-        data = {"labels": list(self.labels), "thresholds": self.thresholds, "vectors": packed}
+        data = {"encoder": encoder, "labels": list(self.labels), "thresholds": self.thresholds, "figures": figures, "vectors": packed}
         return (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode()
 
     def nearest(self, vector: Array, count: int = 3) -> list[tuple[str, float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import typer
 from marssep_rt import options as opt
 from marssep_rt.errors import UsageError
 from offline_training import cli_encoders
-from offline_training.cli_tools import RECIPES, CorpusFolder, Device, Photos, Queries, bar, photo_bank, read_recipe, read_table, sentences
+from offline_training.cli_tools import RECIPES, CorpusFolder, Device, Photos, Queries, bar, photo_bank, read_recipe, read_table, sentences, write_json
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Train and measure the separator.")
 
@@ -140,9 +139,7 @@ def evaluate(
     figures = summarise(rows, config)
     figures["command"] = f"marssep-train evaluate --split {split} --mixtures {mixtures}"
     if output is not None:
-        beside = output.with_name(output.name + ".part")
-        beside.write_text(json.dumps({**figures, "rows": [asdict(r) for r in rows]}, indent=1), encoding="utf-8")
-        os.replace(beside, output)
+        write_json(output, {**figures, "rows": [asdict(r) for r in rows]})
     if pictures is not None:
         draw(loaded, data, config, pictures)
     print(json.dumps(figures, indent=1))

@@ -1,4 +1,4 @@
-"""``marssep-train``: the commands about encoders (align, judge, embed, query)."""
+"""``marssep-train``: the commands about encoders (align, judge, embed, query, semantics, vocabulary)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from offline_training.cli_tools import (
     read_table,
     sentences,
     stepwise,
+    write_bytes,
+    write_json,
 )
-
-Output = Annotated[Path, typer.Option("-o", "--output", help="What to write.", metavar="PATH")]
 
 
 @opt.plain_errors
@@ -175,7 +175,62 @@ def query(
     opt.console.print(f"{label} -> {output} (encoder {loaded.id})", markup=False, soft_wrap=True)
 
 
+@opt.plain_errors
+def semantics(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Figures to write.", metavar="FILE.json")],
+    run: Annotated[Path, typer.Option("--run", help="Folder of marssep-train align (builtin).", metavar="FOLDER")],
+    corpus: CorpusFolder = Path("cache/corpus"),
+    photos: Photos = None,
+    text: TextFrom = None,
+    split: Annotated[str, typer.Option("--split", help="val or test.")] = "test",
+    pairs: Annotated[int, typer.Option("--pairs", help="(target, mixture) pairs of the discriminability.", min=10)] = 500,
+    classifier: Annotated[Path | None, typer.Option("--classifier", help="Folder of align --recipe classifier.", metavar="FOLDER")] = None,
+) -> None:
+    """What the towers know after each stage: sounds and pictures to labels, and the paper's discriminability (its Table 10)."""
+    from offline_training.corpus import Corpus
+    from offline_training.encoders.builtin import BuiltinEncoder
+    from offline_training.tower_report import report_on
+
+    if split not in ("val", "test"):
+        raise UsageError(f"split is {split!r}; choose val or test")
+    with sentences(), bar() as progress:
+        bank = photo_bank(photos, progress)
+        figures = report_on(run, Corpus(corpus), bank, BuiltinEncoder(text=text), split, pairs, classifier, stepwise(progress))
+    command = f"marssep-train semantics --run {run.name} --split {split} --pairs {pairs}"
+    write_json(output, {"command": command, **figures})
+    print(json.dumps(figures, indent=1))
+
+
+@opt.plain_errors
+def vocabulary(
+    output: Annotated[Path, typer.Option("-o", "--output", help="sounds.json for a bundle.", metavar="FILE.json")],
+    corpus: CorpusFolder = Path("cache/corpus"),
+    photos: Photos = None,
+    weights: Weights = None,
+    text: TextFrom = None,
+) -> None:
+    """Fit from which distance on a query is called far from everything trained; prints how well that works."""
+    from offline_training import material, vocabulary
+    from offline_training.corpus import Corpus
+    from offline_training.encoders.builtin import BuiltinEncoder
+
+    with sentences(), bar() as progress:
+        bank = photo_bank(photos, progress)
+        data = Corpus(corpus)
+        encoder = BuiltinEncoder(Path(weights) if weights else None, text)
+        labels = sorted({c.label for c in data.clips if c.split == "train"})
+        sounds = pictures = None
+        if weights is not None:
+            wanted = [data.audio(c).astype("float32") / 32768.0 for c in data.clips if c.split == "val" and c.label in labels]
+            sounds = material.as_queries(encoder, wanted)
+            shown = material.held_out_photos(bank, labels, "val")
+            pictures = encoder.embed_image([rgb for group in shown.values() for rgb in group]) if shown else None
+        known, figures = vocabulary.fit(encoder, labels, sounds, pictures)
+    write_bytes(output, known.dump(encoder.id, figures))
+    print(json.dumps(figures, indent=1))
+
+
 def register(app: typer.Typer) -> None:
     """Put the commands on ``marssep-train``."""
-    for command in (align, judge, embed, query):
+    for command in (align, judge, embed, query, semantics, vocabulary):
         app.command()(command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,3 +95,18 @@ def stepwise(progress: Progress) -> Any:
         progress.update(tasks[what], completed=done, total=total)
 
     return report
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Written beside and renamed; raises UsageError where that is not possible."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    except OSError as e:
+        raise UsageError(f"cannot write {path}: {e.strerror}") from e
+
+
+def write_json(path: Path, figures: Any) -> None:
+    """Figures as JSON, written beside and renamed."""
+    write_bytes(path, (json.dumps(figures, indent=1, ensure_ascii=False) + "\n").encode())

@@ -16,6 +16,7 @@ from torch import Tensor
 from marssep_rt.bundle import Bundle
 from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder, unit
 from marssep_rt.session import GraphInfo, session_options, zero_state
+from offline_training.bootstrap import interval
 from offline_training.corpus import Clip, Corpus
 from offline_training.eval_set import EvalConfig, Pair, draw_pairs, render
 from offline_training.judge import Judge, verdict
@@ -46,16 +47,6 @@ class Row:
     absent_db: float
     by_query: dict[str, float] = field(default_factory=dict)  # SI-SDRi by other kinds of query
     judged: dict[str, float] = field(default_factory=dict)  # what the judge says of mixture, output and target
-
-
-def bootstrap_interval(
-    values: npt.NDArray[np.float64], statistic: Callable[..., Any], seed: int = 0, draws: int = 2000
-) -> tuple[float, float]:
-    """95 % percentile interval of a statistic of independent values."""
-    rng = np.random.default_rng(seed)
-    samples = values[rng.integers(0, len(values), (draws, len(values)))]
-    low, high = np.percentile(statistic(samples, axis=1), [2.5, 97.5])
-    return float(low), float(high)
 
 
 def ideal_ratio_mask(tools: MaskSeparator, mixture: Tensor, target: Tensor) -> Tensor:
@@ -202,9 +193,9 @@ def summarise(rows: list[Row], config: EvalConfig) -> dict[str, Any]:
     def spread(values: npt.NDArray[np.float64]) -> dict[str, Any]:
         return {
             "mean": round(float(values.mean()), 3),
-            "mean_95": [round(x, 3) for x in bootstrap_interval(values, np.mean)],
+            "mean_95": [round(x, 3) for x in interval(values, np.mean)],
             "median": round(float(np.median(values)), 3),
-            "median_95": [round(x, 3) for x in bootstrap_interval(values, np.median)],
+            "median_95": [round(x, 3) for x in interval(values, np.median)],
         }
 
     queries: dict[str, Any] = {}

@@ -62,8 +62,11 @@ def builtin(corpus: Corpus, photos: PhotoBank | None, table: QueryTable, recipe:
             report: Report = lambda *_: None) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:  # fmt: skip
     """Untrained builtin towers, what they train on, what they are measured on, and their description.
 
-    Takes ``towers`` (shapes), ``views`` and ``held_out_labels`` out of the recipe.
+    Takes ``towers`` (shapes), ``views``, ``held_out_labels`` and ``one_hot`` out of the recipe. ``one_hot``: no text at all, every label
+    an axis of its own: the plain classifier of the same size that the audio tower is compared with.
     """
+    if recipe.pop("one_hot", False):
+        table = one_hot(table)
     shapes = {part: tower_shape({"dim": table.dim, **plain}) for part, plain in recipe.pop("towers", {}).items()}
     held_out = tuple(recipe.pop("held_out_labels", ()))
     towers = build_towers(shapes.get("audio", TowerShape(dim=table.dim)), shapes.get("image", TowerShape(dim=table.dim)))
@@ -74,6 +77,12 @@ def builtin(corpus: Corpus, photos: PhotoBank | None, table: QueryTable, recipe:
     image = PhotoViews(photos, IMAGE_SIZE) if photos is not None else None
     material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, "train", held_out), image)
     return towers, material, builtin_held_out(corpus, photos, labels, "val"), describe(towers)
+
+
+def one_hot(table: QueryTable) -> QueryTable:
+    """The same labels, each as an axis: vectors that know nothing of words."""
+    axes = np.eye(len(table.phrases), dtype=np.float32)
+    return QueryTable({label: [label] for label in table.phrases}, {label: axes[i : i + 1] for i, label in enumerate(table.phrases)}, "one-hot")
 
 
 def builtin_held_out(corpus: Corpus, photos: PhotoBank | None, labels: list[str], split: str, pairs: int = 150) -> HeldOut:

@@ -31,7 +31,9 @@ def similarity(vectors: Vectors, labels: Vectors) -> Scores:
     return np.asarray((vectors @ labels.T).max(axis=1), np.float64)
 
 
-def fit(encoder: Encoder, labels: list[str], sounds: Vectors | None = None, pictures: Vectors | None = None) -> tuple[KnownSounds, dict[str, Any]]:
+def fit(
+    encoder: Encoder, labels: list[str], sounds: Vectors | None = None, pictures: Vectors | None = None
+) -> tuple[KnownSounds, dict[str, Any]]:
     """The known sounds of an encoder and the figures of their thresholds.
 
     Text: the threshold doubts 5 % of every second frozen paraphrase; all rates and areas are measured on the other halves. ``sounds`` and
@@ -41,7 +43,8 @@ def fit(encoder: Encoder, labels: list[str], sounds: Vectors | None = None, pict
     known = similarity(encoder.embed_text([p for p, _ in read_paraphrases()]), anchors)
     unrelated = {kind: similarity(encoder.embed_text(phrases), anchors) for kind, phrases in read_unrelated().items()}
     thresholds = {"text": float(np.quantile(known[::2], FALSE_ALARMS))}
-    figures: dict[str, Any] = {"threshold": round(thresholds["text"], 4), "doubted_known": round(float((known[1::2] < thresholds["text"]).mean()), 4)}
+    doubted = float((known[1::2] < thresholds["text"]).mean())
+    figures: dict[str, Any] = {"threshold": round(thresholds["text"], 4), "doubted_known": round(doubted, 4)}
     for kind, scores in unrelated.items():
         figures[f"roc_auc_{kind}"] = round(roc_auc(known[1::2], scores[1::2]), 4)
         figures[f"doubted_{kind}"] = round(float((scores[1::2] < thresholds["text"]).mean()), 4)

@@ -29,7 +29,8 @@ IMAGE_SIZE = 64
 
 def tower_shape(plain: dict[str, Any]) -> TowerShape:
     """From plain data, as it stands in recipes and checkpoints; raises TypeError for unknown settings."""
-    return TowerShape(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
+    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+    return TowerShape(**settings)
 
 
 def build_towers(audio: TowerShape, image: TowerShape, temperature: float = 0.07) -> Towers:

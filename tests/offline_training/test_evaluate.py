@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from offline_training.eval_set import EvalConfig
-from offline_training.evaluate import bootstrap_interval, measure, summarise
+from offline_training.bootstrap import interval
+from offline_training.evaluate import measure, summarise
 
 BIN = Path(sys.executable).parent
 
@@ -33,7 +34,7 @@ def test_bootstrap_covers_the_mean_of_a_known_distribution():
     rng = np.random.default_rng(0)
     hits = 0
     for seed in range(60):
-        low, high = bootstrap_interval(rng.normal(2.0, 1.0, 80), np.mean, seed=seed, draws=400)
+        low, high = interval(rng.normal(2.0, 1.0, 80), np.mean, seed=seed, draws=400)
         hits += low <= 2.0 <= high
     assert hits >= 50
 
