@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ from export.graph import export_graph
 from export.streaming import StreamingGraph
 from export.verify import Check, prove
 from marssep_rt import bundle as bundles
+from marssep_rt.known_sounds import FILE
 from offline_training import checkpoint
+from offline_training.encoders.builtin import IMAGE_SIZE
 from offline_training.separator import MaskSeparator
 from offline_training.text_tower import load_tower
 
-MOST_BYTES = {"separator.onnx": 8_000_000, "text.onnx": 10_000_000}
+MOST_BYTES = {"separator.onnx": 8_000_000, "text.onnx": 10_000_000, "audio.onnx": 2_500_000, "image.onnx": 2_500_000}
+MOST_BYTES_IN_ALL = 22_000_000
 KAPPA = 9.0  # of the Beta policy around this mask (MARS-Sep section 3)
 
 
@@ -49,33 +53,91 @@ def proven_graph(model: MaskSeparator, properties: dict[str, Any], query: Tensor
     return graph, prove(graph, model if query is None else None, report=report)
 
 
-def make_bundle(source: Path, output: Path, name: str, tower: Path | None, text_from: Path | None, measured: dict[str, Any],
+@dataclass(frozen=True)
+class QuerySources:
+    """Where the query towers come from.
+
+    ``tower``: folder of marssep-train text; ``bundle``: one that has towers; ``towers``: checkpoint of marssep-train align; ``sounds``:
+    sounds.json of marssep-train vocabulary; ``semantics``: figures of marssep-train semantics. What is not given is taken from
+    ``bundle`` (None: the embedded one) as far as it is there.
+    """
+
+    tower: Path | None = None
+    bundle: Path | None = None
+    towers: Path | None = None
+    sounds: Path | None = None
+    semantics: Path | None = None
+
+
+def query_files(sources: QuerySources, encoder: str) -> tuple[dict[str, bytes], dict[str, Any], list[Check]]:
+    """The query towers' files, their part of the card, and the checks that they passed.
+
+    A checkpoint trained on another encoder than the builtin one gets no towers: its bundle is asked with ``.query`` files. Raises
+    BundleError where a source belongs to another encoder (both are named), CheckpointError, ContractError.
+    """
+    files: dict[str, bytes] = {}
+    card: dict[str, Any] = {}
+    checks: list[Check] = []
+    other = bundles.load(sources.bundle)
+    if sources.tower is not None:
+        from export.text import export_text
+
+        files["text.onnx"] = export_text(load_tower(sources.tower))
+        files["tokenizer.json"] = (sources.tower / "tokenizer.json").read_bytes()
+        card["text"] = json.loads((sources.tower / "figures.json").read_text())
+    elif other.encoder == encoder:
+        files.update({name: other.read(name) for name in ("text.onnx", "tokenizer.json")})
+        card["text"] = other.card.get("text", {})
+    elif sources.bundle is not None or sources.towers is not None:
+        raise bundles.BundleError(f"the checkpoint was trained on encoder {encoder}, {other.path} offers {other.encoder}")
+    if sources.towers is not None:
+        from export.towers import export_audio, export_image, prove_towers
+        from offline_training.encoders.builtin import load_towers
+
+        towers, content = load_towers(sources.towers)
+        files["audio.onnx"], files["image.onnx"] = export_audio(towers), export_image(towers)
+        checks = prove_towers(towers, files["audio.onnx"], files["image.onnx"])
+        card["audio"] = {"sample_rate": 48_000, "hop": 480, "stage": content.get("stage"), "val": content.get("val")}
+        card["image"] = {"size": IMAGE_SIZE}
+    elif other.encoder == encoder:
+        for kind in ("audio", "image"):
+            if other.has(f"{kind}.onnx"):
+                files[f"{kind}.onnx"], card[kind] = other.read(f"{kind}.onnx"), other.card[kind]
+    if sources.sounds is not None:
+        files[FILE] = sources.sounds.read_bytes()
+    elif other.encoder == encoder and other.has(FILE):
+        files[FILE] = other.read(FILE)
+    if FILE in files:
+        known = json.loads(files[FILE])
+        if known["encoder"] != encoder:
+            raise bundles.BundleError(f"the checkpoint was trained on encoder {encoder}, {FILE} belongs to {known['encoder']}")
+        card["vocabulary"] = known["figures"]
+    if sources.semantics is not None:
+        card["semantics"] = json.loads(sources.semantics.read_text(encoding="utf-8"))
+    elif sources.towers is None and "semantics" in other.card:
+        card["semantics"] = other.card["semantics"]
+    return files, card, checks
+
+
+def make_bundle(source: Path, output: Path, name: str, sources: QuerySources, measured: dict[str, Any],
                 report: Callable[[Check], None] = lambda _: None) -> dict[str, Any]:  # fmt: skip
-    """Export, prove and write; returns the card. The text tower comes from training (``tower``) or from another bundle.
+    """Export, prove and write; returns the card.
 
     Raises CheckpointError, ContractError or BundleError; nothing is written then.
     """
     model, content = checkpoint.load_separator(source)
     encoder = content.get("encoder", "")
     trained_on = content.get("trained_on", "2,400 freely licensed clips of 124 labels; see NOTICE")
-    files: dict[str, bytes] = {}
-    if tower is not None:
-        from export.text import export_text
-
-        files["text.onnx"] = export_text(load_tower(tower))
-        files["tokenizer.json"] = (tower / "tokenizer.json").read_bytes()
-        text_card = json.loads((tower / "figures.json").read_text())
-    else:
-        other = bundles.load(text_from)
-        if other.encoder != encoder:
-            raise bundles.BundleError(f"the checkpoint was trained on encoder {encoder}, {other.path} offers {other.encoder}")
-        files["text.onnx"], files["tokenizer.json"] = other.read("text.onnx"), other.read("tokenizer.json")
-        text_card = other.card.get("text", {})
+    files, query_card, tower_checks = query_files(sources, encoder)
+    for check in tower_checks:
+        report(check)
     graph, checks = proven_graph(model, metadata(model, name, encoder, trained_on), report=report)
     files["separator.onnx"] = graph
     for file, most in MOST_BYTES.items():
-        if len(files[file]) > most:
-            raise bundles.BundleError(f"{file} has {len(files[file]) / 1e6:.1f} MB, more than the {most / 1e6:.0f} MB that a bundle allows")
+        if len(files.get(file, b"")) > most:
+            raise bundles.BundleError(f"{file} has {len(files[file]) / 1e6:.1f} MB, more than the {most / 1e6:.1f} MB that a bundle allows")
+    if (size := sum(map(len, files.values()))) > MOST_BYTES_IN_ALL:
+        raise bundles.BundleError(f"the bundle would have {size / 1e6:.1f} MB, more than {MOST_BYTES_IN_ALL / 1e6:.0f} MB")
     card: dict[str, Any] = {
         "name": name,
         "encoder": encoder,
@@ -90,9 +152,9 @@ def make_bundle(source: Path, output: Path, name: str, tower: Path | None, text_
         "licence": "Apache-2.0",
         "trained_on": trained_on,
         "training": {"step": content.get("step"), "val": content.get("val"), "recipe": json.loads(content.get("recipe", "{}"))},
-        "text": text_card,
+        **query_card,
         "text_licence": "Apache-2.0; distilled from all-MiniLM-L6-v2 (Apache-2.0), some phrases from WordNet 3.0 (Princeton); see NOTICE",
-        "verified": {c.name: c.difference for c in checks},
+        "verified": {c.name: c.difference for c in [*checks, *tower_checks]},
         "measured": measured,
     }
     bundles.write(output, card, files)

@@ -24,12 +24,15 @@ def bundle_command(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of marssep-train supervise.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder, or NAME.marssep for a zip.", metavar="BUNDLE")],
     name: Annotated[str, typer.Option("--name", help="The model's name.")] = "marssep-base",
-    tower: Annotated[Path | None, typer.Option("--tower", help="Folder of marssep-train text; else --text-from.", metavar="FOLDER")] = None,
-    text_from: Annotated[Path | None, typer.Option("--text-from", help="Take the text tower from this bundle.", metavar="BUNDLE")] = None,
+    tower: Annotated[Path | None, typer.Option("--tower", help="Text tower: folder of marssep-train text.", metavar="FOLDER")] = None,
+    text_from: Annotated[Path | None, typer.Option("--from", help="Bundle to take other towers from.", metavar="BUNDLE")] = None,
+    towers: Annotated[Path | None, typer.Option("--towers", help="Towers of marssep-train align.", metavar="FILE.pt")] = None,
+    sounds: Annotated[Path | None, typer.Option("--sounds", help="sounds.json of marssep-train vocabulary.", metavar="FILE")] = None,
+    semantics: Annotated[Path | None, typer.Option("--semantics", help="Figures of marssep-train semantics.", metavar="FILE.json")] = None,
     measured: Annotated[Path | None, typer.Option("--measured", help="Results of marssep-train evaluate.", metavar="FILE.json")] = None,
 ) -> None:
     """Export a checkpoint, prove the graph's contract, write the bundle."""
-    from export.bundle import make_bundle
+    from export.bundle import QuerySources, make_bundle
     from export.verify import ContractError
     from offline_training.checkpoint import CheckpointError
 
@@ -38,8 +41,11 @@ def bundle_command(
         figures.pop("rows", None)  # one line a mixture is for tables, not for the card
     except (OSError, ValueError) as e:
         raise UsageError(f"cannot read the results {measured}: {e}") from e
+    for path in (sounds, semantics):
+        if path is not None and not path.is_file():
+            raise UsageError(f"there is no file {path}")
     try:
-        make_bundle(checkpoint, output, name, tower, text_from, figures, say)
+        make_bundle(checkpoint, output, name, QuerySources(tower, text_from, towers, sounds, semantics), figures, say)
     except CheckpointError as e:
         raise UsageError(str(e)) from e
     except ContractError as e:

@@ -12,7 +12,19 @@ import typer
 from marssep_rt import options as opt
 from marssep_rt.errors import UsageError
 from offline_training import cli_encoders
-from offline_training.cli_tools import RECIPES, CorpusFolder, Device, Photos, Queries, bar, photo_bank, read_recipe, read_table, sentences, write_json
+from offline_training.cli_tools import (
+    RECIPES,
+    CorpusFolder,
+    Device,
+    Photos,
+    Queries,
+    bar,
+    photo_bank,
+    read_recipe,
+    read_table,
+    sentences,
+    write_json,
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Train and measure the separator.")
 

@@ -76,13 +76,14 @@ def builtin(corpus: Corpus, photos: PhotoBank | None, table: QueryTable, recipe:
     audio = MelViews(bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group])
     image = PhotoViews(photos, IMAGE_SIZE) if photos is not None else None
     material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, "train", held_out), image)
-    return towers, material, builtin_held_out(corpus, photos, labels, "val"), describe(towers)
+    return towers, material, builtin_held_out(corpus, photos, labels, "val"), {**describe(towers), "labels": labels}
 
 
 def one_hot(table: QueryTable) -> QueryTable:
     """The same labels, each as an axis: vectors that know nothing of words."""
     axes = np.eye(len(table.phrases), dtype=np.float32)
-    return QueryTable({label: [label] for label in table.phrases}, {label: axes[i : i + 1] for i, label in enumerate(table.phrases)}, "one-hot")
+    vectors = {label: axes[i : i + 1] for i, label in enumerate(table.phrases)}
+    return QueryTable({label: [label] for label in vectors}, vectors, "one-hot")
 
 
 def builtin_held_out(corpus: Corpus, photos: PhotoBank | None, labels: list[str], split: str, pairs: int = 150) -> HeldOut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from offline_training.corpus import Corpus
 from offline_training.encoders.base import Encoder
 from offline_training.encoders.builtin import load_towers
 from offline_training.material import Report, builtin_held_out
-from offline_training.phrases import QueryTable
 from offline_training.photos import PhotoBank
 
 
@@ -60,9 +60,9 @@ def report_on(run: Path, corpus: Corpus, photos: PhotoBank | None, text: Encoder
 
 @torch.no_grad()
 def classify(run: Path, corpus: Corpus, labels: list[str], candidates: list[int], split: str) -> dict[str, float]:
-    """Top-1 and top-5 of a tower trained on axes instead of words, whose labels stand in the order of its table."""
+    """Top-1 and top-5 of a tower trained on axes instead of words, which stand in the order of its description."""
     towers, content = load_towers(run / "stage0.pt")
-    order = QueryTable.load(run / "table.npz").phrases
+    order = json.loads(content["describe"])["labels"]
     place = {label: i for i, label in enumerate(order)}
     axes = torch.zeros(len(labels), len(order))
     for i, label in enumerate(labels):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from export import bundle as exporting
-from export.bundle import make_bundle, metadata, proven_graph
+from export.bundle import QuerySources, make_bundle, metadata, proven_graph
 from export.verify import ContractError, prove, run_graph, test_signal
 from marssep_rt import Separator
 from marssep_rt import bundle as bundles
@@ -133,7 +133,7 @@ def test_nothing_is_written_when_the_proof_fails(checkpoint_file, tmp_path, monk
 
     monkeypatch.setattr(exporting, "prove", broken)
     with pytest.raises(ContractError):
-        make_bundle(checkpoint_file, tmp_path / "b", "x", None, None, {})
+        make_bundle(checkpoint_file, tmp_path / "b", "x", QuerySources(), {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -141,4 +141,4 @@ def test_a_checkpoint_for_another_encoder_is_refused(model, tmp_path):
     content = {"separator": checkpoint.describe(model), "weights": model.state_dict(), "encoder": "other-1"}
     checkpoint.save(tmp_path / "c.pt", content)
     with pytest.raises(bundles.BundleError, match="other-1"):
-        make_bundle(tmp_path / "c.pt", tmp_path / "b", "x", None, None, {})
+        make_bundle(tmp_path / "c.pt", tmp_path / "b", "x", QuerySources(), {})

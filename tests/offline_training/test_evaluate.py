@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offline_training.eval_set import EvalConfig
 from offline_training.bootstrap import interval
+from offline_training.eval_set import EvalConfig
 from offline_training.evaluate import measure, summarise
 
 BIN = Path(sys.executable).parent
