@@ -53,7 +53,7 @@ $(VENV)/installed: pyproject.toml | system-live
 
 $(TEST_VENV)/installed: pyproject.toml | system-test
 	$(PYTHON) -m venv $(TEST_VENV)
-	$(TEST_VENV)/bin/pip install -q --disable-pip-version-check -e ".[train,dev]"
+	$(TEST_VENV)/bin/pip install -q --disable-pip-version-check -e ".[train,encoders,dev]"
 	@touch $@
 
 clean:

@@ -1,10 +1,17 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
-from marssep_rt import embed_text
-from marssep_rt.query import QueryError, combine, read_query, write_query
+from marssep_rt import Separator, embed_audio, embed_image, embed_text
+from marssep_rt import bundle as bundles
+from marssep_rt.encoders import QueryError
+from marssep_rt.query import combine, read_query, write_query
 
 
 def test_text_is_a_unit_vector_and_case_and_space_do_not_matter(bundle):
@@ -76,7 +83,71 @@ def test_foreign_and_damaged_query_files(bundle, tmp_path):
 
 
 def test_towers_that_a_bundle_has_not_are_named(bundle, tmp_path):
-    with pytest.raises(QueryError, match="no image tower"):
-        combine(bundle, images=[tmp_path / "dog.png"])
+    bundles.write(tmp_path / "b", {k: bundle.card[k] for k in ("name", "encoder", "query_dim")}, {"x": b""})
+    bare = bundles.load(tmp_path / "b")
+    with pytest.raises(QueryError, match=f"{bundle.encoder}.*no image tower"):
+        combine(bare, images=[tmp_path / "dog.png"])
     with pytest.raises(QueryError, match="no audio tower"):
-        combine(bundle, audios=[tmp_path / "dog.wav"])
+        combine(bare, audios=[tmp_path / "dog.wav"])
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    """A synthetic siren and a picture of nothing much."""
+    folder = tmp_path_factory.mktemp("examples")
+    t = np.arange(5 * 44_100) / 44_100
+    siren = 0.3 * np.sin(2 * np.pi * np.cumsum(900 + 300 * np.sin(2 * np.pi * 1.5 * t)) / 44_100)
+    soundfile.write(folder / "siren.ogg", np.stack([siren, siren], 1), 44_100)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 120, 3), np.uint8)).save(folder / "noise.png")
+    return folder
+
+
+def test_sound_and_picture_are_unit_vectors_of_the_same_space(bundle, examples):
+    for q in (embed_audio(examples / "siren.ogg"), embed_image(examples / "noise.png")):
+        assert q.shape == (bundle.query_dim,)
+        assert q.dtype == np.float32
+        assert np.linalg.norm(q) == pytest.approx(1, abs=1e-5)
+
+
+def test_level_does_not_matter_to_a_sound_query(examples, tmp_path):
+    audio, rate = soundfile.read(examples / "siren.ogg")
+    soundfile.write(tmp_path / "quiet.wav", audio * 0.01, rate, subtype="FLOAT")
+    assert embed_audio(tmp_path / "quiet.wav") @ embed_audio(examples / "siren.ogg") > 0.999
+
+
+def test_a_siren_is_heard_as_one(examples):
+    labels = ["siren", "rain", "violin", "bass drum", "keyboard typing", "dog barking"]
+    q = embed_audio(examples / "siren.ogg")
+    assert max(labels, key=lambda label: float(q @ embed_text(label))) == "siren"
+
+
+def test_blend_of_all_kinds_with_a_negative(bundle, examples):
+    q = combine(bundle, ["siren"], [examples / "noise.png"], [examples / "siren.ogg"], negative="rain")
+    parts = [embed_text("siren"), embed_image(examples / "noise.png"), embed_audio(examples / "siren.ogg")]
+    mean = np.mean(parts, axis=0)
+    v = 1.5 * mean / np.linalg.norm(mean) - 0.5 * embed_text("rain")
+    np.testing.assert_allclose(q.vector, v / np.linalg.norm(v), atol=1e-5)
+    assert q.label == "siren + noise.png + siren.ogg - rain"
+
+
+def test_the_commands_take_examples(examples, tmp_path):
+    bin_ = Path(sys.executable).parent
+    run = [bin_ / "marssep-query", "--audio", examples / "siren.ogg", "--image", examples / "noise.png", "-o", tmp_path / "s.query"]
+    assert subprocess.run(run, capture_output=True).returncode == 0
+    assert read_query(tmp_path / "s.query").label == "noise.png + siren.ogg"
+    soundfile.write(tmp_path / "mix.wav", 0.1 * np.random.default_rng(1).standard_normal(48_000), 48_000)
+    done = subprocess.run([bin_ / "marssep-file", "--audio", examples / "siren.ogg", tmp_path / "mix.wav"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert soundfile.info(tmp_path / "mix.marssep.wav").frames == 48_000
+    for option, name, words in (("--image", "siren.ogg", "not a picture"), ("--audio", "noise.png", "cannot be read as sound")):
+        done = subprocess.run([bin_ / "marssep-file", option, examples / name, tmp_path / "mix.wav"], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert words in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr
+
+
+def test_the_python_face_takes_examples(examples):
+    s = Separator(audio=examples / "siren.ogg", image=[examples / "noise.png"], negative="rain")
+    assert s.process(np.zeros(480, np.float32)).shape == (480,)
+    s.set_query(image=examples / "noise.png")
+    np.testing.assert_allclose(s.query.vector, embed_image(examples / "noise.png"), atol=1e-6)
