@@ -340,8 +340,8 @@ class Alignment:
             terms = Losses(self.towers, self.material, self.config, stage, rng).all()
             optimiser.zero_grad(set_to_none=True)
             terms["loss"].backward()
-            nn.utils.clip_grad_norm_(moving, 1.0)
-            optimiser.step()
+            if torch.isfinite(nn.utils.clip_grad_norm_(moving, 1.0)):  # one bad vector must not end a run
+                optimiser.step()
             self.step += 1
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value.item()

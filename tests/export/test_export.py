@@ -137,8 +137,12 @@ def test_nothing_is_written_when_the_proof_fails(checkpoint_file, tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_for_another_encoder_is_refused(model, tmp_path):
+def test_a_checkpoint_for_another_encoder_gets_no_towers(model, tmp_path):
     content = {"separator": checkpoint.describe(model), "weights": model.state_dict(), "encoder": "other-1"}
     checkpoint.save(tmp_path / "c.pt", content)
     with pytest.raises(bundles.BundleError, match="other-1"):
-        make_bundle(tmp_path / "c.pt", tmp_path / "b", "x", QuerySources(), {})
+        make_bundle(tmp_path / "c.pt", tmp_path / "b", "x", QuerySources(bundle=bundles.DEFAULT), {})
+    make_bundle(tmp_path / "c.pt", tmp_path / "b", "x", QuerySources(), {})
+    made = bundles.load(tmp_path / "b")
+    assert made.encoder == "other-1"
+    assert not made.has("text.onnx")

@@ -1,5 +1,6 @@
 """Alignment on a tiny corpus: it learns, freezes, hands on, skips, resumes."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -62,6 +63,8 @@ def test_stage_zero_learns_the_labels(tmp_path, parts):
 
 def test_only_what_is_named_moves(tmp_path, parts):
     run = start(tmp_path, parts, STAGES[1:2])
+    better = itertools.count()
+    run.measure = lambda _: {"audio_top1": float(next(better))}  # the last towers are the best
     before = {k: v.clone() for k, v in run.towers.state_dict().items()}
     run.run()
     moved = {k for k, v in alignment.load(tmp_path / "last.pt")["weights"].items() if not torch.equal(v, before[k])}
@@ -115,7 +118,7 @@ class Coloured:
 
     def embed_audio(self, sounds):
         spectra = [np.abs(np.fft.rfft(x, 65_536))[:32_768].reshape(16, -1).mean(1) ** 0.3 for x in sounds]
-        return np.stack([s / np.linalg.norm(s) for s in spectra]).astype(np.float32)
+        return np.stack([s / max(np.linalg.norm(s), 1e-6) for s in spectra]).astype(np.float32)
 
     def embed_image(self, images):
         raise NotImplementedError
@@ -127,7 +130,7 @@ def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
     towers, material, held, plain = heads(encoder, corpus, None, table, recipe)
     x = torch.from_numpy(encoder.embed_audio([np.random.default_rng(0).standard_normal(48_000)]))
     torch.testing.assert_close(towers.audio(x), x)  # heads start as the identity
-    stage = StageConfig(1, 80, batch=8, lr=3e-2, warmup=5, trains=("audio", "log_scale"), weights={"audio_text": 1.0}, validate_every=20)
+    stage = StageConfig(1, 200, batch=8, lr=5e-3, warmup=5, trains=("audio", "log_scale"), weights={"audio_text": 1.0}, validate_every=50)
     Alignment(tmp_path, towers, material, AlignmentConfig(stages=(stage,), bf16=False), held.of(material.anchors), plain).run()
     assert alignment.load(tmp_path / "stage1.pt")["val"]["audio_top1"] >= 0.75
     aligned = Headed.load(encoder, tmp_path / "stage1.pt")
