@@ -23,6 +23,10 @@ from offline_training.text_tower import load_tower
 
 MOST_BYTES = {"separator.onnx": 8_000_000, "text.onnx": 10_000_000, "audio.onnx": 2_500_000, "image.onnx": 2_500_000}
 MOST_BYTES_IN_ALL = 22_000_000
+IMAGE_LICENCE = (
+    "Apache-2.0; trained from nothing on Caltech-101 (CC BY 4.0) and on ImageNet pictures, whose terms allow non-commercial research: "
+    "who must not rely on the latter leaves image.onnx out; see NOTICE"
+)
 KAPPA = 9.0  # of the Beta policy around this mask (MARS-Sep section 3)
 
 
@@ -153,6 +157,7 @@ def make_bundle(source: Path, output: Path, name: str, sources: QuerySources, me
         "trained_on": trained_on,
         "training": {"step": content.get("step"), "val": content.get("val"), "recipe": json.loads(content.get("recipe", "{}"))},
         **query_card,
+        **({"image_licence": IMAGE_LICENCE} if "image.onnx" in files else {}),
         "text_licence": "Apache-2.0; distilled from all-MiniLM-L6-v2 (Apache-2.0), some phrases from WordNet 3.0 (Princeton); see NOTICE",
         "verified": {c.name: c.difference for c in [*checks, *tower_checks]},
         "measured": measured,

@@ -177,18 +177,25 @@ def draw(bundle: Any, data: Any, config: Any, folder: Path, count: int = 4) -> N
 @opt.plain_errors
 def notice(
     corpus: CorpusFolder = Path("cache/corpus"),
+    photos: Photos = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("NOTICE"),
 ) -> None:
-    """The attributions of everything that a model was trained on, generated from the manifest."""
+    """The attributions of everything that a model was trained on, generated from the manifests."""
     from offline_training.corpus import Corpus, attributions
 
-    head = (RECIPES / "notice_head.txt").read_text(encoding="utf-8")
-    with sentences():
-        lines = [
-            f"{who or 'unnamed author'} ({licence}): {n} clip{'s' if n > 1 else ''}"
-            for licence, who, n in attributions(Corpus(corpus).clips)
-        ]
-    output.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+    text = (RECIPES / "notice_head.txt").read_text(encoding="utf-8")
+    with sentences(), bar() as progress:
+        bank = photo_bank(photos, progress)
+        text += credits(attributions(Corpus(corpus).clips), "clip")
+        if bank is not None:
+            text += "\nThe image tower was trained on photographs of the following collections. No photograph is part of this package.\n\n"
+            text += credits(attributions(bank.photos), "photograph")
+    output.write_text(text, encoding="utf-8")
+
+
+def credits(lines: list[tuple[str, str, int]], what: str) -> str:
+    """A line for each author and licence."""
+    return "".join(f"{who or 'unnamed author'} ({licence}): {n} {what}{'s' if n > 1 else ''}\n" for licence, who, n in lines)
 
 
 cli_encoders.register(app)

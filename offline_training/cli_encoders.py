@@ -210,6 +210,8 @@ def vocabulary(
     text: TextFrom = None,
 ) -> None:
     """Fit from which distance on a query is called far from everything trained; prints how well that works."""
+    import numpy as np
+
     from offline_training import material, vocabulary
     from offline_training.corpus import Corpus
     from offline_training.encoders.builtin import BuiltinEncoder
@@ -220,11 +222,12 @@ def vocabulary(
         encoder = BuiltinEncoder(Path(weights) if weights else None, text)
         labels = sorted({c.label for c in data.clips if c.split == "train"})
         sounds = pictures = None
-        if weights is not None:
-            wanted = [data.audio(c).astype("float32") / 32768.0 for c in data.clips if c.split == "val" and c.label in labels]
-            sounds = material.as_queries(encoder, wanted)
+        if "audio" in encoder.modalities:
+            wanted = [np.asarray(data.audio(c), np.float32) / np.float32(32768.0) for c in data.clips if c.split == "val" and c.label in labels]
+            sounds = encoder.embed_audio(wanted)
+        if "image" in encoder.modalities and bank is not None:
             shown = material.held_out_photos(bank, labels, "val")
-            pictures = encoder.embed_image([rgb for group in shown.values() for rgb in group]) if shown else None
+            pictures = encoder.embed_image([rgb for group in shown.values() for rgb in group])
         known, figures = vocabulary.fit(encoder, labels, sounds, pictures)
     write_bytes(output, known.dump(encoder.id, figures))
     print(json.dumps(figures, indent=1))

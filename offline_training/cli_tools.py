@@ -23,7 +23,7 @@ Photos = Annotated[Path | None, typer.Option("--photos", help="CSV of labelled p
 Queries = Annotated[Path, typer.Option("--queries", help="Query table of marssep-train embed (or text).", metavar="FILE.npz")]
 EncoderName = Annotated[str, typer.Option("--encoder", help="builtin, clap+clip, pe-av or imagebind.")]
 Weights = Annotated[
-    str | None, typer.Option("--weights", help="builtin: towers of marssep-train align; else a name or folder of pretrained weights.")
+    str | None, typer.Option("--weights", help="builtin: towers of marssep-train align (else the bundle's); others: a name or folder.")
 ]
 Heads = Annotated[Path | None, typer.Option("--heads", help="Aligned heads for a large encoder.", metavar="FILE.pt")]
 TextFrom = Annotated[

@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -166,7 +167,20 @@ class Corpus:
         return sorted(label for label, n in counts.items() if n >= least)
 
 
-def attributions(clips: list[Clip]) -> list[tuple[str, str, int]]:
-    """(licence, attribution, number of clips) of what a model was trained on, sorted: the lines of NOTICE."""
+class Attributed(Protocol):
+    """A clip or a photograph."""
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def licence(self) -> str: ...
+
+    @property
+    def attribution(self) -> str: ...
+
+
+def attributions(clips: Iterable[Attributed]) -> list[tuple[str, str, int]]:
+    """(licence, attribution, number of items) of what a model was trained on, sorted: the lines of NOTICE."""
     counts = Counter((c.licence, c.attribution) for c in clips if c.split == "train")
     return [(licence, who, n) for (licence, who), n in sorted(counts.items())]

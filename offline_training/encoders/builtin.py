@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from marssep_rt import bundle as bundles
-from marssep_rt.encoders import TextEncoder
+from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder
 from marssep_rt.example_image import views
 from offline_training import alignment
 from offline_training.alignment import Towers
@@ -69,11 +69,13 @@ class Mels:
 
 
 class BuiltinEncoder:
-    """Text from a bundle (None: the embedded one) or from a folder of marssep-train text; towers from a checkpoint (None: text only)."""
+    """Text from a bundle (None: the embedded one) or from a folder of marssep-train text; audio and image towers from a checkpoint, or
+    the bundle's own."""
 
     licence = "Apache-2.0; text tower distilled from all-MiniLM-L6-v2 (Apache-2.0)"
 
     def __init__(self, towers: Path | None = None, text: Path | None = None) -> None:
+        bundle = None
         if text is not None and (text / "tower.pt").exists():
             tower, tokens = load_tower(text), Tokens(json.loads((text / "tokenizer.json").read_text(encoding="utf-8")))
             self._embed_text: Callable[[list[str]], Vectors] = lambda texts: embed(tower, tokens, texts).numpy()
@@ -83,21 +85,32 @@ class BuiltinEncoder:
             encoder = TextEncoder(bundle)
             self._embed_text = lambda texts: np.stack([encoder.embed(t) for t in texts])
             self.id, self.dim = bundle.encoder, bundle.query_dim
-        self.towers = load_towers(towers)[0] if towers is not None else None
-        self.modalities: tuple[str, ...] = ("text",) if self.towers is None else ("text", "audio", "image")
-        self.mels = Mels()
+        self._one: dict[str, Callable[[Any], Vectors]] = {}
+        if towers is not None:
+            loaded, mels = load_towers(towers)[0], Mels()
+            image = loaded.image
+            assert image is not None
+            self._one["audio"] = lambda x: mean_vector(loaded.audio(mels(windows(x))))[0].numpy()
+            self._one["image"] = lambda rgb: mean_vector(image(torch.from_numpy(views(rgb, IMAGE_SIZE))))[0].numpy()
+        elif bundle is not None:
+            if bundle.has("audio.onnx"):
+                listen = AudioEncoder(bundle)
+                self._one["audio"] = lambda x: listen.embed_windows(windows(x))
+            if bundle.has("image.onnx"):
+                self._one["image"] = ImageEncoder(bundle).embed_pixels
+        self.modalities: tuple[str, ...] = ("text", *self._one)
 
     def embed_text(self, texts: list[str]) -> Vectors:
         return self._embed_text(texts)
 
-    @torch.no_grad()
     def embed_audio(self, sounds: Sounds) -> Vectors:
-        if self.towers is None:
-            raise EncoderError("the builtin encoder was opened without towers: name those of marssep-train align")
-        return torch.cat([mean_vector(self.towers.audio(self.mels(windows(x)))) for x in sounds]).numpy()
+        return self._each("audio", sounds)
+
+    def embed_image(self, images: Images) -> Vectors:
+        return self._each("image", images)
 
     @torch.no_grad()
-    def embed_image(self, images: Images) -> Vectors:
-        if self.towers is None or self.towers.image is None:
-            raise EncoderError("the builtin encoder was opened without towers: name those of marssep-train align")
-        return torch.cat([mean_vector(self.towers.image(torch.from_numpy(views(x, IMAGE_SIZE)))) for x in images]).numpy()
+    def _each(self, kind: str, items: Sequence[Any]) -> Vectors:
+        if kind not in self._one:
+            raise EncoderError(f"the builtin encoder was opened without {kind} tower: name a checkpoint of marssep-train align")
+        return np.asarray(np.stack([self._one[kind](item) for item in items]), np.float32)

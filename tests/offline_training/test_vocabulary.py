@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from marssep_rt import bundle as bundles
 from offline_training.encoders.base import EncoderError
 from offline_training.encoders.builtin import BuiltinEncoder
 from offline_training.lexicon import normalised, read_lexicon, read_paraphrases
@@ -39,6 +40,19 @@ def test_examples_of_known_labels_are_seldom_doubted():
     assert np.mean((vectors @ known.vectors.T).max(1) < known.thresholds["audio"] - 1e-6) <= FALSE_ALARMS
 
 
-def test_text_alone_embeds_no_sounds():
-    with pytest.raises(EncoderError, match="without towers"):
-        BuiltinEncoder().embed_audio([np.zeros(48_000, np.float32)])
+def test_text_alone_embeds_no_sounds(bundle, tmp_path):
+    files = {name: bundle.read(name) for name in ("text.onnx", "tokenizer.json")}
+    bundles.write(tmp_path / "b", {k: bundle.card[k] for k in ("name", "encoder", "query_dim")}, files)
+    encoder = BuiltinEncoder(text=tmp_path / "b")
+    assert encoder.modalities == ("text",)
+    with pytest.raises(EncoderError, match="without audio tower"):
+        encoder.embed_audio([np.zeros(48_000, np.float32)])
+
+
+def test_the_bundles_own_towers_are_an_encoder():
+    encoder = BuiltinEncoder()
+    assert encoder.modalities == ("text", "audio", "image")
+    rng = np.random.default_rng(0)
+    vectors = encoder.embed_audio([rng.standard_normal(n).astype(np.float32) for n in (1000, 500_000)])
+    pictures = encoder.embed_image([rng.integers(0, 255, (50, 90, 3), np.uint8)])
+    np.testing.assert_allclose(np.linalg.norm(np.concatenate([vectors, pictures]), axis=1), 1, atol=1e-5)
