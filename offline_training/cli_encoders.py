@@ -223,7 +223,9 @@ def vocabulary(
         labels = sorted({c.label for c in data.clips if c.split == "train"})
         sounds = pictures = None
         if "audio" in encoder.modalities:
-            wanted = [np.asarray(data.audio(c), np.float32) / np.float32(32768.0) for c in data.clips if c.split == "val" and c.label in labels]
+            wanted = [
+                np.asarray(data.audio(c), np.float32) / np.float32(32768.0) for c in data.clips if c.split == "val" and c.label in labels
+            ]
             sounds = encoder.embed_audio(wanted)
         if "image" in encoder.modalities and bank is not None:
             shown = material.held_out_photos(bank, labels, "val")

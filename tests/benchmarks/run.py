@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 
 from marssep_rt import bundle as bundles
-from marssep_rt.encoders import TextEncoder
+from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
 from marssep_rt.session import open_graph
@@ -98,6 +98,16 @@ def first_sound() -> dict[str, float]:
     return result
 
 
+def timed(call: Callable[[], object], times: int = 50) -> dict[str, float]:
+    """Quantiles of how long a call takes."""
+    took = []
+    for _ in range(times):
+        t0 = time.perf_counter()
+        call()
+        took.append(time.perf_counter() - t0)
+    return quantiles(took)
+
+
 def rnnoise() -> Callable[[np.ndarray], object] | None:
     try:
         from pyrnnoise import RNNoise
@@ -116,18 +126,17 @@ def main() -> None:
     session, used = open_graph(bundle, "cpu")
     vector = np.full(bundle.query_dim, bundle.query_dim**-0.5, np.float32)
     hops = HopProcessor(session, used, 1, vector, Controls())
-    encoder = TextEncoder(bundle)
+    text, audio, image = TextEncoder(bundle), AudioEncoder(bundle), ImageEncoder(bundle)
+    noise = 0.1 * np.random.default_rng(0).standard_normal(4 * RATE).astype(np.float32)
+    pixels = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
     a, b = np.ones((48, 256), np.float32), np.ones((256, 256), np.float32)
-    texts = []
-    for _ in range(50):
-        t0 = time.perf_counter()
-        encoder.embed("a hound woofing in the yard")
-        texts.append(time.perf_counter() - t0)
     figures: dict[str, object] = {
         "model": bundle.name,
         "paced": paced(hops.process, options.seconds),
         "back_to_back_real_time_factor": back_to_back(hops.process),
-        "text_query": quantiles(texts),
+        "text_query": timed(lambda: text.embed("a hound woofing in the yard")),
+        "audio_query_of_4_s": timed(lambda: audio.embed_windows([noise])),
+        "image_query": timed(lambda: image.embed_pixels(pixels)),
         "machine_matmul_paced": paced(lambda _: a @ b, 2.0),
         "file": file_throughput(options.minutes),
         "first_sound": first_sound(),
