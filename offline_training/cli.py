@@ -149,7 +149,8 @@ def evaluate(
         judging = Judge(judge, BuiltinEncoder()) if judge is not None else None
         rows = measure(loaded, data, config, lambda done, _: progress.update(task, completed=done), bank, judging)
     figures = summarise(rows, config)
-    figures["command"] = f"marssep-train evaluate --split {split} --mixtures {mixtures}"
+    more = "".join(f" {name} {path.name}" for name, path in (("--photos", photos), ("--judge", judge)) if path is not None)
+    figures["command"] = f"marssep-train evaluate --split {split} --mixtures {mixtures}{more}"
     if output is not None:
         write_json(output, {**figures, "rows": [asdict(r) for r in rows]})
     if pictures is not None:
