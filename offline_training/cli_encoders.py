@@ -39,6 +39,9 @@ def align(
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("align"),
     encoder: EncoderName = "builtin",
     weights: Weights = None,
+    start: Annotated[
+        Path | None, typer.Option("--start", help="builtin: begin with these towers, a checkpoint or a bundle.", metavar="PATH")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Align sounds and pictures with the text space, stage by stage. Ctrl-C saves; the same command goes on from there.
@@ -57,7 +60,8 @@ def align(
         data = Corpus(corpus)
         try:
             if encoder == "builtin":
-                towers, drawn, held, describe = material.builtin(data, bank, table, settings, stepwise(progress))
+                begun = None if start is None else start_towers(start)
+                towers, drawn, held, describe = material.builtin(data, bank, table, settings, stepwise(progress), begun)
             else:
                 loaded = open_encoder(encoder, weights, device=device)
                 if loaded.id != table.encoder:
@@ -73,6 +77,16 @@ def align(
             raise
         finished = _run(run, progress)
     _close(finished, output)
+
+
+def start_towers(path: Path) -> Any:
+    """Towers of a checkpoint, or of a bundle (a folder or NAME.marssep)."""
+    from marssep_rt import bundle as bundles
+    from offline_training.encoders.builtin import load_towers, towers_of
+
+    if path.is_dir() or path.suffix == ".marssep":
+        return towers_of(bundles.load(path))
+    return load_towers(path)[0]
 
 
 def _run(run: Any, progress: Any) -> bool:

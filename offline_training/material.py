@@ -58,9 +58,15 @@ def held_out_photos(bank: PhotoBank | None, labels: list[str], split: str) -> di
     }
 
 
-def builtin(corpus: Corpus, photos: PhotoBank | None, table: QueryTable, recipe: dict[str, Any],
-            report: Report = lambda *_: None) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:  # fmt: skip
-    """Untrained builtin towers, what they train on, what they are measured on, and their description.
+def builtin(
+    corpus: Corpus,
+    photos: PhotoBank | None,
+    table: QueryTable,
+    recipe: dict[str, Any],
+    report: Report = lambda *_: None,
+    towers: Towers | None = None,
+) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
+    """Builtin towers (untrained, unless ``towers`` are given), what they train on and are measured on, and their description.
 
     Takes ``towers`` (shapes), ``views``, ``held_out_labels`` and ``one_hot`` out of the recipe. ``one_hot``: no text at all, every label
     an axis of its own: the plain classifier of the same size that the audio tower is compared with.
@@ -69,7 +75,8 @@ def builtin(corpus: Corpus, photos: PhotoBank | None, table: QueryTable, recipe:
         table = one_hot(table)
     shapes = {part: tower_shape({"dim": table.dim, **plain}) for part, plain in recipe.pop("towers", {}).items()}
     held_out = tuple(recipe.pop("held_out_labels", ()))
-    towers = build_towers(shapes.get("audio", TowerShape(dim=table.dim)), shapes.get("image", TowerShape(dim=table.dim)))
+    if towers is None:
+        towers = build_towers(shapes.get("audio", TowerShape(dim=table.dim)), shapes.get("image", TowerShape(dim=table.dim)))
     labels = list(table.phrases)
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
     clips, groups = training_items(corpus, labels, held_out)

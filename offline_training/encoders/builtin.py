@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from marssep_rt import bundle as bundles
+from marssep_rt.bundle import Bundle
 from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder
 from marssep_rt.example_image import views
 from offline_training import alignment
@@ -55,6 +56,51 @@ def load_towers(path: Path) -> tuple[Towers, dict[str, Any]]:
     towers = build_towers(tower_shape(plain["audio"]), tower_shape(plain["image"]))
     alignment.load_weights(towers, content)
     return towers.eval(), content
+
+
+def towers_of(bundle: Bundle) -> Towers:
+    """The towers of a bundle's graphs as torch modules, in eval mode, for going on with their training; as exact as int8 weights are.
+
+    Batch norms were folded into the convolutions before them: they come back as the identity and the folded bias. Raises CheckpointError
+    where the bundle has no such towers.
+    """
+    import onnx
+    import onnx.numpy_helper
+
+    weights: dict[str, dict[str, Tensor]] = {}
+    for kind in ("audio", "image"):
+        if not bundle.has(f"{kind}.onnx"):
+            raise CheckpointError(f"the bundle {bundle.path} has no {kind} tower to begin with")
+        graph = onnx.load_from_string(bundle.read(f"{kind}.onnx")).graph
+        stored = {t.name.removeprefix("tower."): torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in graph.initializer}
+        found: dict[str, Tensor] = {}
+        for name, value in stored.items():
+            if name.endswith("_small") and f"{name[:-6]}_scale" in stored:
+                found[name[:-6]] = value.float() * stored[f"{name[:-6]}_scale"]
+            elif name.endswith(".weight_bias"):
+                conv = name.removesuffix(".weight_bias")
+                parent, _, last = conv.rpartition(".")
+                norm = f"{parent}.{'norm' if last == 'stem' else last.replace('conv', 'norm')}"
+                zero = torch.zeros_like(value)
+                found |= {f"{norm}.weight": zero + 1, f"{norm}.bias": value}
+                found |= {f"{norm}.running_mean": zero, f"{norm}.running_var": zero + 1 - 1e-5}
+            else:
+                found[name] = value
+        weights[kind] = found
+    levels = len({name.split(".")[2] for name in weights["audio"] if name.startswith("trunk.levels.")})
+    shapes = []
+    for found in weights.values():
+        try:
+            widths = (len(found["trunk.stem.weight"]), *(len(found[f"trunk.levels.{i}.conv1.weight"]) for i in range(levels)))
+            shapes.append(TowerShape(widths=widths, dim=len(found["head.linear.weight"])))
+        except KeyError as e:
+            raise CheckpointError(f"the towers of the bundle {bundle.path} are not marssep's own: they lack {e}") from e
+    towers = build_towers(shapes[0], shapes[1])
+    for kind, found in weights.items():
+        tower = getattr(towers, kind)
+        own = tower.state_dict()
+        tower.load_state_dict({k: found.get(k, v).reshape(v.shape) for k, v in own.items()})
+    return towers.eval()
 
 
 class Mels:

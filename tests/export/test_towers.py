@@ -11,8 +11,10 @@ import torch
 from export.bundle import QuerySources, query_files
 from export.towers import export_audio, export_image, prove_towers
 from export.verify import ContractError
+from marssep_rt import bundle as bundles
 from marssep_rt.bundle import BundleError
-from offline_training.encoders.builtin import build_towers, describe
+from offline_training.checkpoint import CheckpointError
+from offline_training.encoders.builtin import build_towers, describe, towers_of
 from offline_training.encoders.towers import TowerShape
 
 
@@ -70,3 +72,16 @@ def test_towers_of_a_bundle(towers, tmp_path, bundle):
     (tmp_path / "s.json").write_text(json.dumps({**known, "encoder": "other-2"}))
     with pytest.raises(BundleError, match=f"{bundle.encoder}.*other-2"):
         query_files(QuerySources(sounds=tmp_path / "s.json"), bundle.encoder)
+
+
+def test_a_bundles_towers_come_back_as_torch_modules(towers, graphs, tmp_path, bundle):
+    card = {k: bundle.card[k] for k in ("name", "encoder", "query_dim")}
+    bundles.write(tmp_path / "b", card, {"audio.onnx": graphs[0], "image.onnx": graphs[1]})
+    again = towers_of(bundles.load(tmp_path / "b"))
+    x, rgb = torch.rand(3, 120, 64) * 5, torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        assert (again.audio(x) * towers.audio(x)).sum(1).min() > 0.999
+        assert (again.image(rgb) * towers.image(rgb)).sum(1).min() > 0.999
+    bundles.write(tmp_path / "c", card, {"x": b""})
+    with pytest.raises(CheckpointError, match="no audio tower"):
+        towers_of(bundles.load(tmp_path / "c"))
