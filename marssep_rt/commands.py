@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
 
 
+def _leave_at_once(*_: object) -> None:
+    """Nothing has begun yet. No exception: extension modules turn one in the middle of their import into an ImportError."""
+    os.write(2, b"interrupted before anything was begun\n")
+    os._exit(1)
+
+
 def _run(module: str) -> None:
     code: object = 0
     try:
-        import_module(f"marssep_rt.{module}").app()
+        signal.signal(signal.SIGINT, _leave_at_once)
+        app = import_module(f"marssep_rt.{module}").app
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        app()
     except KeyboardInterrupt:
         print("interrupted before anything was begun", file=sys.stderr)
         code = 1

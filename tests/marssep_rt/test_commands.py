@@ -88,7 +88,8 @@ def test_wrong_usage_of_file(wav, tmp_path):
         (["--query", "rain", wav, "--provider", "cuda"], "CUDA"),
         (["--query", "rain", wav, "--format", "mp3"], "wav or flac"),
         (["--query-file", "none.query", wav], "cannot read"),
-        (["--image", "dog.png", wav], "no image tower"),
+        (["--image", "dog.png", wav], "no picture at dog.png"),
+        (["--audio", "dog.wav", wav], "no sound file at dog.wav"),
     ]:
         refused(run("file", *args, cwd=tmp_path), 2, words)
     refused(run("file", "--query", "rain", "missing.wav", cwd=tmp_path), 1, "no such file")

@@ -58,7 +58,7 @@ def test_commands_from_manifest_to_figures(clips, tmp_path):
         (("evaluate", "--corpus", "none"), "marssep-train corpus"),
         (("evaluate", "--corpus", "c", "--split", "train"), "val or test"),
         (("corpus", "none.csv", "-o", "d"), "cannot read"),
-        (("supervise", "--corpus", "c", "-o", "r", "--queries", "none.npz"), "marssep-train text"),
+        (("supervise", "--corpus", "c", "-o", "r", "--queries", "none.npz"), "marssep-train embed"),
         (("supervise", "--corpus", "c", "-o", "r", "--recipe", "none"), "one of:"),
     ]:
         done = run(*args)
