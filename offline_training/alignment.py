@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,9 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from offline_training import contrast
+from offline_training import checkpoint, contrast
 from offline_training.checkpoint import CheckpointError
 from offline_training.phrases import QueryTable
+from offline_training.runs import log_lines, parameter_groups, stop_signals
 
 
 @dataclass(frozen=True)
@@ -280,50 +279,35 @@ class Alignment:
             self.optimiser_state = content["optimiser"]
 
     def save(self, name: str, **more: Any) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        beside = self.folder / (name + ".part")
-        torch.save({"kind": "towers", "describe": json.dumps(self.describe), "weights": self.towers.state_dict(), **more}, beside)
-        os.replace(beside, self.folder / name)
+        content = {"kind": "towers", "describe": json.dumps(self.describe), "weights": self.towers.state_dict(), **more}
+        checkpoint.save(self.folder / name, content)
 
     def run(self, report: Callable[[dict[str, Any]], None] = lambda _: None) -> bool:
         """All stages to the end, or to SIGTERM/SIGINT (the state is saved first); returns whether it came to the end."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.stop = False
 
-        def ask_to_stop(*_: object) -> None:
+        def ask_to_stop() -> None:
             self.stop = True
 
-        previous = {s: signal.signal(s, ask_to_stop) for s in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
-
-                def write(entry: dict[str, Any]) -> None:
-                    log.write(json.dumps(entry) + "\n")
-                    log.flush()
-                    report(entry)
-
-                for stage in self.config.stages:
-                    if stage.number in self.done:
-                        continue
-                    if not self.material.photos and stage.weights.keys() & {"audio_image", "image_triplet"}:
-                        write({"stage": stage.number, "skipped": "there are no photographs"})
-                        self.done.append(stage.number)
-                        continue
-                    self.run_stage(stage, write)
-                    if self.stop:
-                        return False
-        finally:
-            for s, handler in previous.items():
-                signal.signal(s, handler)
+        with stop_signals(ask_to_stop), log_lines(self.folder / "log.jsonl", report) as write:
+            for stage in self.config.stages:
+                if stage.number in self.done:
+                    continue
+                if not self.material.photos and stage.weights.keys() & {"audio_image", "image_triplet"}:
+                    write({"stage": stage.number, "skipped": "there are no photographs"})
+                    self.done.append(stage.number)
+                    continue
+                self.run_stage(stage, write)
+                if self.stop:
+                    return False
         return True
 
     def run_stage(self, stage: StageConfig, write: Callable[[dict[str, Any]], None]) -> None:
         if not self.material.photos:
             stage = StageConfig(**{**asdict(stage), "weights": {k: w for k, w in stage.weights.items() if not k.startswith("image")}})
         moving = freeze(self.towers, stage.trains)
-        groups = [{"params": [p for p in moving if p.dim() >= 2], "weight_decay": stage.weight_decay},
-                  {"params": [p for p in moving if p.dim() < 2], "weight_decay": 0.0}]  # fmt: skip
-        optimiser = torch.optim.AdamW(groups, lr=stage.lr)
+        optimiser = torch.optim.AdamW(parameter_groups(moving, stage.weight_decay), lr=stage.lr)
         if self.optimiser_state is not None:
             optimiser.load_state_dict(self.optimiser_state)
             self.optimiser_state = None
@@ -374,12 +358,7 @@ class Alignment:
 
 def load(path: Path) -> dict[str, Any]:
     """A checkpoint of this module; raises CheckpointError when it is missing, damaged or something else."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as e:
-        raise CheckpointError(f"there are no towers at {path}; train them with: marssep-train align -o FOLDER") from e
-    except Exception as e:  # torch raises many kinds for a damaged file
-        raise CheckpointError(f"{path} is not a readable checkpoint ({type(e).__name__})") from e
+    content = checkpoint.read(path, f"there are no towers at {path}; train them with: marssep-train align -o FOLDER")
     if not isinstance(content, dict) or content.get("kind") != "towers":
         raise CheckpointError(f"{path} is not a checkpoint of marssep-train align")
     return content
@@ -387,7 +366,4 @@ def load(path: Path) -> dict[str, Any]:
 
 def load_weights(towers: Towers, content: dict[str, Any]) -> None:
     """Weights of any precision into fp32 towers; raises CheckpointError where they do not fit."""
-    try:
-        towers.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in content["weights"].items()})
-    except RuntimeError as e:
-        raise CheckpointError(f"the checkpoint does not fit the towers: {str(e).splitlines()[-1].strip()}") from e
+    checkpoint.load_weights(towers, content["weights"], "towers")

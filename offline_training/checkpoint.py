@@ -34,14 +34,19 @@ def save(path: Path, content: dict[str, Any]) -> None:
     os.replace(beside, path)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint; raises CheckpointError when it is missing, truncated or not one of ours."""
+def read(path: Path, missing: str) -> Any:
+    """What torch finds in a file; raises CheckpointError when it is damaged or, saying ``missing``, not there."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as e:
-        raise CheckpointError(f"there is no checkpoint at {path}") from e
+        raise CheckpointError(missing) from e
     except Exception as e:  # torch raises many kinds for a damaged file
         raise CheckpointError(f"{path} is not a readable checkpoint ({type(e).__name__})") from e
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint; raises CheckpointError when it is missing, truncated or not one of ours."""
+    content = read(path, f"there is no checkpoint at {path}")
     if not isinstance(content, dict) or "separator" not in content or "weights" not in content:
         raise CheckpointError(f"{path} is not a checkpoint of marssep-train")
     return content
@@ -67,9 +72,9 @@ def load_separator(path: Path) -> tuple[MaskSeparator, dict[str, Any]]:
     return model.eval(), content
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Weights of any precision into an fp32 model; raises CheckpointError where shapes or names differ."""
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], what: str = "model") -> None:
+    """Weights of any precision into an fp32 model; raises CheckpointError, naming it by ``what``, where shapes or names differ."""
     try:
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
     except RuntimeError as e:
-        raise CheckpointError(f"the checkpoint does not fit the model: {str(e).splitlines()[-1].strip()}") from e
+        raise CheckpointError(f"the checkpoint does not fit the {what}: {str(e).splitlines()[-1].strip()}") from e

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from marssep_rt.example_image import read_image, views
 from offline_training.alignment import AudioViews, ImageViews, Material, Towers
-from offline_training.corpus import SAMPLE_RATE, Clip, Corpus
+from offline_training.corpus import Clip, Corpus
 from offline_training.encoders.base import Encoder, Vectors
 from offline_training.encoders.builtin import IMAGE_SIZE, Mels, build_towers, describe, tower_shape
 from offline_training.encoders.heads import VectorViews, build_heads
 from offline_training.encoders.towers import TowerShape
 from offline_training.mel_bank import MelBank, MelViews, ViewConfig
-from offline_training.mixtures import MixtureConfig, change_speed, colour, place, rms
+from offline_training.mixtures import MixtureConfig, augmented
 from offline_training.photos import PhotoBank, PhotoViews
-from offline_training.phrases import QueryTable
+from offline_training.phrases import Examples, QueryTable, unit
 from offline_training.semantics import HeldOut, windows
 
 Report = Callable[[str, int, int], None]
@@ -100,15 +100,9 @@ def builtin_held_out(corpus: Corpus, photos: PhotoBank | None, labels: list[str]
     return HeldOut(corpus, labels, split, Mels(), pairs, pictures)
 
 
-def excerpt(corpus: Corpus, clip: Clip, rng: np.random.Generator, seconds: float = 4.0) -> np.ndarray:
-    """An augmented stretch of a clip of unit rms, float32 [samples]."""
-    samples = round(seconds * SAMPLE_RATE)
-    factor = float(rng.uniform(0.85, 1.2)) if rng.random() < AUGMENTATION.speed else 1.0
-    audio = place(corpus.audio(clip).astype(np.float32) / 32768.0, int(samples * factor) + 2, rng)
-    if factor != 1.0:
-        audio = change_speed(audio, factor)
-    audio = colour(audio[:samples], AUGMENTATION, rng)
-    return np.asarray(audio / max(rms(audio), 1e-6), np.float32)
+def excerpt(corpus: Corpus, clip: Clip, rng: np.random.Generator) -> np.ndarray:
+    """An augmented stretch of a clip of four seconds and unit rms, float32 [samples]."""
+    return augmented(corpus, clip, 4.0, AUGMENTATION, rng)
 
 
 def heads(encoder: Encoder, corpus: Corpus, photos: PhotoBank | None, table: QueryTable, recipe: dict[str, Any],
@@ -153,8 +147,6 @@ def query_table(encoder: Encoder, phrases: dict[str, list[str]], corpus: Corpus 
     A training clip stands there as a query by that file would, and ``augmented`` times as an altered excerpt with another clip softly
     behind it: what users bring is rougher than what towers were trained on.
     """
-    from offline_training.phrases import Examples
-
     vectors = {label: encoder.embed_text(group) for label, group in phrases.items()}
     audio: dict[str, Examples] = {}
     image: dict[str, Examples] = {}
@@ -185,11 +177,7 @@ def query_table(encoder: Encoder, phrases: dict[str, list[str]], corpus: Corpus 
 
 def as_queries(encoder: Encoder, sounds: list[np.ndarray]) -> Vectors:
     """Vectors of sounds, each heard in windows as an audio query is, by the mean over them."""
-    rows = []
-    for sound in sounds:
-        mean = encoder.embed_audio(windows(sound)).mean(axis=0)
-        rows.append(mean / max(float(np.linalg.norm(mean)), 1e-6))
-    return np.asarray(np.stack(rows), np.float32)
+    return np.stack([unit(encoder.embed_audio(windows(sound)).mean(axis=0)) for sound in sounds])
 
 
 def phrase_lists(wordnet_folder: Path, extra: list[str], seed: int = 1, each: int = 64) -> dict[str, list[str]]:

@@ -138,6 +138,22 @@ def room_impulse(rng: np.random.Generator) -> Audio:
     return tail
 
 
+def augmented(corpus: Corpus, clip: Clip, seconds: float, config: MixtureConfig, rng: np.random.Generator) -> Audio:
+    """A stretch of a clip with random speed and colour, of unit rms, float32 [samples]."""
+    samples = round(seconds * SAMPLE_RATE)
+    audio = corpus.audio(clip)
+    faster = float(rng.uniform(0.85, 1.2)) if rng.random() < config.speed else 1.0
+    need = int(samples * faster) + 2
+    if len(audio) > 3 * need:  # no need to turn a whole minute into floats
+        start = int(rng.integers(0, len(audio) - 3 * need))
+        audio = audio[start : start + 3 * need]
+    crop = place(audio.astype(np.float32) / 32768.0, need, rng)
+    if faster != 1.0:
+        crop = change_speed(crop, faster)
+    crop = colour(crop[:samples], config, rng)
+    return np.asarray(crop / max(rms(crop), 1e-6), np.float32)
+
+
 class MixtureDataset(Dataset[Batch]):
     """Item ``step`` is that step's whole batch. ``steps`` is the length of the training."""
 
@@ -168,20 +184,9 @@ class MixtureDataset(Dataset[Batch]):
 
     def one(self, label: str, rng: np.random.Generator) -> tuple[Audio, str]:
         """One augmented recording of unit rms, float32 [samples], and its group."""
-        samples = round(self.config.seconds * SAMPLE_RATE)
         clips: list[Clip] = self.clips[label]
         clip = clips[int(rng.integers(len(clips)))]
-        audio = self.corpus.audio(clip)
-        faster = float(rng.uniform(0.85, 1.2)) if rng.random() < self.config.speed else 1.0
-        need = int(samples * faster) + 2
-        if len(audio) > 3 * need:  # no need to turn a whole minute into floats
-            start = int(rng.integers(0, len(audio) - 3 * need))
-            audio = audio[start : start + 3 * need]
-        crop = place(audio.astype(np.float32) / 32768.0, need, rng)
-        if faster != 1.0:
-            crop = change_speed(crop, faster)
-        crop = colour(crop[:samples], self.config, rng)
-        return crop / max(rms(crop), 1e-6), clip.group
+        return augmented(self.corpus, clip, self.config.seconds, self.config, rng), clip.group
 
     def mixture(self, rng: np.random.Generator, step: int) -> tuple[Audio, list[tuple[str, Audio, str]]]:
         """Mixture and its (label, source, recording) parts, levels applied."""

@@ -27,6 +27,7 @@ from offline_training.memory import Memory
 from offline_training.metrics import ratio_db, sdr, si_sdr
 from offline_training.mixtures import Batch, MixtureConfig, MixtureDataset
 from offline_training.phrases import QueryTable
+from offline_training.runs import log_lines, parameter_groups, stop_signals
 from offline_training.separator import MaskSeparator, Spectra
 
 
@@ -56,13 +57,6 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     up = min(1.0, (step + 1) / max(1, config.warmup_steps))
     down = min(1.0, (config.steps - step) / max(1, config.decay_steps))
     return config.lr * up * max(0.0, down)
-
-
-def parameter_groups(model: MaskSeparator, weight_decay: float) -> list[dict[str, Any]]:
-    """Decay matrices and kernels, leave norms, biases and scales alone."""
-    decayed = [p for p in model.parameters() if p.dim() >= 2]
-    free = [p for p in model.parameters() if p.dim() < 2]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
 def loss_terms(model: MaskSeparator, batch: Batch, config: TrainConfig, step: int, autocast: torch.dtype | None) -> dict[str, Tensor]:
@@ -181,7 +175,9 @@ class Trainer:
         self.average = MaskSeparator(self.model.config).to(self.device).eval()
         self.average.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average.requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(parameter_groups(self.model, self.config.weight_decay), lr=self.config.lr, betas=(0.9, 0.98))
+        self.optimiser = torch.optim.AdamW(
+            parameter_groups(self.model.parameters(), self.config.weight_decay), lr=self.config.lr, betas=(0.9, 0.98)
+        )
         self.step = 0
         self.best = -1e9
         self.autocast = torch.bfloat16 if recipe.get("bf16", True) else None
@@ -244,47 +240,36 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         stop = False
 
-        def ask_to_stop(*_: object) -> None:
+        def ask_to_stop() -> None:
             nonlocal stop
             stop = True
 
-        previous = {s: signal.signal(s, ask_to_stop) for s in (signal.SIGTERM, signal.SIGINT)}
         dataset = MixtureDataset(self.corpus, self.table, self.mixtures, self.config.steps, self.config.seed)
         loader = DataLoader(dataset, batch_size=None, sampler=range(self.step, self.config.steps), num_workers=self.config.workers,
                             prefetch_factor=4 if self.config.workers else None, worker_init_fn=leave_signals_alone)  # fmt: skip
         sums: dict[str, float] = {}
         count, since = 0, time.monotonic()
-        try:
-            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as log:
-
-                def write(entry: dict[str, Any]) -> None:
-                    log.write(json.dumps(entry) + "\n")
-                    log.flush()
-                    report(entry)
-
-                for batch in loader:
-                    for k, v in self.train_step(batch).items():
-                        sums[k] = sums.get(k, 0.0) + v
-                    count += 1
-                    if self.step % self.config.log_every == 0:
-                        rate = count / (time.monotonic() - since)
-                        write({"step": self.step, "lr": learning_rate(self.config, self.step), "steps_per_second": round(rate, 3),
-                               **{k: round(v / count, 4) for k, v in sums.items()}})  # fmt: skip
-                        sums, count, since = {}, 0, time.monotonic()
-                    if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
-                        self.average.eval()
-                        figures = validate(self.average, self.corpus, self.table, self.validation, self.autocast)
-                        write({"step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}})
-                        if figures["si_sdri"] > self.best:
-                            self.best = figures["si_sdri"]
-                            self.save_best(figures)
-                        self.save()
-                        since = time.monotonic()
-                    if stop:
-                        break
-        finally:
-            for s, handler in previous.items():
-                signal.signal(s, handler)
+        with stop_signals(ask_to_stop), log_lines(self.folder / "log.jsonl", report) as write:
+            for batch in loader:
+                for k, v in self.train_step(batch).items():
+                    sums[k] = sums.get(k, 0.0) + v
+                count += 1
+                if self.step % self.config.log_every == 0:
+                    rate = count / (time.monotonic() - since)
+                    write({"step": self.step, "lr": learning_rate(self.config, self.step), "steps_per_second": round(rate, 3),
+                           **{k: round(v / count, 4) for k, v in sums.items()}})  # fmt: skip
+                    sums, count, since = {}, 0, time.monotonic()
+                if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
+                    self.average.eval()
+                    figures = validate(self.average, self.corpus, self.table, self.validation, self.autocast)
+                    write({"step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}})
+                    if figures["si_sdri"] > self.best:
+                        self.best = figures["si_sdri"]
+                        self.save_best(figures)
+                    self.save()
+                    since = time.monotonic()
+                if stop:
+                    break
         self.save()
         return self.best
 
