@@ -42,6 +42,9 @@ def align(
     start: Annotated[
         Path | None, typer.Option("--start", help="builtin: begin with these towers, a checkpoint or a bundle.", metavar="PATH")
     ] = None,
+    fold: Annotated[
+        str | None, typer.Option("--fold", help="builtin: leave out part I of N of clips and photographs (embed --crossed).", metavar="I/N")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Align sounds and pictures with the text space, stage by stage. Ctrl-C saves; the same command goes on from there.
@@ -54,6 +57,8 @@ def align(
     from offline_training.encoders import open_encoder
 
     settings = read_recipe(recipe, "align")
+    if fold is not None:
+        settings["fold"] = read_fold(fold)
     with sentences(), bar() as progress:
         table = read_table(queries)
         bank = photo_bank(photos, progress)
@@ -77,6 +82,14 @@ def align(
             raise
         finished = _run(run, progress)
     _close(finished, output)
+
+
+def read_fold(plain: str) -> list[int]:
+    """``I/N``, I counted from 1, as [I - 1, N]."""
+    part, _, parts = plain.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts) and int(parts) >= 2):
+        raise UsageError(f"--fold is {plain!r}; give the part and the number of parts, such as 1/3")
+    return [int(part) - 1, int(parts)]
 
 
 def start_towers(path: Path) -> Any:
@@ -137,6 +150,10 @@ def embed(
     heads: Heads = None,
     text: TextFrom = None,
     wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path("/usr/share/wordnet"),
+    crossed: Annotated[
+        list[Path] | None,
+        typer.Option("--crossed", help="builtin: towers of align --fold, for the items that they left out.", metavar="FILE.pt"),
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Embed every label's phrases, and with --corpus and --photos its recordings and photographs: what supervise asks with."""
@@ -151,10 +168,26 @@ def embed(
         bank = photo_bank(photos, progress)
         phrases = material.phrase_lists(wordnet, [p.label for p in bank.photos] if bank else [])
         data = Corpus(corpus) if corpus is not None else None
-        table = material.query_table(loaded, phrases, data, bank, report=stepwise(progress))
+        others = crossed_encoders(crossed or [], text)
+        table = material.query_table(loaded, phrases, data, bank, report=stepwise(progress), crossed=others)
     table.save(output)
     opt.console.print(f"{output}: encoder {table.encoder}, {len(phrases)} labels, {len(table.audio)} with recordings, "
                       f"{len(table.image)} with photographs", markup=False, soft_wrap=True)  # fmt: skip
+
+
+def crossed_encoders(towers: list[Path], text: Path | None) -> dict[str, Any]:
+    """By path of a clip or photograph, the first of ``towers`` that was trained without it."""
+    from offline_training.encoders.builtin import BuiltinEncoder, left_out_of
+
+    found: dict[str, Any] = {}
+    for path in towers:
+        items = left_out_of(path)
+        if not items:
+            raise UsageError(f"{path} was trained on everything; --crossed takes towers of align --fold")
+        encoder = BuiltinEncoder(path, text)
+        for item in items:
+            found.setdefault(item, encoder)
+    return found
 
 
 @opt.plain_errors

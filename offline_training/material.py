@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from marssep_rt.example_image import read_image, views
 from offline_training.alignment import AudioViews, ImageViews, Material, Towers
 from offline_training.corpus import Clip, Corpus
+from offline_training.crossfit import left_out
 from offline_training.encoders.base import Encoder, Vectors
 from offline_training.encoders.builtin import IMAGE_SIZE, Mels, build_towers, describe, tower_shape
 from offline_training.encoders.heads import VectorViews, build_heads
@@ -20,7 +21,7 @@ from offline_training.encoders.towers import TowerShape
 from offline_training.mel_bank import MelBank, MelViews, ViewConfig
 from offline_training.mixtures import MixtureConfig, augmented
 from offline_training.photos import PhotoBank, PhotoViews
-from offline_training.phrases import Examples, QueryTable, unit
+from offline_training.phrases import ROUGH, Examples, QueryTable, unit
 from offline_training.semantics import HeldOut, windows
 
 Report = Callable[[str, int, int], None]
@@ -28,22 +29,25 @@ LEAST_PHOTOS = 15  # of a label in train, for its photographs to be measured
 AUGMENTATION = MixtureConfig(speed=0.5, equaliser=0.6, bandwidth=0.25, room=0.25)
 
 
-def training_items(corpus: Corpus, labels: list[str], held_out: tuple[str, ...] = ()) -> tuple[dict[int, list[int]], dict[int, str]]:
-    """Numbers (in ``corpus.clips``) of the training clips of each label number, and every clip's recording."""
+def training_items(corpus: Corpus, labels: list[str], held_out: tuple[str, ...] = (),
+                   without: frozenset[str] = frozenset()) -> tuple[dict[int, list[int]], dict[int, str]]:  # fmt: skip
+    """Numbers (in ``corpus.clips``) of the training clips of each label number, and every clip's recording; not of paths in ``without``."""
     number = {label: i for i, label in enumerate(labels)}
     clips: dict[int, list[int]] = {}
     for i, clip in enumerate(corpus.clips):
-        if clip.split == "train" and clip.label in number and clip.label not in held_out:
+        if clip.split == "train" and clip.label in number and clip.label not in held_out and clip.path not in without:
             clips.setdefault(number[clip.label], []).append(i)
     return clips, {i: clip.group for i, clip in enumerate(corpus.clips)}
 
 
-def photos_of(bank: PhotoBank | None, labels: list[str], split: str, held_out: tuple[str, ...] = ()) -> dict[int, list[int]]:
-    """Numbers of a split's photographs of each label number."""
+def photos_of(bank: PhotoBank | None, labels: list[str], split: str, held_out: tuple[str, ...] = (),
+              without: frozenset[str] = frozenset()) -> dict[int, list[int]]:  # fmt: skip
+    """Numbers of a split's photographs of each label number; not of paths in ``without``."""
     if bank is None:
         return {}
     number = {label: i for i, label in enumerate(labels)}
-    return {number[label]: group for label, group in bank.by_label(split).items() if label in number and label not in held_out}
+    kept = {label: [i for i in group if bank.photos[i].path not in without] for label, group in bank.by_label(split).items()}
+    return {number[label]: group for label, group in kept.items() if group and label in number and label not in held_out}
 
 
 def held_out_photos(bank: PhotoBank | None, labels: list[str], split: str) -> dict[int, list[np.ndarray]]:
@@ -68,22 +72,31 @@ def builtin(
 ) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
     """Builtin towers (untrained, unless ``towers`` are given), what they train on and are measured on, and their description.
 
-    Takes ``towers`` (shapes), ``views``, ``held_out_labels`` and ``one_hot`` out of the recipe. ``one_hot``: no text at all, every label
-    an axis of its own: the plain classifier of the same size that the audio tower is compared with.
+    Takes ``towers`` (shapes), ``views``, ``held_out_labels``, ``fold`` and ``one_hot`` out of the recipe. ``one_hot``: no text at all,
+    every label an axis of its own: the plain classifier of the same size that the audio tower is compared with. ``fold`` [i, n]: without
+    the items that ``crossfit.left_out`` says, which the description lists.
     """
     if recipe.pop("one_hot", False):
         table = one_hot(table)
     shapes = {part: tower_shape({"dim": table.dim, **plain}) for part, plain in recipe.pop("towers", {}).items()}
     held_out = tuple(recipe.pop("held_out_labels", ()))
+    without = frozenset[str]()
+    if "fold" in recipe:
+        items = [(c.label, c.group, c.path) for c in corpus.clips if c.split == "train"]
+        items += [
+            (f"photographs of {p.label}", p.path, p.path) for p in (photos.photos if photos is not None else []) if p.split == "train"
+        ]
+        without = left_out(items, *recipe.pop("fold"))
     if towers is None:
         towers = build_towers(shapes.get("audio", TowerShape(dim=table.dim)), shapes.get("image", TowerShape(dim=table.dim)))
     labels = list(table.phrases)
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
-    clips, groups = training_items(corpus, labels, held_out)
+    clips, groups = training_items(corpus, labels, held_out, without)
     audio = MelViews(bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group])
     image = PhotoViews(photos, IMAGE_SIZE) if photos is not None else None
-    material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, "train", held_out), image)
-    return towers, material, builtin_held_out(corpus, photos, labels, "val"), {**describe(towers), "labels": labels}
+    material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, "train", held_out, without), image)
+    described = {**describe(towers), "labels": labels, "left_out": sorted(without)}
+    return towers, material, builtin_held_out(corpus, photos, labels, "val"), described
 
 
 def one_hot(table: QueryTable) -> QueryTable:
@@ -141,12 +154,14 @@ def heads(encoder: Encoder, corpus: Corpus, photos: PhotoBank | None, table: Que
 
 
 def query_table(encoder: Encoder, phrases: dict[str, list[str]], corpus: Corpus | None, photos: PhotoBank | None, augmented: int = 3,
-                report: Report = lambda *_: None) -> QueryTable:  # fmt: skip
+                report: Report = lambda *_: None, crossed: Mapping[str, Encoder] | None = None) -> QueryTable:  # fmt: skip
     """The phrases, the training and validation clips and the photographs of every label as vectors of ``encoder``.
 
     A training clip stands there as a query by that file would, and ``augmented`` times as an altered excerpt with another clip softly
-    behind it: what users bring is rougher than what towers were trained on.
+    behind it: what users bring is rougher than what towers were trained on. ``crossed``: by path, an encoder that has never met the item:
+    it makes the rough vectors of that clip (the whole clip is one of them then), and the only vector of that photograph.
     """
+    crossed = crossed or {}
     vectors = {label: encoder.embed_text(group) for label, group in phrases.items()}
     audio: dict[str, Examples] = {}
     image: dict[str, Examples] = {}
@@ -156,22 +171,24 @@ def query_table(encoder: Encoder, phrases: dict[str, list[str]], corpus: Corpus 
         train = [c for c in wanted if c.split == "train"]
         rows: dict[str, list[tuple[Vectors, str, str]]] = {}
         for done, clip in enumerate(wanted):
-            sounds = [corpus.audio(clip).astype(np.float32) / 32768.0]
+            whole = corpus.audio(clip).astype(np.float32) / 32768.0
+            rough = [whole] if clip.path in crossed else []
             for _ in range(augmented if clip.split == "train" else 0):
                 other = excerpt(corpus, train[int(rng.integers(len(train)))], rng)
-                sounds.append(excerpt(corpus, clip, rng) + other * np.float32(10 ** (-rng.uniform(5, 25) / 20)))
-            rows.setdefault(clip.label, []).extend((v, clip.split, clip.group) for v in as_queries(encoder, sounds))
+                rough.append(excerpt(corpus, clip, rng) + other * np.float32(10 ** (-rng.uniform(5, 25) / 20)))
+            own = rows.setdefault(clip.label, [])
+            own += [(v, clip.split, clip.group) for v in as_queries(encoder, [whole])]
+            if rough:
+                own += [(v, ROUGH, clip.group) for v in as_queries(crossed.get(clip.path, encoder), rough)]
             report("embedding sounds", done + 1, len(wanted))
         audio = {label: Examples(np.stack([r[0] for r in group]), tuple(r[1] for r in group), tuple(r[2] for r in group))
                  for label, group in sorted(rows.items())}  # fmt: skip
     if photos is not None and "image" in encoder.modalities:
-        for split in ("train", "val"):
-            for label, group in photos.by_label(split).items():
-                if label in phrases:
-                    new = encoder.embed_image([read_image(photos.folder / photos.photos[i].path, 224) for i in group])
-                    old = image.get(label, Examples(np.zeros((0, encoder.dim), np.float32), (), ()))
-                    image[label] = Examples(np.concatenate([old.vectors, new]), old.splits + (split,) * len(group),
-                                            old.groups + tuple(photos.photos[i].path for i in group))  # fmt: skip
+        for label, group in photos.by_label("train", "val").items():
+            if label in phrases:
+                shown = [photos.photos[i] for i in group]
+                seen = [crossed.get(p.path, encoder).embed_image([read_image(photos.folder / p.path, 224)])[0] for p in shown]
+                image[label] = Examples(np.stack(seen), tuple(p.split for p in shown), tuple(p.path for p in shown))
     return QueryTable(phrases, vectors, encoder.id, audio, image)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import Dataset
 
 from offline_training.corpus import SAMPLE_RATE, Clip, Corpus
-from offline_training.phrases import QueryTable, unit
+from offline_training.phrases import ROUGH, QueryTable, unit
 
 Audio = npt.NDArray[np.float32]
 
@@ -230,7 +230,7 @@ class MixtureDataset(Dataset[Batch]):
         kind = ("text", "audio", "image", "blend")[int(rng.choice(4, p=config.query_kinds))]
         parts: list[Audio] = []
         if kind in ("audio", "blend") and label in table.audio:
-            parts.append(table.audio[label].vectors[int(rng.choice(table.audio[label].of("train", other_than=group)))])
+            parts.append(table.audio[label].vectors[int(rng.choice(table.audio[label].of("train", ROUGH, other_than=group)))])
         if kind in ("image", "blend") and label in table.image and len(rows := table.image[label].of("train")):
             count = min(len(rows), int(rng.integers(1, 4)))
             parts.append(unit(table.image[label].vectors[rng.choice(rows, count, replace=False)].mean(0)))

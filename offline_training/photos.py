@@ -48,11 +48,11 @@ class PhotoBank:
             self.pixels[i] = np.asarray(square.resize((STORED, STORED), Image.Resampling.BICUBIC))
             progress(i + 1, len(rows))
 
-    def by_label(self, split: str) -> dict[str, list[int]]:
-        """Numbers of a split's photographs, grouped by label, labels in alphabetical order."""
+    def by_label(self, *splits: str) -> dict[str, list[int]]:
+        """Numbers of the splits' photographs, grouped by label, labels in alphabetical order."""
         groups: dict[str, list[int]] = defaultdict(list)
         for i, photo in enumerate(self.photos):
-            if photo.split == split:
+            if photo.split in splits:
                 groups[photo.label].append(i)
         return dict(sorted(groups.items()))
 

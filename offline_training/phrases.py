@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float32]
+ROUGH = "rough"  # the split of vectors that only training asks with: altered excerpts, vectors by a tower that never met the clip
 OMNI_WEIGHTS = {"image": 2.0, "text": 2.0, "audio": 1.0}  # OmniSep's (paper.md part 7)
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Recordings or photographs of one label as unit vectors [n, D], each with its split and its group (recording, photo)."""
+    """Recordings or photographs of one label as unit vectors [n, D], each with its split (or ROUGH) and its group (recording, photo)."""
 
     vectors: Vectors
     splits: tuple[str, ...]

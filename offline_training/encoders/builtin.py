@@ -58,6 +58,11 @@ def load_towers(path: Path) -> tuple[Towers, dict[str, Any]]:
     return towers.eval(), content
 
 
+def left_out_of(path: Path) -> list[str]:
+    """Paths of the training items that a checkpoint's towers have never met (``align --fold``); raises CheckpointError."""
+    return list(json.loads(alignment.load(path)["describe"]).get("left_out", []))
+
+
 def towers_of(bundle: Bundle) -> Towers:
     """The towers of a bundle's graphs as torch modules, in eval mode, for going on with their training; as exact as int8 weights are.
 
