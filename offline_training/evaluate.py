@@ -23,7 +23,7 @@ from offline_training.judge import Judge, verdict
 from offline_training.memory import Memory
 from offline_training.metrics import ratio_db, sdr, si_sdr
 from offline_training.photos import PhotoBank
-from offline_training.phrases import OMNI_WEIGHTS
+from offline_training.phrases import omni
 from offline_training.semantics import windows
 from offline_training.separator import MaskSeparator, SeparatorConfig
 from offline_training.spectral import SpectralConfig
@@ -122,9 +122,8 @@ class Examples:
         rng = np.random.default_rng(pair.seed)
         label = pair.target.label
         if kind == "omni":
-            parts = [(OMNI_WEIGHTS["text"], text)]
-            parts += [(OMNI_WEIGHTS[k], q) for k in ("image", "audio") if (q := self.query(k, pair, text)) is not None]
-            return unit(np.sum([w * q for w, q in parts], axis=0)) if len(parts) > 1 else None
+            parts = {k: self.query(k, pair, text) for k in ("image", "audio")}
+            return omni({"text": text, **parts}) if any(q is not None for q in parts.values()) else None
         if kind == "image":
             numbers = self.pictures.get(label, []) if self.image is not None else []
             if not numbers:

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import Dataset
 
 from offline_training.corpus import SAMPLE_RATE, Clip, Corpus
-from offline_training.phrases import ROUGH, QueryTable, unit
+from offline_training.phrases import ROUGH, QueryTable, omni, unit
 
 Audio = npt.NDArray[np.float32]
 
@@ -24,9 +24,9 @@ Audio = npt.NDArray[np.float32]
 class MixtureConfig:
     """How training mixtures are drawn. Probabilities in 0..1, levels in dB; ``layer``: that a source is two recordings at once.
 
-    ``query_kinds``: shares of queries by text, by another recording of the label, by photographs, and by a random blend of the three
-    (OmniSep's query mix-up); ``negative``: that a query is pushed away from another source of its mixture; ``held_out_labels`` never
-    take part.
+    ``query_kinds``: shares of queries by text, by another recording of the label, by photographs, and by a blend of the three (OmniSep's
+    query mix-up; half of them in its omni weights, half in random ones); ``negative``: that a query is pushed away from another source of
+    its mixture; ``held_out_labels`` never take part.
     """
 
     seconds: float = 2.4
@@ -228,15 +228,19 @@ class MixtureDataset(Dataset[Batch]):
         """
         config, table = self.config, self.table
         kind = ("text", "audio", "image", "blend")[int(rng.choice(4, p=config.query_kinds))]
-        parts: list[Audio] = []
+        parts: dict[str, Audio] = {}
         if kind in ("audio", "blend") and label in table.audio:
-            parts.append(table.audio[label].vectors[int(rng.choice(table.audio[label].of("train", ROUGH, other_than=group)))])
+            rows = table.audio[label].of("train", ROUGH, other_than=group)
+            parts["audio"] = table.audio[label].vectors[int(rng.choice(rows))]
         if kind in ("image", "blend") and label in table.image and len(rows := table.image[label].of("train")):
             count = min(len(rows), int(rng.integers(1, 4)))
-            parts.append(unit(table.image[label].vectors[rng.choice(rows, count, replace=False)].mean(0)))
+            parts["image"] = unit(table.image[label].vectors[rng.choice(rows, count, replace=False)].mean(0))
         if kind in ("text", "blend") or not parts:
-            parts.append(self.words(label, rng))
-        q = unit(np.tensordot(rng.dirichlet(np.ones(len(parts))).astype(np.float32), np.stack(parts), 1))
+            parts["text"] = self.words(label, rng)
+        if rng.random() < 0.5:
+            q = omni(parts)
+        else:
+            q = unit(np.tensordot(rng.dirichlet(np.ones(len(parts))).astype(np.float32), np.stack(list(parts.values())), 1))
         if others and rng.random() < config.negative:
             q = unit(1.5 * q - 0.5 * self.words(others[int(rng.integers(len(others)))], rng))
         cosine = rng.uniform(self.config.query_noise_cosine, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ class Examples:
 def unit(vector: Vectors) -> Vectors:
     """The vector at length one."""
     return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
+
+
+def omni(parts: Mapping[str, Vectors | None]) -> Vectors:
+    """The blend of queries of several kinds, weighted as in OmniSep as far as there are any. Unit norm."""
+    return unit(np.sum([OMNI_WEIGHTS[k] * q for k, q in parts.items() if q is not None], axis=0))
 
 
 class QueryTable:
@@ -77,8 +83,7 @@ class QueryTable:
             rows = self.image[label].of(split)
             return unit(self.image[label].vectors[rng.choice(rows, min(3, len(rows)), replace=False)].mean(0)) if len(rows) else None
         if kind == "omni":
-            parts = {k: self.held_out_query(label, k, split, seed) for k in OMNI_WEIGHTS}
-            return unit(np.sum([OMNI_WEIGHTS[k] * q for k, q in parts.items() if q is not None], axis=0))
+            return omni({k: self.held_out_query(label, k, split, seed) for k in OMNI_WEIGHTS})
         return None
 
     def save(self, path: Path) -> None:
