@@ -126,6 +126,9 @@ def evaluate(
     pictures: Annotated[Path | None, typer.Option("--pictures", help="Spectrograms of a few separations.", metavar="FOLDER")] = None,
     photos: Photos = None,
     judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge, for figures of meaning.")] = None,
+    left_out_by: Annotated[
+        Path | None, typer.Option("--left-out-by", help="A recipe of supervise: figures apart for its held_out_labels.", metavar="RECIPE")
+    ] = None,
 ) -> None:
     """SI-SDRi and SDRi on fixed two-source mixtures (-5..5 dB) of unseen recordings, text query = label.
 
@@ -140,6 +143,7 @@ def evaluate(
 
     if split not in ("val", "test"):
         raise UsageError(f"split is {split!r}; choose val or test")
+    left_out = [] if left_out_by is None else read_recipe(left_out_by, "supervise").get("mixtures", {}).get("held_out_labels", [])
     config = replace(EvalConfig(), split=split, mixtures=mixtures)
     loaded = bundles.load(bundle)
     with sentences(), bar() as progress:
@@ -148,8 +152,9 @@ def evaluate(
         bank = photo_bank(photos, progress)
         judging = Judge(judge, BuiltinEncoder()) if judge is not None else None
         rows = measure(loaded, data, config, lambda done, _: progress.update(task, completed=done), bank, judging)
-    figures = summarise(rows, config)
-    more = "".join(f" {name} {path.name}" for name, path in (("--photos", photos), ("--judge", judge)) if path is not None)
+    figures = summarise(rows, config, left_out)
+    given = (("--photos", photos), ("--judge", judge), ("--left-out-by", left_out_by))
+    more = "".join(f" {name} {path.name}" for name, path in given if path is not None)
     figures["command"] = f"marssep-train evaluate --split {split} --mixtures {mixtures}{more}"
     if output is not None:
         write_json(output, {**figures, "rows": [asdict(r) for r in rows]})

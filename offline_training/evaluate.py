@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -181,8 +181,11 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
     return rows
 
 
-def summarise(rows: list[Row], config: EvalConfig) -> dict[str, Any]:
-    """Means, medians and 95 % bootstrap intervals over mixtures, the share made worse, floor, ceiling, absent level, and labels."""
+def summarise(rows: list[Row], config: EvalConfig, left_out: Collection[str] = ()) -> dict[str, Any]:
+    """Means, medians and 95 % bootstrap intervals over mixtures, the share made worse, floor, ceiling, absent level, and labels.
+
+    ``left_out``: labels that the model's training never heard; mixtures with such a target are also summed up apart from the others.
+    """
     si, plain = (np.array([getattr(r, k) for r in rows]) for k in ("si_sdri", "sdri"))
     absent = np.array([r.absent_db for r in rows])
     by_label: dict[str, list[float]] = defaultdict(list)
@@ -208,6 +211,12 @@ def summarise(rows: list[Row], config: EvalConfig) -> dict[str, Any]:
                 "text_on_the_same_db": round(float(text.mean()), 3),
                 "minus_text_db": spread(np.array([r.by_query[kind] for r in chosen]) - text),
             }
+    apart: dict[str, Any] = {}
+    for name, unheard in (("heard", False), ("unheard", True)) if left_out else ():
+        chosen = np.array([(r.label in left_out) == unheard for r in rows])
+        if chosen.any():
+            apart[name] = {"mixtures": int(chosen.sum()), "si_sdri_db": spread(si[chosen]),
+                           "made_worse": round(float((si[chosen] < 0).mean()), 4)}  # fmt: skip
     judged = {key: round(float(np.mean([r.judged[key] for r in rows])), 4) for key in rows[0].judged} if rows else {}
     return {
         "set": asdict(config),
@@ -220,5 +229,6 @@ def summarise(rows: list[Row], config: EvalConfig) -> dict[str, Any]:
         "absent_output_db": spread(absent),
         **({"queries": queries} if queries else {}),
         **({"judge": judged} if judged else {}),
+        **({"left_out": sorted(left_out), **apart} if left_out else {}),
         "labels": {label: {"mixtures": len(v), "si_sdri_db": round(float(np.mean(v)), 2)} for label, v in sorted(by_label.items())},
     }

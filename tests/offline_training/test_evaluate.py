@@ -10,7 +10,7 @@ import pytest
 
 from offline_training.bootstrap import interval
 from offline_training.eval_set import EvalConfig
-from offline_training.evaluate import measure, summarise
+from offline_training.evaluate import Row, measure, summarise
 
 BIN = Path(sys.executable).parent
 
@@ -28,6 +28,18 @@ def test_figures_of_the_shipped_bundle_are_complete_and_plausible(bundle, corpus
     assert figures["absent_output_db"]["mean"] < 0
     for row in rows:
         assert row.si_sdr_mixture == pytest.approx(row.snr_db, abs=1.5)
+
+
+def test_labels_that_a_training_left_out_are_summed_up_apart():
+    rows = [
+        Row(label, "x", 0.0, 0.0, gain, gain, 9.0, "y", -20.0)
+        for label, gain in (("dog", 6.0), ("dog", 8.0), ("rain", -1.0), ("rain", 2.0))
+    ]
+    figures = summarise(rows, EvalConfig(), ["rain"])
+    assert figures["heard"]["si_sdri_db"]["mean"] == 7.0
+    assert figures["unheard"]["si_sdri_db"]["mean"] == 0.5
+    assert figures["unheard"]["made_worse"] == 0.5
+    assert "unheard" not in summarise(rows, EvalConfig())
 
 
 def test_bootstrap_covers_the_mean_of_a_known_distribution():
