@@ -213,10 +213,10 @@ def summarise(rows: list[Row], config: EvalConfig, left_out: Collection[str] = (
             }
     apart: dict[str, Any] = {}
     for name, unheard in (("heard", False), ("unheard", True)) if left_out else ():
-        chosen = np.array([(r.label in left_out) == unheard for r in rows])
-        if chosen.any():
-            apart[name] = {"mixtures": int(chosen.sum()), "si_sdri_db": spread(si[chosen]),
-                           "made_worse": round(float((si[chosen] < 0).mean()), 4)}  # fmt: skip
+        which = np.array([(r.label in left_out) == unheard for r in rows])
+        if which.any():
+            apart[name] = {"mixtures": int(which.sum()), "si_sdri_db": spread(si[which]),
+                           "made_worse": round(float((si[which] < 0).mean()), 4)}  # fmt: skip
     judged = {key: round(float(np.mean([r.judged[key] for r in rows])), 4) for key in rows[0].judged} if rows else {}
     return {
         "set": asdict(config),
