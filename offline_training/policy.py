@@ -1,0 +1,65 @@
+"""The factorised Beta mask policy (MARS-Sep eq. 2): every bin's mask is drawn from its own Beta distribution around the proposal P.
+
+alpha = 1 + kappa P, beta = 1 + kappa (1 - P): the proposal is the distribution's *mode*, and kappa says how tightly samples lie around
+it. The mean, (1 + kappa P) / (2 + kappa), never comes near 0 or 1 (kappa 9: 0.09 .. 0.91), which is why the mode is what ships.
+
+Everything is computed in fp32, whatever comes in and whatever autocast is on: lgamma and digamma of half-precision numbers are useless.
+All functions work bin by bin on tensors of one shape; what reduces over bins stands in ``surrogate``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+KAPPA = 9.0  # the paper's best
+EDGE = 1e-4  # samples are kept this far from 0 and 1, where log-probabilities end
+
+
+def concentrations(p: Tensor, kappa: float = KAPPA) -> tuple[Tensor, Tensor]:
+    """alpha and beta of proposals ``p`` in 0..1; raises ValueError unless ``kappa`` is above 0."""
+    if not kappa > 0:
+        raise ValueError(f"kappa is {kappa}; it must be above 0")
+    p = p.float().clamp(0.0, 1.0)
+    return 1.0 + kappa * p, 1.0 + kappa * (1.0 - p)
+
+
+@torch.no_grad()
+def sample(p: Tensor, kappa: float = KAPPA) -> Tensor:
+    """Masks in EDGE..1 - EDGE drawn around ``p`` by torch's global generator, fp32; no gradient flows through a sample."""
+    a, b = concentrations(p, kappa)
+    return torch.distributions.Beta(a, b, validate_args=False).sample().clamp(EDGE, 1.0 - EDGE)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def log_beta(a: Tensor, b: Tensor, kappa: float) -> Tensor:
+    """ln B(a, b), a + b = 2 + kappa."""
+    total = torch.lgamma(torch.tensor(2.0 + kappa, dtype=torch.float32, device=a.device))
+    return torch.lgamma(a) + torch.lgamma(b) - total
+
+
+def log_prob(mask: Tensor, p: Tensor, kappa: float = KAPPA) -> Tensor:
+    """Log-density of each bin's ``mask`` under its Beta."""
+    a, b = concentrations(p, kappa)
+    m = mask.float().clamp(EDGE, 1.0 - EDGE)
+    return (a - 1.0) * torch.log(m) + (b - 1.0) * torch.log1p(-m) - log_beta(a, b, kappa)
+
+
+def entropy(p: Tensor, kappa: float = KAPPA) -> Tensor:
+    """Differential entropy of each bin in nats; at most 0, largest at p = 0.5."""
+    a, b = concentrations(p, kappa)
+    both = kappa * torch.digamma(torch.tensor(2.0 + kappa, dtype=torch.float32, device=a.device))
+    return log_beta(a, b, kappa) - (a - 1.0) * torch.digamma(a) - (b - 1.0) * torch.digamma(b) + both
+
+
+def kl(p: Tensor, reference: Tensor, kappa: float = KAPPA) -> Tensor:
+    """KL(Beta of ``p`` || Beta of ``reference``) of each bin in nats."""
+    a, b = concentrations(p, kappa)
+    c, d = concentrations(reference, kappa)
+    # both pairs add up to 2 + kappa, so the digamma of the sum drops out
+    return log_beta(c, d, kappa) - log_beta(a, b, kappa) + (a - c) * torch.digamma(a) + (b - d) * torch.digamma(b)
+
+
+def mean(p: Tensor, kappa: float = KAPPA) -> Tensor:
+    """The distribution's mean: what samples average to."""
+    a, _ = concentrations(p, kappa)
+    return a / (2.0 + kappa)

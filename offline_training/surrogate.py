@@ -1,0 +1,121 @@
+"""The clipped, group-relative surrogate of the mask policy (MARS-Sep eq. 4); pure functions on tensors.
+
+Rows are sampled masks, [S, ...bins]. Ratios, entropy and KL are means over bins, never sums: a plain product of 10^4 to 10^5 per-bin
+ratios is zero or infinite after the smallest step of the weights. ``counted`` (same shape as the bins, >= 0) weighs bins in those means:
+a bin in which the mixture has nothing cannot change the reward, so leaving it out takes noise out of the gradient and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Ratio = Literal["bin", "mean"]
+
+
+def over_bins(values: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Mean of each row over its bins, [S, ...] -> [S]; a row of which no bin counts gives 0."""
+    flat = values.flatten(1)
+    if counted is None:
+        return flat.mean(1)
+    weights = counted.flatten(1).to(flat.dtype)
+    return (flat * weights).sum(1) / weights.sum(1).clamp(min=1e-8)
+
+
+def importance_ratio(log_new: Tensor, log_old: Tensor, kind: Ratio, counted: Tensor | None = None) -> Tensor:
+    """pi_theta / pi_old of sampled masks: ``bin``, each bin's own [S, ...]; ``mean``, the geometric mean over a row's bins, [S, 1].
+
+    Log-ratios are held within +-20, so that a policy gone far astray gives large numbers instead of infinite ones.
+    """
+    difference = (log_new - log_old.detach()).clamp(-20.0, 20.0)
+    if kind == "bin":
+        return difference.exp()
+    if kind == "mean":
+        return over_bins(difference, counted).exp().unsqueeze(1)
+    raise ValueError(f"ratio is {kind!r}; choose bin or mean")
+
+
+def clipped(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
+    """min(r A, clip(r, 1 - clip, 1 + clip) A), ratios [S, ...] and advantages [S] -> [S, ...]."""
+    a = advantage.reshape(-1, *(1,) * (ratio.dim() - 1))
+    return torch.minimum(ratio * a, ratio.clamp(1.0 - clip, 1.0 + clip) * a)
+
+
+@dataclass(frozen=True)
+class Advantages:
+    """``values`` [M, G]; ``flat_groups``: mixtures whose masks all earned the same; ``non_finite``: rewards that were no numbers."""
+
+    values: Tensor
+    flat_groups: int
+    non_finite: int
+
+
+def group_advantages(rewards: Tensor, baseline: float | None = None, eps: float = 1e-6) -> Advantages:
+    """Rewards [M, G] of G masks for each of M mixtures -> standardised advantages, detached, fp32.
+
+    G > 1: (R - mean) / (std + eps) within a mixture's group (population std). G = 1: there is no group, so the batch is one, after the
+    moving ``baseline`` is taken off (section 4 of the paper). A reward that is not finite gets no advantage and does not touch the
+    others'; a group without variance gets none at all.
+    """
+    r = rewards.detach().float()
+    good = torch.isfinite(r)
+    lost = int((~good).sum())
+    r = torch.where(good, r, torch.zeros_like(r))
+    alone = r.shape[1] == 1
+    if alone:
+        r = ((r - (baseline or 0.0)) * good).reshape(1, -1)
+        good = good.reshape(1, -1)
+    count = good.sum(1, keepdim=True).clamp(min=1)
+    mean = r.sum(1, keepdim=True) / count
+    centred = torch.where(good, r - mean, torch.zeros_like(r))
+    std = (centred.square().sum(1, keepdim=True) / count).sqrt()
+    flat = std <= eps
+    values = torch.where(flat, torch.zeros_like(r), centred / (std + eps))
+    return Advantages(values.reshape(rewards.shape), int(flat.sum()), lost)
+
+
+def moving_baseline(baseline: float | None, rewards: Tensor, decay: float = 0.92) -> float | None:
+    """b <- decay b + (1 - decay) mean(R), starting from the first mean; rewards that are not finite do not count."""
+    good = rewards[torch.isfinite(rewards)]
+    if not len(good):
+        return baseline
+    new = float(good.mean())
+    return new if baseline is None else decay * baseline + (1 - decay) * new
+
+
+@dataclass(frozen=True)
+class SurrogateConfig:
+    """``clip``: of ratios, +-; weights of entropy, of KL to the old policy, and of KL to a frozen reference."""
+
+    ratio: Ratio = "bin"
+    clip: float = 0.2
+    entropy: float = 0.1
+    kl: float = 0.01
+    reference_kl: float = 0.0
+
+
+def objective(ratio: Tensor, advantage: Tensor, entropy: Tensor, kl: Tensor, config: SurrogateConfig, counted: Tensor | None = None,
+              reference_kl: Tensor | None = None) -> dict[str, Tensor]:  # fmt: skip
+    """The terms of J (to be maximised), each a mean over rows and bins, and ``loss`` = -J.
+
+    ``ratio`` from ``importance_ratio``; advantage [S]; entropy, kl, reference_kl [S, ...bins]. Beside them, for the log:
+    ``ratio_mean``, ``clip_low`` and ``clip_high``, the shares of ratios under 1 - clip and above 1 + clip where clipping acts on them
+    (A < 0 and A > 0).
+    """
+    weights = counted if ratio.shape[1:] == entropy.shape[1:] else None
+    gain = over_bins(clipped(ratio, advantage, config.clip), weights).mean()
+    terms = {"gain": gain, "entropy": over_bins(entropy, counted).mean(), "kl": over_bins(kl, counted).mean()}
+    j = gain + config.entropy * terms["entropy"] - config.kl * terms["kl"]
+    if reference_kl is not None:
+        terms["reference_kl"] = over_bins(reference_kl, counted).mean()
+        j = j - config.reference_kl * terms["reference_kl"]
+    with torch.no_grad():
+        a = advantage.reshape(-1, *(1,) * (ratio.dim() - 1))
+        terms["ratio_mean"] = over_bins(ratio, weights).mean()
+        terms["clip_low"] = over_bins(((ratio < 1 - config.clip) & (a < 0)).float(), weights).mean()
+        terms["clip_high"] = over_bins(((ratio > 1 + config.clip) & (a > 0)).float(), weights).mean()
+    terms["loss"] = -j
+    return terms

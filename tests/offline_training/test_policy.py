@@ -1,0 +1,81 @@
+"""The Beta mask policy against scipy and at its edges."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from offline_training import policy
+
+P = torch.tensor([0.0, 0.05, 0.3, 0.5, 0.9, 1.0])
+
+
+@pytest.mark.parametrize("kappa", [0.5, 3.0, 9.0, 50.0])
+def test_against_scipy(kappa):
+    a, b = (1 + kappa * P.numpy().astype(np.float64), 1 + kappa * (1 - P.numpy().astype(np.float64)))
+    m = np.array([0.001, 0.2, 0.5, 0.77, 0.999, 0.4])
+    beta = scipy.stats.beta(a, b)
+    np.testing.assert_allclose(policy.log_prob(torch.from_numpy(m), P, kappa), beta.logpdf(m), rtol=2e-5, atol=3e-5)
+    np.testing.assert_allclose(policy.entropy(P, kappa), beta.entropy(), rtol=2e-5, atol=1e-4)
+    np.testing.assert_allclose(policy.mean(P, kappa), beta.mean(), rtol=1e-6)
+
+
+def test_entropy_as_the_paper_s_numbers():
+    np.testing.assert_allclose(policy.entropy(torch.tensor([0.5, 0.05, 0.0])), [-0.523, -1.094, -1.403], atol=1e-3)
+
+
+def test_kl_against_a_sum_over_a_fine_grid():
+    new, old = torch.tensor([0.2, 0.5, 0.0]), torch.tensor([0.3, 0.5, 1.0])
+    m = (np.arange(400_000) + 0.5) / 400_000
+    for p, q, found in zip(new.tolist(), old.tolist(), policy.kl(new, old).tolist(), strict=True):
+        f, g = scipy.stats.beta(1 + 9 * p, 1 + 9 * (1 - p)), scipy.stats.beta(1 + 9 * q, 1 + 9 * (1 - q))
+        assert found == pytest.approx(float(np.mean(f.pdf(m) * (f.logpdf(m) - g.logpdf(m)))), abs=2e-4)
+    assert policy.kl(old, old).abs().max() < 1e-6
+
+
+def test_samples_have_the_distribution_s_mean_and_spread():
+    torch.manual_seed(0)
+    for p in (0.0, 0.25, 1.0):
+        drawn = policy.sample(torch.full((200_000,), p))
+        beta = scipy.stats.beta(1 + 9 * p, 1 + 9 * (1 - p))
+        assert drawn.mean().item() == pytest.approx(beta.mean(), abs=2e-3)
+        assert drawn.std().item() == pytest.approx(beta.std(), abs=2e-3)
+        assert drawn.min() >= policy.EDGE
+        assert drawn.max() <= 1 - policy.EDGE
+    assert not policy.sample(torch.tensor([0.5], requires_grad=True)).requires_grad
+
+
+def test_the_same_seed_draws_the_same_mask():
+    torch.manual_seed(3)
+    first = policy.sample(P)
+    torch.manual_seed(3)
+    assert torch.equal(policy.sample(P), first)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_values_and_gradients_are_finite_and_fp32_at_the_edges_and_under_autocast(dtype):
+    logits = torch.tensor([-200.0, -5.0, 0.0, 5.0, 200.0], dtype=dtype, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        p = torch.sigmoid(logits)
+        mask = torch.tensor([0.0, 1.0, 0.5, 0.0, 1.0])
+        values = [policy.log_prob(mask, p), policy.entropy(p), policy.kl(p, p.detach().flip(0))]
+    for value in values:
+        assert value.dtype == torch.float32
+        assert torch.isfinite(value).all()
+    (gradient,) = torch.autograd.grad(sum(v.sum() for v in values), logits)
+    assert torch.isfinite(gradient).all()
+
+
+def test_the_score_is_the_closed_form():
+    p = torch.tensor([0.1, 0.5, 0.8], dtype=torch.float32, requires_grad=True)
+    m = torch.tensor([0.3, 0.6, 0.2])
+    (score,) = torch.autograd.grad(policy.log_prob(m, p).sum(), p)
+    a, b = policy.concentrations(p.detach())
+    expected = 9 * ((torch.log(m) - torch.digamma(a)) - (torch.log(1 - m) - torch.digamma(b)))
+    torch.testing.assert_close(score, expected)
+
+
+@pytest.mark.parametrize("kappa", [0.0, -1.0, float("nan")])
+def test_kappa_must_be_above_zero(kappa):
+    with pytest.raises(ValueError, match="kappa"):
+        policy.sample(P, kappa)
