@@ -61,6 +61,7 @@ class Batch(TypedDict):
     mixture_of: torch.Tensor  # [Q], row of ``mixtures``
     queries: torch.Tensor  # [Q, D], unit norm
     absent: torch.Tensor  # [Q], bool
+    labels: torch.Tensor  # [Q], what is asked for, as its number in the query table
 
 
 def rms(x: Audio) -> float:
@@ -253,7 +254,7 @@ class MixtureDataset(Dataset[Batch]):
         rng = np.random.default_rng((self.seed, step))
         config = self.config
         mixtures: list[Audio] = []
-        rows: list[tuple[int, Audio, Audio, bool]] = []
+        rows: list[tuple[int, Audio, Audio, bool, int]] = []
         while len(rows) < config.queries:
             mix, parts = self.mixture(rng, step)
             present = {label for label, _, _ in parts}
@@ -263,9 +264,10 @@ class MixtureDataset(Dataset[Batch]):
                 others = [label for label in near if label not in present]
                 if others:
                     label = others[int(rng.integers(len(others)))]
-                    rows.append((len(mixtures), np.zeros_like(mix), self.query(label, "", [], rng), True))
+                    rows.append((len(mixtures), np.zeros_like(mix), self.query(label, "", [], rng), True, self.table.index[label]))
             for label, audio, group in parts:
-                rows.append((len(mixtures), audio, self.query(label, group, sorted(present - {label}), rng), False))
+                query = self.query(label, group, sorted(present - {label}), rng)
+                rows.append((len(mixtures), audio, query, False, self.table.index[label]))
             mixtures.append(mix)
         rows = rows[: config.queries]
         mixtures = mixtures[: rows[-1][0] + 1]
@@ -275,4 +277,5 @@ class MixtureDataset(Dataset[Batch]):
             "mixture_of": torch.tensor([r[0] for r in rows]),
             "queries": torch.from_numpy(np.stack([r[2] for r in rows])),
             "absent": torch.tensor([r[3] for r in rows]),
+            "labels": torch.tensor([r[4] for r in rows]),
         }

@@ -196,8 +196,9 @@ class Trainer:
         self.optimiser.load_state_dict(content["optimiser"])
         self.step, self.best = content["step"], content["best"]
 
-    def save(self) -> None:
-        content = {
+    def content(self) -> dict[str, Any]:
+        """Everything that the next process needs to go on as if nothing had happened."""
+        return {
             "separator": checkpoint.describe(self.model),
             "weights": self.average.state_dict(),
             "model": self.model.state_dict(),
@@ -207,7 +208,9 @@ class Trainer:
             "recipe": json.dumps(self.recipe),
             "encoder": self.table.encoder,
         }
-        checkpoint.save(self.folder / "last.pt", content)
+
+    def save(self) -> None:
+        checkpoint.save(self.folder / "last.pt", self.content())
 
     def update_average(self) -> None:
         """Exponential average of weights and norm statistics; faster while the run is young."""

@@ -98,19 +98,22 @@ class SurrogateConfig:
 
 
 def objective(ratio: Tensor, advantage: Tensor, entropy: Tensor, kl: Tensor, config: SurrogateConfig, counted: Tensor | None = None,
-              reference_kl: Tensor | None = None) -> dict[str, Tensor]:  # fmt: skip
+              reference_kl: Tensor | None = None, proposals_counted: Tensor | None = None) -> dict[str, Tensor]:  # fmt: skip
     """The terms of J (to be maximised), each a mean over rows and bins, and ``loss`` = -J.
 
-    ``ratio`` from ``importance_ratio``; advantage [S]; entropy, kl, reference_kl [S, ...bins]. Beside them, for the log:
-    ``ratio_mean``, ``clip_low`` and ``clip_high``, the shares of ratios under 1 - clip and above 1 + clip where clipping acts on them
-    (A < 0 and A > 0).
+    ``ratio`` from ``importance_ratio`` and ``counted``, its bins: a row for each sampled mask, as advantage [S]. Entropy, kl and
+    reference_kl [Q, ...bins]: a row for each proposal, which may stand behind several masks, with ``proposals_counted`` (None: as
+    ``counted``). Beside them, for the log: ``ratio_mean``, ``clip_low`` and ``clip_high``, the shares of ratios under 1 - clip and above
+    1 + clip where clipping acts on them (A < 0 and A > 0).
     """
+    if proposals_counted is None:
+        proposals_counted = counted
     weights = counted if ratio.shape[1:] == entropy.shape[1:] else None
     gain = over_bins(clipped(ratio, advantage, config.clip), weights).mean()
-    terms = {"gain": gain, "entropy": over_bins(entropy, counted).mean(), "kl": over_bins(kl, counted).mean()}
+    terms = {"gain": gain, "entropy": over_bins(entropy, proposals_counted).mean(), "kl": over_bins(kl, proposals_counted).mean()}
     j = gain + config.entropy * terms["entropy"] - config.kl * terms["kl"]
     if reference_kl is not None:
-        terms["reference_kl"] = over_bins(reference_kl, counted).mean()
+        terms["reference_kl"] = over_bins(reference_kl, proposals_counted).mean()
         j = j - config.reference_kl * terms["reference_kl"]
     with torch.no_grad():
         a = advantage.reshape(-1, *(1,) * (ratio.dim() - 1))
