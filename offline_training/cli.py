@@ -81,13 +81,10 @@ def supervise(
     device: Device = "cpu",
 ) -> None:
     """Train the base policy by mix-and-separate. Ctrl-C saves; the same command goes on from there."""
-    import torch
-
     from offline_training.corpus import Corpus
     from offline_training.supervised import Trainer
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device here; use --device cpu")
+    check_device(device)
     settings = read_recipe(recipe, "supervise")
     with sentences():
         table = read_table(queries)
@@ -95,16 +92,87 @@ def supervise(
             trainer = Trainer(output, Corpus(corpus), table, settings, device, start)
         except TypeError as e:
             raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
+        run_to_the_end(trainer)
+
+
+def check_device(device: str) -> None:
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError("there is no CUDA device here; use --device cpu")
+
+
+def run_to_the_end(trainer: Any) -> None:
+    """A training with its progress shown and its curves drawn."""
+    with bar() as progress:
+        task = progress.add_task("training", total=trainer.config.steps, completed=trainer.step)
+
+        def report(entry: dict[str, Any]) -> None:
+            progress.update(task, completed=entry["step"])
+            progress.console.print(json.dumps(entry), markup=False, soft_wrap=True)
+
+        best = trainer.run(report)
+    curves(trainer.folder)
+    opt.console.print(f"best SI-SDRi on val: {best:.2f} dB ({trainer.folder / 'best.pt'})")
+
+
+@app.command()
+@opt.plain_errors
+def reinforce(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")],
+    start: Annotated[Path, typer.Option("--start", help="The supervised checkpoint to begin with.", metavar="CHECKPOINT")],
+    corpus: CorpusFolder = Path("cache/corpus"),
+    queries: Queries = Path("runs/queries.npz"),
+    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("reinforce"),
+    towers: Annotated[
+        Path | None,
+        typer.Option("--towers", help="What rewards: a checkpoint of align, or a bundle (None: the built-in one).", metavar="PATH"),
+    ] = None,
+    judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge: the held-out reward in the log.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Reinforce a trained policy: sampled masks are rewarded by what the result sounds like. Ctrl-C saves; the same command goes on."""
+    from offline_training import fusion
+    from offline_training.corpus import Corpus
+    from offline_training.encoders.builtin import BuiltinEncoder
+    from offline_training.judge import Judge
+    from offline_training.reinforce import Anchors, Reinforcer
+    from offline_training.reward import TowerEar
+
+    check_device(device)
+    settings = read_recipe(recipe, "reinforce")
+    kind = settings.pop("anchor", "mlbp")
+    if kind not in ("mlbp", "mean"):
+        raise UsageError(f"{recipe}: anchor is {kind!r}; choose mlbp or mean")
+    with sentences():
+        table = read_table(queries)
+        begun = cli_encoders.start_towers(towers)
+        try:
+            ear = TowerEar(begun.audio, device)
+            fuse: Any = fusion.mean_anchor
+            if kind == "mlbp":
+                fuse = anchor_of(output, table).to(device)
+            heard = TowerEar(Judge(judge, BuiltinEncoder()).towers.audio, device) if judge is not None else None
+            trainer = Reinforcer(output, Corpus(corpus), table, settings, ear, Anchors(table, ear, fuse, device), device, start, heard)
+        except (TypeError, ValueError) as e:
+            if type(e) in (TypeError, ValueError):
+                raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
+            raise
+        run_to_the_end(trainer)
+
+
+def anchor_of(folder: Path, table: Any) -> Any:
+    """The run's fitted anchor; fitted and kept there when there is none yet."""
+    from offline_training import fusion
+
+    path = folder / "anchor.pt"
+    if not path.exists():
         with bar() as progress:
-            task = progress.add_task("training", total=trainer.config.steps, completed=trainer.step)
-
-            def report(entry: dict[str, Any]) -> None:
-                progress.update(task, completed=entry["step"])
-                progress.console.print(json.dumps(entry), markup=False, soft_wrap=True)
-
-            best = trainer.run(report)
-    curves(output)
-    opt.console.print(f"best SI-SDRi on val: {best:.2f} dB ({output / 'best.pt'})")
+            task = progress.add_task("fitting the anchor", total=None)
+            model, figures = fusion.fit(table, report=lambda done, total: progress.update(task, completed=done, total=total))
+        fusion.save(model, path, table.encoder, figures)
+        opt.console.print(json.dumps({"anchor": figures}), markup=False, soft_wrap=True)
+    return fusion.load(path, table.encoder)
 
 
 def curves(folder: Path) -> None:

@@ -92,12 +92,12 @@ def read_fold(plain: str) -> list[int]:
     return [int(part) - 1, int(parts)]
 
 
-def start_towers(path: Path) -> Any:
-    """Towers of a checkpoint, or of a bundle (a folder or NAME.marssep)."""
+def start_towers(path: Path | None) -> Any:
+    """Towers of a checkpoint, or of a bundle (a folder or NAME.marssep; None: the built-in one)."""
     from marssep_rt import bundle as bundles
     from offline_training.encoders.builtin import load_towers, towers_of
 
-    if path.is_dir() or path.suffix == ".marssep":
+    if path is None or path.is_dir() or path.suffix == ".marssep":
         return towers_of(bundles.load(path))
     return load_towers(path)[0]
 

@@ -17,23 +17,43 @@ import scipy.signal
 Array = npt.NDArray[np.float32]
 
 
+SUPERVISED = {"loss terms, dB": ("snr", "absent")}
+REINFORCED = {
+    "reward": ("reward", "cosine", "judge"),
+    "spread within groups": ("reward_spread", "flat_groups"),
+    "ratios": ("ratio_mean", "clip_low", "clip_high"),
+    "policy": ("entropy", "kl", "reference_kl", "decided"),
+    "SI-SDR of the training mixtures, dB": ("si_sdr_db",),
+}
+
+
 def training_curves(log: Path, output: Path) -> None:
-    """Loss terms and validation figures of a run's ``log.jsonl`` as one PNG."""
+    """What a run's ``log.jsonl`` says of training, smoothed, and its validation figures, as one PNG."""
     entries: list[dict[str, Any]] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     steps = [e for e in entries if "loss" in e]
     vals = [e for e in entries if "val" in e]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), constrained_layout=True)
-    for name in ("snr", "absent"):
-        series = np.array([e[name] for e in steps])
-        width = min(25, max(1, len(series) // 4))
-        left.plot([e["step"] for e in steps][width - 1 :], np.convolve(series, np.ones(width) / width, "valid"), label=name)
-    left.set(xlabel="step", ylabel="loss term, dB", title="training")
-    left.legend()
-    for name in ("si_sdri", "si_sdri_median", "sdri"):
-        right.plot([e["step"] for e in vals], [e["val"][name] for e in vals], marker=".", label=name)
-    right.set(xlabel="step", ylabel="dB", title="validation, averaged weights")
-    right.legend()
-    right.grid(alpha=0.3)
+    panels = REINFORCED if steps and "reward" in steps[0] else SUPERVISED
+    rows = (len(panels) + 2) // 2
+    figure, axes = plt.subplots(rows, 2, figsize=(11, 4 * rows), constrained_layout=True, squeeze=False)
+    *plain, last = axes.flat[: len(panels) + 1]
+    for axis in axes.flat[len(panels) + 1 :]:
+        axis.set_axis_off()
+    for axis, (title, names) in zip(plain, panels.items(), strict=True):
+        for name in names:
+            known = [(e["step"], e[name]) for e in steps if name in e]
+            if known:
+                x, series = (np.array(column, np.float64) for column in zip(*known, strict=True))
+                width = min(25, max(1, len(series) // 4))
+                axis.plot(x[width - 1 :], np.convolve(series, np.ones(width) / width, "valid"), label=name)
+        axis.set(xlabel="step", title=title)
+        axis.legend()
+    for name in ("si_sdri", "si_sdri_median", "sdri", "si_sdri_audio", "si_sdri_image"):
+        known = [(e["step"], e["val"][name]) for e in vals if name in e["val"]]
+        if known:
+            last.plot(*zip(*known, strict=True), marker=".", label=name)
+    last.set(xlabel="step", title="validation, averaged weights, dB")
+    last.legend()
+    last.grid(alpha=0.3)
     figure.savefig(output, dpi=90)
     plt.close(figure)
 

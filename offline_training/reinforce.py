@@ -104,7 +104,7 @@ class Reinforcer(Trainer):
         self.reference = None
         if self.rl.surrogate.reference_kl:
             self.reference = frozen(self.average)
-            if start is not None:
+            if start is not None:  # a resumed run's own weights have moved on
                 checkpoint.load_weights(self.reference, checkpoint.load(start)["weights"])
 
     def resume(self, content: dict[str, Any]) -> None:

@@ -158,7 +158,10 @@ def leave_signals_alone(_: int) -> None:
 
 
 class Trainer:
-    """State of a run in ``folder``: ``last.pt`` (everything), ``best.pt`` (averaged weights, best on val), ``log.jsonl``."""
+    """State of a run in ``folder``: ``last.pt`` (everything), ``best.pt`` (averaged weights, best on val), ``log.jsonl``.
+
+    ``start``: a checkpoint whose weights, and unless the recipe describes a separator its architecture, a new run begins with.
+    """
 
     def __init__(self, folder: Path, corpus: Corpus, table: QueryTable, recipe: dict[str, Any], device: str = "cpu",
                  start: Path | None = None) -> None:  # fmt: skip
@@ -168,7 +171,8 @@ class Trainer:
         self.validation = EvalConfig(**recipe.get("validation", {}))
         self.device = torch.device(device)
         torch.manual_seed(self.config.seed)
-        separator = recipe.get("separator", {})
+        begun = None if start is None else checkpoint.load(start)
+        separator = recipe.get("separator", {} if begun is None else begun["separator"])
         separator = {**separator, "unet": {"query_dim": table.dim, **separator.get("unet", {})}}
         self.model = MaskSeparator(checkpoint.separator_config(separator)).to(self.device)
         self.model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -183,10 +187,9 @@ class Trainer:
         self.autocast = torch.bfloat16 if recipe.get("bf16", True) else None
         if (folder / "last.pt").exists():
             self.resume(checkpoint.load(folder / "last.pt"))
-        elif start is not None:
-            weights = checkpoint.load(start)["weights"]
-            checkpoint.load_weights(self.model, weights)
-            checkpoint.load_weights(self.average, weights)
+        elif begun is not None:
+            checkpoint.load_weights(self.model, begun["weights"])
+            checkpoint.load_weights(self.average, begun["weights"])
         else:
             self.average.load_state_dict(self.model.state_dict())
 

@@ -1,12 +1,20 @@
 """The loop on a tiny policy: it earns more, contains bad rewards, resumes to the same weights."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from offline_training import checkpoint, policy
+from offline_training.encoders.builtin import build_towers, describe
+from offline_training.encoders.towers import TowerShape
 from offline_training.memory import Memory
 from offline_training.mixtures import MixtureDataset
+from offline_training.phrases import Examples, QueryTable
 from offline_training.reinforce import Anchors, ReinforceConfig, Reinforcer
 from offline_training.supervised import Trainer
 
@@ -156,3 +164,46 @@ def test_the_best_of_a_run_is_a_checkpoint_like_any_other(corpus, table, tmp_pat
     trainer.run()
     model, _ = checkpoint.load_separator(tmp_path / "rl" / "best.pt")
     assert not model.training
+
+
+def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, start):
+    audio = {k: Examples(np.repeat(v, 2, 0)[:4], ("train",) * 3 + ("val",), tuple("abcd")) for k, v in table.vectors.items()}
+    table.save(tmp_path / "words.npz")
+    QueryTable(table.phrases, table.vectors, table.encoder, audio).save(tmp_path / "all.npz")
+    shape = TowerShape(widths=(4, 8, 8), dim=16)
+    towers = build_towers(shape, shape)
+    torch.save({"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()}, tmp_path / "towers.pt")
+    (tmp_path / "rl.toml").write_text(
+        'kind = "reinforce"\nbf16 = false\n[train]\nsteps = 2\nworkers = 0\nvalidate_every = 2\nlog_every = 1\n'
+        "[mixtures]\nseconds = 0.5\nqueries = 3\n[validation]\nmixtures = 8\nseconds = 1.0\n[reinforce]\ngroup = 2\n"
+    )
+
+    def run(queries="all.npz", recipe="rl.toml", *more):
+        command = [
+            Path(sys.executable).parent / "marssep-train",
+            "reinforce",
+            "-o",
+            tmp_path / "run",
+            "--corpus",
+            corpus.folder,
+            "--start",
+            start,
+        ]
+        given = ["--queries", tmp_path / queries, "--recipe", tmp_path / recipe, "--towers", tmp_path / "towers.pt", *more]
+        done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, timeout=300)
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = run()
+    assert code == 0, said
+    assert (tmp_path / "run" / "anchor.pt").exists()
+    assert (tmp_path / "run" / "curves.png").exists()
+    assert checkpoint.load(tmp_path / "run" / "best.pt")["step"] == 2
+    (tmp_path / "run" / "anchor.pt").unlink()
+    for arguments, words in [(("words.npz",), "embed --corpus"), (("all.npz", "rl.toml", "--device", "cuda"), "no CUDA device"),
+                             (("all.npz", "bad.toml"), "anchor is 'max'"), (("all.npz", "odd.toml"), "grop")]:  # fmt: skip
+        (tmp_path / "bad.toml").write_text('kind = "reinforce"\nanchor = "max"\n')
+        (tmp_path / "odd.toml").write_text('kind = "reinforce"\n[reinforce]\ngrop = 1\n')
+        code, said = run(*arguments)
+        assert code == 2, said
+        assert words in " ".join(said.split())
+        assert "Traceback" not in said
