@@ -130,6 +130,10 @@ def make_bundle(source: Path, output: Path, name: str, sources: QuerySources, me
     Raises CheckpointError, ContractError or BundleError; nothing is written then.
     """
     model, content = checkpoint.load_separator(source)
+    if not isinstance(model, MaskSeparator):
+        raise checkpoint.CheckpointError(
+            f"{source} holds the paper's network, which sees whole clips; only the streaming one can be exported"
+        )
     encoder = content.get("encoder", "")
     trained_on = content.get("trained_on", "2,400 freely licensed clips of 124 labels; see NOTICE")
     files, query_card, tower_checks = query_files(sources, encoder)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from offline_training.paper_network import PaperConfig, PaperSeparator, PaperSpectral
 from offline_training.separator import MaskSeparator, SeparatorConfig
 from offline_training.spectral import SpectralConfig
 from offline_training.unet import UNetConfig
@@ -20,10 +21,19 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be used; the message says why in one sentence."""
 
 
-def separator_config(data: Mapping[str, Any]) -> SeparatorConfig:
-    """From plain dictionaries as they stand in recipes and checkpoints."""
+Separator = MaskSeparator | PaperSeparator
+
+
+def build(data: Mapping[str, Any]) -> Separator:
+    """An untrained separator from plain data as it stands in recipes and checkpoints: ``network`` streaming (default) or paper, its
+    ``spectral`` and ``unet`` settings; raises TypeError for unknown settings, ValueError for an unknown network."""
     unet: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(data.get("unet", {})).items()}
-    return SeparatorConfig(SpectralConfig(**dict(data.get("spectral", {}))), UNetConfig(**unet))
+    spectral, network = dict(data.get("spectral", {})), data.get("network", "streaming")
+    if network == "paper":
+        return PaperSeparator(PaperConfig(PaperSpectral(**spectral), **unet))
+    if network != "streaming":
+        raise ValueError(f"network is {network!r}; choose streaming or paper")
+    return MaskSeparator(SeparatorConfig(SpectralConfig(**spectral), UNetConfig(**unet)))
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -52,11 +62,13 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def describe(model: MaskSeparator) -> dict[str, Any]:
+def describe(model: Separator) -> dict[str, Any]:
     """The model's configuration as plain data."""
     plain = asdict(model.config)
-    plain["unet"] = {k: list(v) if isinstance(v, tuple) else v for k, v in plain["unet"].items()}
-    return plain
+    spectral = plain.pop("spectral")
+    network = "paper" if isinstance(model, PaperSeparator) else "streaming"
+    unet = plain if network == "paper" else plain["unet"]
+    return {"network": network, "spectral": spectral, "unet": {k: list(v) if isinstance(v, tuple) else v for k, v in unet.items()}}
 
 
 def slim(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -64,10 +76,10 @@ def slim(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
 
 
-def load_separator(path: Path) -> tuple[MaskSeparator, dict[str, Any]]:
+def load_separator(path: Path) -> tuple[Separator, dict[str, Any]]:
     """The averaged model of a checkpoint, in eval mode, and the checkpoint's other content."""
     content = load(path)
-    model = MaskSeparator(separator_config(content["separator"]))
+    model = build(content["separator"])
     load_weights(model, content["weights"])
     return model.eval(), content
 

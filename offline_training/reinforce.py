@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from offline_training import checkpoint, policy
+from offline_training.checkpoint import Separator
 from offline_training.corpus import Corpus
 from offline_training.fusion import mean_anchor
 from offline_training.memory import Memory
@@ -27,7 +28,7 @@ from offline_training.metrics import si_sdr
 from offline_training.mixtures import Batch
 from offline_training.phrases import QueryTable, unit
 from offline_training.reward import RewardConfig, SoundVectors, rewards
-from offline_training.separator import MaskSeparator, Spectra
+from offline_training.separator import Spectra
 from offline_training.supervised import Trainer, learning_rate, loss_terms
 from offline_training.surrogate import SurrogateConfig, group_advantages, importance_ratio, moving_baseline, objective
 
@@ -114,7 +115,7 @@ class Reinforcer(Trainer):
     def content(self) -> dict[str, Any]:
         return {**super().content(), "old": self.old.state_dict(), "baseline": self.baseline}
 
-    def propose(self, model: MaskSeparator, spectra: Spectra, queries: Tensor) -> Tensor:
+    def propose(self, model: Separator, spectra: Spectra, queries: Tensor) -> Tensor:
         """P of every query, fp32 [Q, T, bands]."""
         with torch.autocast(self.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None):
             logits = model.logits(spectra, queries, Memory())
@@ -127,8 +128,8 @@ class Reinforcer(Trainer):
         count, group = len(rows), config.group
         proposal = self.propose(self.old, spectra, batch["queries"])
         masks = policy.sample(proposal[:, None].expand(-1, group, -1, -1), config.kappa)
-        latency = self.model.latency
-        n = proposal.shape[1] * self.model.config.spectral.hop - latency
+        latency, hop = self.model.latency, self.model.config.spectral.hop
+        n = batch["targets"].shape[1] // hop * hop - latency
         targets, mixture = batch["targets"][:, :n], batch["mixtures"][rows, :n]
         anchor = self.anchors(targets, batch["labels"])
         earned, said = [], []
@@ -214,6 +215,6 @@ class Reinforcer(Trainer):
         return figures
 
 
-def frozen(model: MaskSeparator) -> MaskSeparator:
+def frozen(model: Separator) -> Separator:
     """A copy that no optimiser moves, in eval mode."""
     return copy.deepcopy(model).requires_grad_(False).eval()

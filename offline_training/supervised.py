@@ -6,6 +6,7 @@ and finished whenever the time is up.
 
 from __future__ import annotations
 
+import copy
 import json
 import signal
 import time
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from offline_training import checkpoint, losses
+from offline_training.checkpoint import Separator
 from offline_training.corpus import Corpus
 from offline_training.eval_set import EvalConfig, draw_pairs, render
 from offline_training.memory import Memory
@@ -28,7 +30,7 @@ from offline_training.metrics import ratio_db, sdr, si_sdr
 from offline_training.mixtures import Batch, MixtureConfig, MixtureDataset
 from offline_training.phrases import QueryTable
 from offline_training.runs import log_lines, parameter_groups, stop_signals
-from offline_training.separator import MaskSeparator, Spectra
+from offline_training.separator import Spectra
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,10 @@ class TrainConfig:
     decay_steps: int = 2_000
     lr: float = 1e-3
     weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0
     ema: float = 0.999
+    snr_weight: float = 1.0
     magnitude_weight: float = 10.0
     bce_weight: float = 2.0
     bce_steps: int = 1_000
@@ -59,7 +63,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.lr * up * max(0.0, down)
 
 
-def loss_terms(model: MaskSeparator, batch: Batch, config: TrainConfig, step: int, autocast: torch.dtype | None) -> dict[str, Tensor]:
+def loss_terms(model: Separator, batch: Batch, config: TrainConfig, step: int, autocast: torch.dtype | None) -> dict[str, Tensor]:
     """Mean of every loss term over its rows, and their weighted sum as ``loss``. Spectra and losses in fp32, the U-Net as asked."""
     rows, queries, absent = batch["mixture_of"], batch["queries"], batch["absent"]
     targets = batch["targets"]
@@ -83,7 +87,7 @@ def loss_terms(model: MaskSeparator, batch: Batch, config: TrainConfig, step: in
         "magnitude": (losses.compressed_magnitude_l1(mask, spectra.band_power, target_power)).sum() * share,
         "absent": (losses.leakage(estimate, mixture) * (1 - present)).sum() * share,
     }
-    total = terms["snr"] + config.magnitude_weight * terms["magnitude"] + config.absent_weight * terms["absent"]
+    total = config.snr_weight * terms["snr"] + config.magnitude_weight * terms["magnitude"] + config.absent_weight * terms["absent"]
     if step < config.bce_steps:
         terms["bce"] = losses.weighted_bce(logits, spectra.band_power, target_power).mean()
         total = total + config.bce_weight * (1 - step / config.bce_steps) * terms["bce"]
@@ -92,7 +96,7 @@ def loss_terms(model: MaskSeparator, batch: Batch, config: TrainConfig, step: in
 
 
 @torch.no_grad()
-def validate(model: MaskSeparator, corpus: Corpus, table: QueryTable, config: EvalConfig, autocast: torch.dtype | None) -> dict[str, float]:
+def validate(model: Separator, corpus: Corpus, table: QueryTable, config: EvalConfig, autocast: torch.dtype | None) -> dict[str, float]:
     """SI-SDRi and SDRi (mean, median) on the fixed validation mixtures, share made worse, level when the queried sound is absent.
 
     Where the table has recordings and photographs, also the SI-SDRi of queries by them and by all three, each beside that of text on
@@ -139,7 +143,7 @@ def validate(model: MaskSeparator, corpus: Corpus, table: QueryTable, config: Ev
     }
 
 
-def separate(model: MaskSeparator, mixture: Tensor, query: Tensor, autocast: torch.dtype | None) -> Tensor:
+def separate(model: Separator, mixture: Tensor, query: Tensor, autocast: torch.dtype | None) -> Tensor:
     """Mono mixtures [B, samples] and queries [B, D] -> estimates aligned to the mixture, [B, samples - latency] or a little less."""
     hop = model.config.spectral.hop
     usable = mixture.shape[1] // hop * hop
@@ -174,13 +178,11 @@ class Trainer:
         begun = None if start is None else checkpoint.load(start)
         separator = recipe.get("separator", {} if begun is None else begun["separator"])
         separator = {**separator, "unet": {"query_dim": table.dim, **separator.get("unet", {})}}
-        self.model = MaskSeparator(checkpoint.separator_config(separator)).to(self.device)
+        self.model = checkpoint.build(separator).to(self.device)
         self.model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = MaskSeparator(self.model.config).to(self.device).eval()
-        self.average.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average.requires_grad_(False)
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
-            parameter_groups(self.model.parameters(), self.config.weight_decay), lr=self.config.lr, betas=(0.9, 0.98)
+            parameter_groups(self.model.parameters(), self.config.weight_decay), lr=self.config.lr, betas=self.config.betas
         )
         self.step = 0
         self.best = -1e9
