@@ -37,11 +37,16 @@ def build(data: Mapping[str, Any]) -> Separator:
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Atomic torch.save."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Atomic torch.save; raises CheckpointError where it cannot be written: what was there before stays."""
     beside = path.with_name(path.name + ".part")
-    torch.save(content, beside)
-    os.replace(beside, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(content, beside)
+        os.replace(beside, path)
+    except (OSError, RuntimeError) as e:  # torch's own writer turns a full disk into a RuntimeError
+        beside.unlink(missing_ok=True)
+        reason = e.strerror if isinstance(e, OSError) else "is the disk full?"
+        raise CheckpointError(f"cannot write {path} ({reason}); an earlier one is untouched") from e
 
 
 def read(path: Path, missing: str) -> Any:

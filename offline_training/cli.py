@@ -14,6 +14,7 @@ from marssep_rt.errors import UsageError
 from offline_training import cli_encoders
 from offline_training.cli_tools import (
     RECIPES,
+    Changed,
     CorpusFolder,
     Device,
     Photos,
@@ -79,6 +80,7 @@ def supervise(
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("base"),
     start: Annotated[Path | None, typer.Option("--start", help="Begin with this checkpoint's weights.", metavar="CHECKPOINT")] = None,
     device: Device = "cpu",
+    changed: Changed = False,
 ) -> None:
     """Train the base policy by mix-and-separate. Ctrl-C saves; the same command goes on from there."""
     from offline_training.corpus import Corpus
@@ -89,7 +91,7 @@ def supervise(
     with sentences():
         table = read_table(queries)
         try:
-            trainer = Trainer(output, Corpus(corpus), table, settings, device, start)
+            trainer = Trainer(output, Corpus(corpus), table, settings, device, start, changed)
         except TypeError as e:
             raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
         run_to_the_end(trainer)
@@ -130,6 +132,7 @@ def reinforce(
     ] = None,
     judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge: the held-out reward in the log.")] = None,
     device: Device = "cpu",
+    changed: Changed = False,
 ) -> None:
     """Reinforce a trained policy: sampled masks are rewarded by what the result sounds like. Ctrl-C saves; the same command goes on."""
     from offline_training import fusion
@@ -153,7 +156,8 @@ def reinforce(
             if kind == "mlbp":
                 fuse = anchor_of(output, table).to(device)
             heard = TowerEar(Judge(judge, BuiltinEncoder()).towers.audio, device) if judge is not None else None
-            trainer = Reinforcer(output, Corpus(corpus), table, settings, ear, Anchors(table, ear, fuse, device), device, start, heard)
+            anchors = Anchors(table, ear, fuse, device)
+            trainer = Reinforcer(output, Corpus(corpus), table, settings, ear, anchors, device, start, heard, changed)
         except (TypeError, ValueError) as e:
             if type(e) in (TypeError, ValueError):
                 raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e

@@ -29,6 +29,7 @@ Heads = Annotated[Path | None, typer.Option("--heads", help="Aligned heads for a
 TextFrom = Annotated[
     Path | None, typer.Option("--text", help="builtin: its text tower, a bundle or a folder of marssep-train text.", metavar="PATH")
 ]
+Changed = Annotated[bool, typer.Option("--changed", help="Go on with an existing run although its recipe was another.")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 
 
@@ -39,10 +40,11 @@ def sentences() -> Iterator[None]:
     from offline_training.corpus import CorpusError
     from offline_training.encoders import EncoderError
     from offline_training.lexicon import LexiconError
+    from offline_training.runs import RunError
 
     try:
         yield
-    except (CorpusError, CheckpointError, EncoderError, LexiconError) as e:
+    except (CorpusError, CheckpointError, EncoderError, LexiconError, RunError) as e:
         raise UsageError(str(e)) from e
 
 

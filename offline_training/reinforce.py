@@ -93,12 +93,13 @@ class Reinforcer(Trainer):
     """A reinforcement run in ``folder``, beginning with the weights of ``start``; files as the supervised trainer's."""
 
     def __init__(self, folder: Path, corpus: Corpus, table: QueryTable, recipe: dict[str, Any], ear: SoundVectors, anchors: Anchors,
-                 device: str = "cpu", start: Path | None = None, judge: SoundVectors | None = None) -> None:  # fmt: skip
+                 device: str = "cpu", start: Path | None = None, judge: SoundVectors | None = None,
+                 changed: bool = False) -> None:  # fmt: skip
         self.rl = ReinforceConfig.of(recipe)
         self.ear, self.anchors, self.judge = ear, anchors, judge
         self.baseline: float | None = None
         self.old_weights: dict[str, Tensor] | None = None
-        super().__init__(folder, corpus, table, recipe, device, start)
+        super().__init__(folder, corpus, table, recipe, device, start, changed)
         self.old = frozen(self.model)
         if self.old_weights is not None:
             checkpoint.load_weights(self.old, self.old_weights)
@@ -185,6 +186,7 @@ class Reinforcer(Trainer):
             if self.rl.supervised:
                 terms["supervised"] = loss_terms(self.model, batch, self.config, self.config.bce_steps, self.autocast)["loss"]
                 terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]
+            self.check(terms["loss"], batch)
             self.optimiser.zero_grad(set_to_none=True)
             terms["loss"].backward()
             norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)

@@ -1,4 +1,4 @@
-"""What every training run shares: an orderly stop, a log of JSON lines, and which parameters decay."""
+"""What every training run shares: an orderly stop, a log, whether a run may go on, and which parameters decay."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+
+
+class RunError(ValueError):
+    """A training cannot go on; the message says why in one sentence."""
+
 
 Write = Callable[[dict[str, Any]], None]
 
@@ -36,6 +41,47 @@ def log_lines(path: Path, report: Write) -> Iterator[Write]:
             report(entry)
 
         yield write
+
+
+@contextmanager
+def scalars(folder: Path) -> Iterator[Write]:
+    """A function that hands an entry's numbers to TensorBoard (event files in ``folder``), validation figures under ``val/``.
+
+    Nothing is kept of entries without a step. TensorBoard is slow to import and a run of a few steps has no use for it: it is only
+    imported with the first entry.
+    """
+    writer: Any = None
+
+    def write(entry: dict[str, Any]) -> None:
+        nonlocal writer
+        if "step" not in entry:
+            return
+        if writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            writer = SummaryWriter(str(folder))
+        named = {"train": entry, "val": entry.get("val", {})}
+        for part, figures in named.items():
+            for name, value in figures.items():
+                if name != "step" and isinstance(value, (int, float)):
+                    writer.add_scalar(f"{part}/{name}", value, entry["step"])
+
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def differences(before: Any, now: Any, at: str = "") -> list[str]:
+    """What differs between two recipes as plain data, one line a setting: ``train.lr: 0.001 -> 0.002``."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        lines = []
+        for key in dict.fromkeys([*before, *now]):
+            lines += differences(before.get(key, "unset"), now.get(key, "unset"), f"{at}.{key}" if at else str(key))
+        return lines
+    same = list(before) == list(now) if isinstance(before, (list, tuple)) and isinstance(now, (list, tuple)) else before == now
+    return [] if same else [f"{at}: {before} -> {now}"]
 
 
 def parameter_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

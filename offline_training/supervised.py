@@ -29,7 +29,7 @@ from offline_training.memory import Memory
 from offline_training.metrics import ratio_db, sdr, si_sdr
 from offline_training.mixtures import Batch, MixtureConfig, MixtureDataset
 from offline_training.phrases import QueryTable
-from offline_training.runs import log_lines, parameter_groups, stop_signals
+from offline_training.runs import RunError, differences, log_lines, parameter_groups, scalars, stop_signals
 from offline_training.separator import Spectra
 
 
@@ -165,11 +165,12 @@ class Trainer:
     """State of a run in ``folder``: ``last.pt`` (everything), ``best.pt`` (averaged weights, best on val), ``log.jsonl``.
 
     ``start``: a checkpoint whose weights, and unless the recipe describes a separator its architecture, a new run begins with.
+    ``changed``: an existing run may go on with another recipe than it was begun with.
     """
 
     def __init__(self, folder: Path, corpus: Corpus, table: QueryTable, recipe: dict[str, Any], device: str = "cpu",
-                 start: Path | None = None) -> None:  # fmt: skip
-        self.folder, self.corpus, self.table, self.recipe = folder, corpus, table, recipe
+                 start: Path | None = None, changed: bool = False) -> None:  # fmt: skip
+        self.folder, self.corpus, self.table, self.recipe, self.changed = folder, corpus, table, recipe, changed
         self.config = TrainConfig(**recipe.get("train", {}))
         self.mixtures = MixtureConfig(**recipe.get("mixtures", {}))
         self.validation = EvalConfig(**recipe.get("validation", {}))
@@ -196,6 +197,12 @@ class Trainer:
             self.average.load_state_dict(self.model.state_dict())
 
     def resume(self, content: dict[str, Any]) -> None:
+        """Go on where ``last.pt`` stopped; raises RunError for another recipe, unless ``changed`` allows it."""
+        different = differences(json.loads(content["recipe"]), json.loads(json.dumps(self.recipe)))
+        if different and not self.changed:
+            raise RunError(
+                f"the run in {self.folder} was begun with another recipe ({'; '.join(different)}); take another folder, or --changed"
+            )
         checkpoint.load_weights(self.model, content["model"])
         checkpoint.load_weights(self.average, content["weights"])
         self.optimiser.load_state_dict(content["optimiser"])
@@ -227,12 +234,13 @@ class Trainer:
             ours[k].copy_(theirs[k])
 
     def train_step(self, batch: Batch) -> dict[str, float]:
-        """One update; a non-finite gradient is skipped and counted as ``skipped``."""
+        """One update; a non-finite gradient is skipped and counted as ``skipped``; raises RunError for a loss that is no number."""
         self.model.train()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         batch = {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[assignment, attr-defined]
         terms = loss_terms(self.model, batch, self.config, self.step, self.autocast)
+        self.check(terms["loss"], batch)
         self.optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
@@ -242,6 +250,13 @@ class Trainer:
         self.step += 1
         self.update_average()
         return {**{k: v.item() for k, v in terms.items()}, "norm": norm.item(), "skipped": 0.0 if finite else 1.0}
+
+    def check(self, loss: Tensor, batch: Batch) -> None:
+        """Stop at a loss that is no number, before it reaches the weights: the batch is kept for whoever looks for the cause."""
+        if not bool(torch.isfinite(loss)):
+            kept = self.folder / "bad_batch.pt"
+            checkpoint.save(kept, {"step": self.step, **batch})
+            raise RunError(f"the loss of step {self.step} is {loss.item()}; its batch is kept in {kept}, the last checkpoint is as it was")
 
     def run(self, report: Callable[[dict[str, Any]], None] = lambda _: None) -> float:
         """Train to the end of the recipe or to SIGTERM/SIGINT (the state is saved first); returns the best val SI-SDRi."""
@@ -257,7 +272,12 @@ class Trainer:
                             prefetch_factor=4 if self.config.workers else None, worker_init_fn=leave_signals_alone)  # fmt: skip
         sums: dict[str, float] = {}
         count, since = 0, time.monotonic()
-        with stop_signals(ask_to_stop), log_lines(self.folder / "log.jsonl", report) as write:
+        with stop_signals(ask_to_stop), scalars(self.folder / "tensorboard") as plot, log_lines(self.folder / "log.jsonl", report) as log:
+
+            def write(entry: dict[str, Any]) -> None:
+                log(entry)
+                plot(entry)
+
             for batch in loader:
                 for k, v in self.train_step(batch).items():
                     sums[k] = sums.get(k, 0.0) + v

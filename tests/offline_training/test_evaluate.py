@@ -92,7 +92,7 @@ def test_training_by_recipe_draws_its_curves(clips, table, tmp_path):
     )
     done = run("supervise", "--corpus", "c", "--queries", "q.npz", "--recipe", "tiny.toml", "-o", "r")
     assert done.returncode == 0, done.stderr
-    assert {p.name for p in (tmp_path / "r").iterdir()} == {"best.pt", "last.pt", "log.jsonl", "curves.png"}
+    assert {p.name for p in (tmp_path / "r").iterdir()} == {"best.pt", "last.pt", "log.jsonl", "curves.png", "tensorboard"}
     (tmp_path / "bad.toml").write_text('kind = "supervise"\n[train]\nstepz = 6\n')
     done = run("supervise", "--corpus", "c", "--queries", "q.npz", "--recipe", "bad.toml", "-o", "r2")
     assert done.returncode == 2

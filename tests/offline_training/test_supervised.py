@@ -7,6 +7,7 @@ import torch
 from offline_training import checkpoint
 from offline_training.checkpoint import CheckpointError
 from offline_training.metrics import si_sdr
+from offline_training.runs import RunError
 from offline_training.supervised import TrainConfig, Trainer, learning_rate, separate
 
 TINY = {"unet": {"channels": [6, 8, 8, 8, 8, 8, 8], "dilations": [1, 2], "components": 8, "query_hidden": 16}}
@@ -48,7 +49,7 @@ def test_resumed_equals_uninterrupted(corpus, table, tmp_path):
     half = Trainer(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4))
     stop_after(half, 4)
     assert half.step == 4
-    again = Trainer(tmp_path / "b", corpus, table, recipe(steps=8))
+    again = Trainer(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4))
     assert again.step == 4
     again.run()
     for a, b in zip(whole.average.state_dict().values(), again.average.state_dict().values(), strict=True):
@@ -83,14 +84,53 @@ def test_best_checkpoint_loads_and_fits_no_other(corpus, table, tmp_path):
         checkpoint.load(tmp_path / "other.pt")
 
 
-def test_a_bad_step_is_skipped_and_changes_nothing(corpus, table, tmp_path):
+def weights_of(trainer):
+    return {k: v.clone() for k, v in trainer.model.named_parameters()}
+
+
+def unmoved(trainer, before):
+    return all(torch.equal(value, before[name]) for name, value in trainer.model.named_parameters())
+
+
+def test_a_gradient_that_is_no_number_is_skipped_and_changes_nothing(corpus, table, tmp_path):
+    trainer = Trainer(tmp_path, corpus, table, recipe(steps=10))
+    trainer.model.unet.bias.register_hook(lambda g: g * float("inf"))
+    before = weights_of(trainer)
+    assert trainer.train_step(trainer_batch(trainer, 0))["skipped"] == 1
+    assert unmoved(trainer, before)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_its_batch(corpus, table, tmp_path):
     trainer = Trainer(tmp_path, corpus, table, recipe(steps=10))
     batch = trainer_batch(trainer, 0)
     batch["targets"][0, 100] = float("nan")
-    before = {k: v.clone() for k, v in trainer.model.named_parameters()}
-    assert trainer.train_step(batch)["skipped"] == 1
-    for name, value in trainer.model.named_parameters():
-        assert torch.equal(value, before[name])
+    before = weights_of(trainer)
+    with pytest.raises(RunError, match=r"step 0 is nan.*bad_batch\.pt"):
+        trainer.train_step(batch)
+    assert unmoved(trainer, before)
+    kept = torch.load(tmp_path / "bad_batch.pt", weights_only=True)
+    assert torch.equal(kept["queries"], batch["queries"])
+
+
+def test_another_recipe_is_refused_and_the_difference_shown(corpus, table, tmp_path):
+    Trainer(tmp_path, corpus, table, recipe(steps=2)).run()
+    with pytest.raises(RunError, match=r"train\.lr: unset -> 0\.5; train\.steps: 2 -> 4|train\.steps: 2 -> 4; train\.lr: unset -> 0\.5"):
+        Trainer(tmp_path, corpus, table, recipe(steps=4, lr=0.5))
+    assert Trainer(tmp_path, corpus, table, recipe(steps=4), changed=True).step == 2
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path / "x.pt", {"step": 1})
+
+    def full(content, path):
+        path.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match=r"cannot write .*x\.pt \(is the disk full\?\)"):
+        checkpoint.save(tmp_path / "x.pt", {"step": 2})
+    assert torch.load(tmp_path / "x.pt", weights_only=True) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["x.pt"]
 
 
 def test_schedule_is_a_trapezoid():
