@@ -4,8 +4,8 @@ PYTHON ?= python3
 QUERY ?= dog barking
 VENV := .venv
 TEST_VENV := .venv-test
-SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-APT := DEBIAN_FRONTEND=noninteractive $(SUDO) -E apt-get
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
+APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 
 .PHONY: live test lint bench clean system-live system-test
 

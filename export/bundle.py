@@ -17,7 +17,7 @@ from export.verify import Check, prove
 from marssep_rt import bundle as bundles
 from marssep_rt.known_sounds import FILE
 from offline_training import checkpoint
-from offline_training.encoders.builtin import IMAGE_SIZE
+from offline_training.material import image_size
 from offline_training.separator import MaskSeparator
 from offline_training.text_tower import load_tower
 
@@ -102,7 +102,7 @@ def query_files(sources: QuerySources, encoder: str) -> tuple[dict[str, bytes], 
         files["audio.onnx"], files["image.onnx"] = export_audio(towers), export_image(towers)
         checks = prove_towers(towers, files["audio.onnx"], files["image.onnx"])
         card["audio"] = {"sample_rate": 48_000, "hop": 480, "stage": content.get("stage"), "val": content.get("val")}
-        card["image"] = {"size": IMAGE_SIZE}
+        card["image"] = {"size": image_size(towers)}
     elif other.encoder == encoder:
         for kind in ("audio", "image"):
             if other.has(f"{kind}.onnx"):

@@ -16,8 +16,8 @@ from torch.export import Dim
 from export.graph import compact, strip, to_onnx
 from export.verify import Check, ContractError
 from offline_training.alignment import Towers
-from offline_training.encoders.builtin import IMAGE_SIZE
 from offline_training.encoders.towers import LogMel
+from offline_training.material import image_size
 from offline_training.mel_bank import MELS
 
 Array = npt.NDArray[np.float32]
@@ -78,10 +78,11 @@ def export_audio(towers: Towers) -> bytes:
 
 
 def export_image(towers: Towers) -> bytes:
-    """``image.onnx``; B dynamic, 64 x 64 pixels."""
+    """``image.onnx``; B dynamic, as many pixels as the tower looks at."""
     assert towers.image is not None
+    size = image_size(towers)
     graph = copy.deepcopy(towers.image).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    model = to_onnx(graph, (torch.zeros(3, 3, IMAGE_SIZE, IMAGE_SIZE),), ["image"], ["embedding"], ({0: Dim("B", min=1, max=256)},))
+    model = to_onnx(graph, (torch.zeros(3, 3, size, size),), ["image"], ["embedding"], ({0: Dim("B", min=1, max=256)},))
     return _finish(model)
 
 
@@ -90,11 +91,12 @@ def prove_towers(towers: Towers, audio: bytes, image: bytes, seed: int = 1) -> l
     """Both graphs against torch on random inputs of several sizes; raises ContractError where a vector is turned by more than int8 may."""
     rng = np.random.default_rng(seed)
     towers = towers.eval()
+    size = image_size(towers)
     checks = []
     listen = AudioGraph(towers.audio).eval()
     for name, content, module, shapes in (
         ("audio", audio, listen, [(1, 480 * 100), (2, 480 * 400), (3, 480 * 157)]),
-        ("image", image, towers.image, [(1, 3, IMAGE_SIZE, IMAGE_SIZE), (4, 3, IMAGE_SIZE, IMAGE_SIZE)]),
+        ("image", image, towers.image, [(1, 3, size, size), (4, 3, size, size)]),
     ):
         assert module is not None
         session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""Honest open vocabulary: how far a query is from everything that the separator was trained on.
+"""The sounds that the separator was trained on: how far a query is from all of them, and which of them an example shows.
 
 A bundle's ``sounds.json`` holds the vectors of the trained labels and, for each kind of query, the similarity to the nearest of them
 under which a query counts as unknown (fitted by marssep-train vocabulary).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ from marssep_rt.bundle import Bundle, BundleError
 
 Array = npt.NDArray[np.float32]
 FILE = "sounds.json"
+EXAMPLES = ("audio", "image")
+EVIDENCE = 0.3  # how much another part of a query weighs against an example's own similarity
+OWN = 0.5  # how much of an example stays beside the sound that it is taken for
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,25 @@ class KnownSounds:
         """The nearest trained labels and their cosines, nearest first."""
         similarity = self.vectors @ vector
         return [(self.labels[i], float(similarity[i])) for i in np.argsort(-similarity)[:count]]
+
+    def settle(self, parts: Sequence[tuple[str, Array]]) -> list[tuple[Array, str]]:
+        """A query's (kind, unit vector) parts as (unit vector, label): examples are drawn to the trained sound that they show, words stay
+        ("").
+
+        A recording's or picture's vector lies beside its label's and the separator follows it worse than the label itself, so the nearest
+        label is put before it (OmniSep's Query-Aug keeps nothing else); an example further from all of them than known ones are stays what
+        it is. What is nearest is decided with the other parts in mind: words, or more pictures, tell a violin from a viola.
+        """
+        similarity = [self.vectors @ v for _, v in parts]
+        settled = []
+        for (kind, vector), own in zip(parts, similarity, strict=True):
+            if kind in EXAMPLES and own.max() >= self.thresholds.get(kind, np.inf):
+                best = int((own + EVIDENCE * (np.sum(similarity, axis=0) - own)).argmax())
+                drawn = self.vectors[best] + OWN * vector
+                settled.append((drawn / np.linalg.norm(drawn), self.labels[best]))
+            else:
+                settled.append((vector, ""))
+        return settled
 
     def doubt(self, vector: Array, kind: str, name: str) -> str | None:
         """A warning where a query of ``kind`` (text, audio, image) is further from all labels than what is known; else None."""

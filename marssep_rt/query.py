@@ -1,6 +1,7 @@
 """What to listen for: text, recordings, pictures, ``.query`` files, blends and negatives, as one unit vector that is embedded once.
 
-Blend: the normalised mean of the unit vectors. Negative (OmniSep, ICLR 2025): q <- normalise(1.5 q - 0.5 q_not).
+Recordings and pictures stand for the trained sound that they show (``KnownSounds.settle``). Blend: the normalised mean of the unit
+vectors. Negative (OmniSep, ICLR 2025): q <- normalise(1.5 q - 0.5 q_not).
 """
 
 from __future__ import annotations
@@ -45,13 +46,14 @@ def embed_text(text: str, bundle: Bundle | Path | str | None = None) -> Array:
 def embed_audio(path: Path | str, bundle: Bundle | Path | str | None = None) -> Array:
     """Unit vector float32 [D] of a recording, any length, rate and channel count that libsndfile reads.
 
-    Raises SoundError for a file that is missing, silent or no sound, QueryError where the bundle has no audio tower.
+    As a query the file itself does better, ``Separator(audio=...)``: see ``KnownSounds.settle``. Raises SoundError for a file that is
+    missing, silent or no sound, QueryError where the bundle has no audio tower.
     """
     return audio_encoder(_loaded(bundle).path).embed(path)
 
 
 def embed_image(path: Path | str, bundle: Bundle | Path | str | None = None) -> Array:
-    """Unit vector float32 [D] of a picture that Pillow reads, 16 pixels a side and more.
+    """Unit vector float32 [D] of a picture that Pillow reads, 16 pixels a side and more; as a query the file itself does better.
 
     Raises ImageError for a file that is missing, damaged, too small or too large, QueryError where the bundle has no image tower.
     """
@@ -106,8 +108,9 @@ def combine(
     asked += [("audio", p.name, embed_audio(p, bundle)) for p in audios]
     known = KnownSounds.of(bundle)
     doubts = tuple(d for kind, name, v in asked if known and (d := known.doubt(v, kind, name)))
-    parts = [v for _, _, v in asked]
-    labels = [name for _, name, _ in asked]
+    settled = known.settle([(kind, v) for kind, _, v in asked]) if known else [(v, "") for _, _, v in asked]
+    parts = [v for v, _ in settled]
+    labels = [f"{name} ({sound})" if sound else name for (_, name, _), (_, sound) in zip(asked, settled, strict=True)]
     for path in files:
         query = read_query(path)
         if query.encoder != bundle.encoder or len(query.vector) != bundle.query_dim:

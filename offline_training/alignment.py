@@ -13,6 +13,7 @@ The text vectors never move: what they are called in is what the separator and `
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -27,13 +28,14 @@ from torch import Tensor, nn
 from offline_training import checkpoint, contrast
 from offline_training.checkpoint import CheckpointError
 from offline_training.phrases import QueryTable
+from offline_training.precision import half
 from offline_training.runs import log_lines, parameter_groups, stop_signals
 
 
 @dataclass(frozen=True)
 class StageConfig:
     """``trains``: name prefixes of the parameters that move; ``weights``: of the loss terms; ``select``: figures whose sum on val
-    decides which towers are handed on."""
+    decides which towers are handed on; ``ema``: decay of the averaged weights that are measured and handed on, 0 for none."""
 
     number: int
     steps: int
@@ -45,6 +47,7 @@ class StageConfig:
     weights: dict[str, float] = field(default_factory=dict)
     select: tuple[str, ...] = ("audio_top1",)
     validate_every: int = 250
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         unknown = set(self.weights) - set(TERMS)
@@ -145,7 +148,7 @@ class Losses:
 
     def __init__(self, towers: Towers, material: Material, config: AlignmentConfig, stage: StageConfig, rng: np.random.Generator) -> None:
         self.towers, self.material, self.config, self.stage, self.rng = towers, material, config, stage, rng
-        self.dtype = torch.bfloat16
+        self.dtype = half(wanted=config.bf16)
         power = config.thin_label_power
         weights = stage.weights
         self.near: list[Tensor] = []
@@ -167,14 +170,17 @@ class Losses:
                 self.photo_labels = self.drawn
             self.v = self.image([material.item(material.photos[label], rng) for label in self.photo_labels])
 
+    def autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+
     def audio(self, x: Tensor) -> Tensor:
-        with torch.autocast("cpu", dtype=self.dtype, enabled=self.config.bf16):
+        with self.autocast():
             return self.towers.audio(x).float()
 
     def image(self, chosen: list[int]) -> Tensor:
         assert self.material.image_views is not None
         assert self.towers.image is not None
-        with torch.autocast("cpu", dtype=self.dtype, enabled=self.config.bf16):
+        with self.autocast():
             return self.towers.image(self.material.image_views.photos(chosen, self.rng)).float()
 
     def text(self, labels: list[int]) -> Tensor:
@@ -245,6 +251,17 @@ class Losses:
         return terms
 
 
+@torch.no_grad()
+def follow(average: Towers, towers: Towers, decay: float) -> None:
+    """average <- decay average + (1 - decay) towers, norm statistics included."""
+    theirs = towers.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(theirs[name], 1 - decay)
+        else:
+            value.copy_(theirs[name])
+
+
 def freeze(towers: Towers, trains: Sequence[str]) -> list[nn.Parameter]:
     """Only parameters named by ``trains`` move; norms of frozen parts keep their statistics. Returns what moves."""
     moving = []
@@ -272,15 +289,23 @@ class Alignment:
         self.done: list[int] = []  # stages that are finished
         self.step, self.best = 0, -math.inf
         self.optimiser_state: dict[str, Any] | None = None
+        self.average: Towers | None = None
+        self.average_weights: dict[str, Tensor] = {}
         if (folder / "last.pt").exists():
             content = load(folder / "last.pt")
             load_weights(towers, content)
             self.done, self.step, self.best = content["done"], content["step"], content["best"]
             self.optimiser_state = content["optimiser"]
+            self.average_weights = content.get("average", content["weights"])
 
     def save(self, name: str, **more: Any) -> None:
         content = {"kind": "towers", "describe": json.dumps(self.describe), "weights": self.towers.state_dict(), **more}
         checkpoint.save(self.folder / name, content)
+
+    def save_state(self, optimiser: torch.optim.Optimizer) -> None:
+        """Everything that a resumed run needs, in the middle of a stage."""
+        average = {} if self.average is None else {"average": self.average.state_dict()}
+        self.save("last.pt", done=self.done, step=self.step, best=self.best, optimiser=optimiser.state_dict(), **average)
 
     def run(self, report: Callable[[dict[str, Any]], None] = lambda _: None) -> bool:
         """All stages to the end, or to SIGTERM/SIGINT (the state is saved first); returns whether it came to the end."""
@@ -307,10 +332,13 @@ class Alignment:
         if not self.material.photos:
             stage = StageConfig(**{**asdict(stage), "weights": {k: w for k, w in stage.weights.items() if not k.startswith("image")}})
         moving = freeze(self.towers, stage.trains)
+        self.average = copy.deepcopy(self.towers).eval().requires_grad_(False) if stage.ema else None
         optimiser = torch.optim.AdamW(parameter_groups(moving, stage.weight_decay), lr=stage.lr)
         if self.optimiser_state is not None:
             optimiser.load_state_dict(self.optimiser_state)
             self.optimiser_state = None
+            if self.average is not None:
+                load_weights(self.average, {"weights": self.average_weights})
         else:
             self.step, self.best = 0, -math.inf
             self.check(stage, write)  # the towers as handed on are the first candidate
@@ -327,6 +355,8 @@ class Alignment:
             if torch.isfinite(nn.utils.clip_grad_norm_(moving, 1.0)):  # one bad vector must not end a run
                 optimiser.step()
             self.step += 1
+            if self.average is not None:
+                follow(self.average, self.towers, min(stage.ema, (1 + self.step) / (10 + self.step)))
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value.item()
             if self.step % 50 == 0:
@@ -334,9 +364,9 @@ class Alignment:
                 sums = {}
             if self.step % stage.validate_every == 0 or self.step == stage.steps:
                 self.check(stage, write)
-                self.save("last.pt", done=self.done, step=self.step, best=self.best, optimiser=optimiser.state_dict())
+                self.save_state(optimiser)
         if self.stop:
-            self.save("last.pt", done=self.done, step=self.step, best=self.best, optimiser=optimiser.state_dict())
+            self.save_state(optimiser)
             return
         load_weights(self.towers, load(self.folder / f"stage{stage.number}.pt"))
         self.done.append(stage.number)
@@ -344,16 +374,20 @@ class Alignment:
 
     def check(self, stage: StageConfig, write: Callable[[dict[str, Any]], None]) -> None:
         """Measure on val; the best so far becomes the stage's checkpoint."""
-        modes = {name: module.training for name, module in self.towers.named_modules()}
-        self.towers.eval()
-        figures = self.measure(self.towers)
-        for name, module in self.towers.named_modules():
-            module.training = modes[name]
+        if self.average is not None:
+            figures = self.measure(self.average)
+        else:
+            modes = {name: module.training for name, module in self.towers.named_modules()}
+            self.towers.eval()
+            figures = self.measure(self.towers)
+            for name, module in self.towers.named_modules():
+                module.training = modes[name]
         score = sum(figures[name] for name in stage.select if name in figures)
         write({"stage": stage.number, "step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}, "score": round(score, 4)})
         if score > self.best:
             self.best = score
-            self.save(f"stage{stage.number}.pt", stage=stage.number, step=self.step, val=figures)
+            best = self.towers if self.average is None else self.average
+            self.save(f"stage{stage.number}.pt", stage=stage.number, step=self.step, val=figures, weights=best.state_dict())
 
 
 def load(path: Path) -> dict[str, Any]:

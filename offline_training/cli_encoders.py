@@ -45,6 +45,9 @@ def align(
     fold: Annotated[
         str | None, typer.Option("--fold", help="builtin: leave out part I of N of clips and photographs (embed --crossed).", metavar="I/N")
     ] = None,
+    trunk: Annotated[
+        Path | None, typer.Option("--trunk", help="builtin: a new image tower on this trunk of marssep-train trunk.", metavar="FILE.pt")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Align sounds and pictures with the text space, stage by stage. Ctrl-C saves; the same command goes on from there.
@@ -55,6 +58,8 @@ def align(
     from offline_training.alignment import Alignment, AlignmentConfig
     from offline_training.corpus import Corpus
     from offline_training.encoders import open_encoder
+    from offline_training.encoders.builtin import build_towers, with_trunk
+    from offline_training.encoders.towers import TowerShape
 
     settings = read_recipe(recipe, "align")
     if fold is not None:
@@ -66,6 +71,8 @@ def align(
         try:
             if encoder == "builtin":
                 begun = None if start is None else start_towers(start)
+                if trunk is not None:
+                    begun = with_trunk(begun or build_towers(TowerShape(dim=table.dim), TowerShape(dim=table.dim)), trunk)
                 towers, drawn, held, describe = material.builtin(data, bank, table, settings, stepwise(progress), begun)
             else:
                 loaded = open_encoder(encoder, weights, device=device)
@@ -82,6 +89,19 @@ def align(
             raise
         finished = _run(run, progress)
     _close(finished, output)
+
+
+@opt.plain_errors
+def trunk(
+    source: Annotated[Path, typer.Argument(help="A MobileNetV2 in TensorFlow Lite, or a file that has one inside.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The trunk to write.", metavar="FILE.pt")],
+) -> None:
+    """Take the image tower's trunk out of a TensorFlow Lite model (align --trunk FILE.pt)."""
+    from offline_training.encoders.mobilenet import convert
+
+    with sentences():
+        convert(source, output)
+    opt.console.print(f"wrote {output}", markup=False, soft_wrap=True)
 
 
 def read_fold(plain: str) -> list[int]:
@@ -284,5 +304,5 @@ def vocabulary(
 
 def register(app: typer.Typer) -> None:
     """Put the commands on ``marssep-train``."""
-    for command in (align, judge, embed, query, semantics, vocabulary):
+    for command in (align, trunk, judge, embed, query, semantics, vocabulary):
         app.command()(command)

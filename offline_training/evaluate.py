@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from marssep_rt.bundle import Bundle
-from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder, unit
+from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder
+from marssep_rt.known_sounds import KnownSounds
 from marssep_rt.session import GraphInfo, session_options, zero_state
 from offline_training.bootstrap import interval
 from offline_training.corpus import Clip, Corpus
@@ -23,7 +24,7 @@ from offline_training.judge import Judge, verdict
 from offline_training.memory import Memory
 from offline_training.metrics import ratio_db, sdr, si_sdr
 from offline_training.photos import PhotoBank
-from offline_training.phrases import omni
+from offline_training.phrases import blend
 from offline_training.semantics import windows
 from offline_training.separator import MaskSeparator, SeparatorConfig
 from offline_training.spectral import SpectralConfig
@@ -87,8 +88,9 @@ class Listener:
 class Examples:
     """Queries by recording, by picture and by all at once, embedded by the bundle's own towers, drawn by the mixture's seed.
 
-    audio: one recording of the label from train or val; audio_val: from val only (the audio tower was trained on train); image: the
-    mean of three photographs of the measured split; omni: text, image and audio weighted 2 : 2 : 1 as in OmniSep, as far as there are.
+    audio: one recording of the label from train or val; audio_val: from val only (the audio tower was trained on train); image: three
+    photographs of the measured split; omni: text, image and audio weighted 2 : 2 : 1 as in OmniSep, as far as there are. Examples become
+    queries as the runtime makes them, by ``KnownSounds.settle``.
     """
 
     KINDS = ("audio", "audio_val", "image", "omni")
@@ -102,6 +104,7 @@ class Examples:
         trained = photos.by_label("train") if photos is not None else {}
         self.pictures = {k: v for k, v in photos.by_label(split).items() if len(trained.get(k, [])) >= 15} if photos is not None else {}
         self.known: dict[str, Array] = {}
+        self.sounds = KnownSounds.of(bundle)
 
     def _sound(self, clip: Clip) -> Array:
         assert self.audio is not None
@@ -119,19 +122,22 @@ class Examples:
 
     def query(self, kind: str, pair: Pair, text: Array) -> Array | None:
         """None where there is no such tower or no such example."""
+        if kind != "omni":
+            parts = self.examples(kind, pair)
+            return blend(parts, self.sounds) if parts else None
+        parts = [*self.examples("image", pair), *self.examples("audio", pair)]
+        return blend([*parts, ("text", text)], self.sounds) if parts else None
+
+    def examples(self, kind: str, pair: Pair) -> list[tuple[str, Array]]:
+        """(kind, vector) of what is drawn for the mixture: up to three pictures, or one recording."""
         rng = np.random.default_rng(pair.seed)
         label = pair.target.label
-        if kind == "omni":
-            parts = {k: self.query(k, pair, text) for k in ("image", "audio")}
-            return omni({"text": text, **parts}) if any(q is not None for q in parts.values()) else None
         if kind == "image":
             numbers = self.pictures.get(label, []) if self.image is not None else []
-            if not numbers:
-                return None
-            return unit(np.mean([self._picture(int(i)) for i in rng.choice(numbers, min(3, len(numbers)), replace=False)], axis=0))
+            return [("image", self._picture(int(i))) for i in rng.choice(numbers, min(3, len(numbers)), replace=False)] if numbers else []
         clips = self.clips[kind][label] if self.audio is not None and (kind != "audio_val" or pair.target.split != "val") else []
         clips = [c for c in clips if c.group != pair.target.group]
-        return self._sound(clips[int(rng.integers(len(clips)))]) if clips else None
+        return [("audio", self._sound(clips[int(rng.integers(len(clips)))]))] if clips else []
 
 
 @torch.no_grad()

@@ -15,9 +15,9 @@ from offline_training.alignment import AudioViews, ImageViews, Material, Towers
 from offline_training.corpus import Clip, Corpus
 from offline_training.crossfit import left_out
 from offline_training.encoders.base import Encoder, Vectors
-from offline_training.encoders.builtin import IMAGE_SIZE, Mels, build_towers, describe, tower_shape
+from offline_training.encoders.builtin import Mels, build_towers, describe, tower_shape
 from offline_training.encoders.heads import VectorViews, build_heads
-from offline_training.encoders.towers import TowerShape
+from offline_training.encoders.towers import ImageTower, TowerShape
 from offline_training.mel_bank import MelBank, MelViews, ViewConfig
 from offline_training.mixtures import MixtureConfig, augmented
 from offline_training.photos import PhotoBank, PhotoViews
@@ -93,10 +93,16 @@ def builtin(
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
     clips, groups = training_items(corpus, labels, held_out, without)
     audio = MelViews(bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group])
-    image = PhotoViews(photos, IMAGE_SIZE) if photos is not None else None
+    image = PhotoViews(photos, image_size(towers)) if photos is not None else None
     material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, "train", held_out, without), image)
     described = {**describe(towers), "labels": labels, "left_out": sorted(without)}
-    return towers, material, builtin_held_out(corpus, photos, labels, "val"), described
+    return towers, material, builtin_held_out(corpus, photos, labels, "val", image_size(towers)), described
+
+
+def image_size(towers: Towers) -> int:
+    """Pixels a side of what the builtin image tower looks at."""
+    assert isinstance(towers.image, ImageTower)
+    return towers.image.shape.size
 
 
 def one_hot(table: QueryTable) -> QueryTable:
@@ -106,10 +112,11 @@ def one_hot(table: QueryTable) -> QueryTable:
     return QueryTable({label: [label] for label in vectors}, vectors, "one-hot")
 
 
-def builtin_held_out(corpus: Corpus, photos: PhotoBank | None, labels: list[str], split: str, pairs: int = 150) -> HeldOut:
+def builtin_held_out(corpus: Corpus, photos: PhotoBank | None, labels: list[str], split: str, size: int = 64,
+                     pairs: int = 150) -> HeldOut:  # fmt: skip
     """A split as the builtin towers' inputs."""
     shown = held_out_photos(photos, labels, split)
-    pictures = {label: [torch.from_numpy(views(rgb, IMAGE_SIZE)) for rgb in group] for label, group in shown.items()}
+    pictures = {label: [torch.from_numpy(views(rgb, size)) for rgb in group] for label, group in shown.items()}
     return HeldOut(corpus, labels, split, Mels(), pairs, pictures)
 
 

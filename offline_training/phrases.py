@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from marssep_rt.known_sounds import EXAMPLES, KnownSounds
 
 Vectors = npt.NDArray[np.float32]
 ROUGH = "rough"  # the split of vectors that only training asks with: altered excerpts, vectors by a tower that never met the clip
@@ -40,6 +43,14 @@ def omni(parts: Mapping[str, Vectors | None]) -> Vectors:
     return unit(np.sum([OMNI_WEIGHTS[k] * q for k, q in parts.items() if q is not None], axis=0))
 
 
+def blend(parts: Sequence[tuple[str, Vectors]], known: KnownSounds | None) -> Vectors:
+    """One query from (kind, vector) parts as users ask: examples settled, parts of a kind averaged, kinds weighted by ``omni``."""
+    vectors = [v for v, _ in known.settle(parts)] if known is not None else [v for _, v in parts]
+    kinds = [kind for kind, _ in parts]
+    means = {k: unit(np.mean([v for v, kind in zip(vectors, kinds, strict=True) if kind == k], axis=0)) for k in dict.fromkeys(kinds)}
+    return omni(means)
+
+
 class QueryTable:
     """Phrases and unit vectors of each label; a label's first phrase is the label itself. ``audio`` and ``image``: examples, where any."""
 
@@ -61,6 +72,12 @@ class QueryTable:
         """The vector of the label's own words, [D]."""
         return self.vectors[label][0]
 
+    @cached_property
+    def known(self) -> KnownSounds:
+        """The labels with training recordings (all labels, where there are none) as what every example is taken for."""
+        labels = [label for label in self.phrases if label in self.audio and "train" in self.audio[label].splits] or list(self.phrases)
+        return KnownSounds(tuple(labels), np.stack([self.label_vector(label) for label in labels]), dict.fromkeys(EXAMPLES, -1.0))
+
     def siblings(self, labels: list[str], count: int) -> dict[str, list[str]]:
         """The ``count`` labels nearest in meaning to each of ``labels``, among them."""
         matrix = np.stack([self.label_vector(label) for label in labels])
@@ -71,20 +88,19 @@ class QueryTable:
     def held_out_query(self, label: str, kind: str, split: str, seed: int) -> Vectors | None:
         """A query of ``kind`` for measuring on ``split``; None where the label has no such example.
 
-        text: the label; audio: one training recording; image: the mean of three photographs of ``split``; omni: all that there are,
-        weighted as in OmniSep.
+        text: the label; audio: one training recording; image: three photographs of ``split``; omni: all that there are, weighted as in
+        OmniSep. Examples are settled as the runtime settles them.
         """
         rng = np.random.default_rng(seed)
-        if kind == "text":
-            return self.label_vector(label)
-        if kind == "audio" and label in self.audio:
-            return self.audio[label].vectors[int(rng.choice(self.audio[label].of("train")))]
-        if kind == "image" and label in self.image:
+        parts: list[tuple[str, Vectors]] = []
+        if kind in ("text", "omni"):
+            parts.append(("text", self.label_vector(label)))
+        if kind in ("audio", "omni") and label in self.audio:
+            parts.append(("audio", self.audio[label].vectors[int(rng.choice(self.audio[label].of("train")))]))
+        if kind in ("image", "omni") and label in self.image:
             rows = self.image[label].of(split)
-            return unit(self.image[label].vectors[rng.choice(rows, min(3, len(rows)), replace=False)].mean(0)) if len(rows) else None
-        if kind == "omni":
-            return omni({k: self.held_out_query(label, k, split, seed) for k in OMNI_WEIGHTS})
-        return None
+            parts += [("image", self.image[label].vectors[i]) for i in rng.choice(rows, min(3, len(rows)), replace=False)]
+        return blend(parts, self.known) if parts else None
 
     def save(self, path: Path) -> None:
         """Written as one ``.npz`` without pickle."""

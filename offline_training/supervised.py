@@ -29,6 +29,7 @@ from offline_training.memory import Memory
 from offline_training.metrics import ratio_db, sdr, si_sdr
 from offline_training.mixtures import Batch, MixtureConfig, MixtureDataset
 from offline_training.phrases import QueryTable
+from offline_training.precision import half
 from offline_training.runs import RunError, differences, log_lines, parameter_groups, scalars, stop_signals
 from offline_training.separator import Spectra
 
@@ -187,7 +188,7 @@ class Trainer:
         )
         self.step = 0
         self.best = -1e9
-        self.autocast = torch.bfloat16 if recipe.get("bf16", True) else None
+        self.autocast = half(self.device, recipe.get("bf16", True))
         if (folder / "last.pt").exists():
             self.resume(checkpoint.load(folder / "last.pt"))
         elif begun is not None:

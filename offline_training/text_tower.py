@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from offline_training.lexicon import LexiconError, WordNet, general_phrases, read_lexicon, read_paraphrases, teaching_phrases
 from offline_training.phrases import QueryTable
+from offline_training.precision import half
 from offline_training.semantics import retrieval
 
 MOST_TOKENS = 64
@@ -234,7 +235,7 @@ def build(config: TowerConfig, folder: Path, wordnet_folder: Path, report: Calla
         mine = rng.integers(0, len(train), n_taught)
         rest = rng.integers(0, len(general), config.batch - n_taught)
         ids, mask = tokens.pad([train_ids[i] for i in mine] + [general_ids[i] for i in rest])
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half() is not None):
             vectors = tower(ids, mask)
         vectors = vectors.float()
         target = train_targets[mine]

@@ -14,7 +14,7 @@ from offline_training.checkpoint import CheckpointError
 from offline_training.corpus import Corpus
 from offline_training.encoders.base import Encoder
 from offline_training.encoders.builtin import load_towers
-from offline_training.material import Report, builtin_held_out
+from offline_training.material import Report, builtin_held_out, image_size
 from offline_training.photos import PhotoBank
 
 
@@ -30,10 +30,10 @@ def report_on(run: Path, corpus: Corpus, photos: PhotoBank | None, text: Encoder
     sounding = {c.label for c in corpus.clips if c.split == "train"}
     anchors = torch.from_numpy(text.embed_text(labels))
     candidates = [i for i, label in enumerate(labels) if label in sounding]
-    held = builtin_held_out(corpus, photos, labels, split, pairs)
     stages = sorted(run.glob("stage?.pt"))
     if not stages:
         raise CheckpointError(f"there are no towers in {run}; train them with: marssep-train align -o {run}")
+    held = builtin_held_out(corpus, photos, labels, split, image_size(load_towers(stages[-1])[0]), pairs)
     result: dict[str, Any] = {
         "split": split, "clips": len(held.clips), "photographs": len(held.photos), "pairs": len(held.pairs),
         "labels": len(candidates), "photo_labels": len(held.photo_classes), "chance_top1": round(1 / len(candidates), 4), "stages": {},
@@ -68,6 +68,6 @@ def classify(run: Path, corpus: Corpus, labels: list[str], candidates: list[int]
     for i, label in enumerate(labels):
         if label in place:
             axes[i, place[label]] = 1.0
-    held = builtin_held_out(corpus, None, labels, split, 10)
+    held = builtin_held_out(corpus, None, labels, split, pairs=10)
     figures = held.figures(towers.audio, None, axes, candidates)
     return {"top1": round(figures["audio_top1"], 4), "top5": round(figures["audio_top5"], 4)}

@@ -19,13 +19,13 @@ from marssep_rt.example_image import views
 from offline_training import alignment
 from offline_training.alignment import Towers
 from offline_training.checkpoint import CheckpointError
+from offline_training.encoders import mobilenet
 from offline_training.encoders.base import EncoderError, Images, Sounds, Vectors
+from offline_training.encoders.mobilenet import MobileTrunk
 from offline_training.encoders.towers import AudioTower, ImageTower, LogMel, TowerShape
 from offline_training.mel_bank import MELS
 from offline_training.semantics import mean_vector, windows
 from offline_training.text_tower import TEXT_ID, Tokens, embed, load_tower
-
-IMAGE_SIZE = 64
 
 
 def tower_shape(plain: dict[str, Any]) -> TowerShape:
@@ -38,6 +38,17 @@ def build_towers(audio: TowerShape, image: TowerShape, temperature: float = 0.07
     """Untrained builtin towers, convolutions laid out for the CPU."""
     towers = Towers(AudioTower(audio), ImageTower(image), temperature)
     return towers.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def with_trunk(towers: Towers, trunk: Path, size: int = 128) -> Towers:
+    """The same audio tower beside a new image tower that begins with a pre-trained trunk (marssep-train trunk); raises CheckpointError."""
+    assert isinstance(towers.audio, AudioTower)
+    image = ImageTower(TowerShape(dim=towers.audio.shape.dim, trunk="mobilenet", size=size))
+    assert isinstance(image.trunk, MobileTrunk)
+    mobilenet.load(image.trunk, trunk)
+    made = Towers(towers.audio, image)
+    made.log_scale.data.copy_(towers.log_scale.data)
+    return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def describe(towers: Towers) -> dict[str, Any]:
@@ -73,15 +84,18 @@ def towers_of(bundle: Bundle) -> Towers:
     import onnx.numpy_helper
 
     weights: dict[str, dict[str, Tensor]] = {}
+    size = 0
     for kind in ("audio", "image"):
         if not bundle.has(f"{kind}.onnx"):
             raise CheckpointError(f"the bundle {bundle.path} has no {kind} tower to begin with")
         graph = onnx.load_from_string(bundle.read(f"{kind}.onnx")).graph
+        size = graph.input[0].type.tensor_type.shape.dim[-1].dim_value
         stored = {t.name.removeprefix("tower."): torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in graph.initializer}
         found: dict[str, Tensor] = {}
         for name, value in stored.items():
-            if name.endswith("_small") and f"{name[:-6]}_scale" in stored:
-                found[name[:-6]] = value.float() * stored[f"{name[:-6]}_scale"]
+            if name.endswith("_small"):
+                whole = name.removesuffix("_small")
+                found[whole] = value.float() * stored.get(f"{whole}_scale", stored.get(f"{whole}_step", torch.ones(())))
             elif name.endswith(".weight_bias"):
                 conv = name.removesuffix(".weight_bias")
                 parent, _, last = conv.rpartition(".")
@@ -94,10 +108,14 @@ def towers_of(bundle: Bundle) -> Towers:
         weights[kind] = found
     levels = len({name.split(".")[2] for name in weights["audio"] if name.startswith("trunk.levels.")})
     shapes = []
-    for found in weights.values():
+    for kind, found in weights.items():
         try:
+            dim = len(found["head.linear.weight"])
+            if "trunk.blocks.0.depthwise.weight" in found:
+                shapes.append(TowerShape(dim=dim, trunk="mobilenet", size=size))
+                continue
             widths = (len(found["trunk.stem.weight"]), *(len(found[f"trunk.levels.{i}.conv1.weight"]) for i in range(levels)))
-            shapes.append(TowerShape(widths=widths, dim=len(found["head.linear.weight"])))
+            shapes.append(TowerShape(widths=widths, dim=dim, size=size if kind == "image" else 64))
         except KeyError as e:
             raise CheckpointError(f"the towers of the bundle {bundle.path} are not marssep's own: they lack {e}") from e
     towers = build_towers(shapes[0], shapes[1])
@@ -140,9 +158,10 @@ class BuiltinEncoder:
         if towers is not None:
             loaded, mels = load_towers(towers)[0], Mels()
             image = loaded.image
-            assert image is not None
+            assert isinstance(image, ImageTower)
             self._one["audio"] = lambda x: mean_vector(loaded.audio(mels(windows(x))))[0].numpy()
-            self._one["image"] = lambda rgb: mean_vector(image(torch.from_numpy(views(rgb, IMAGE_SIZE))))[0].numpy()
+            size = image.shape.size
+            self._one["image"] = lambda rgb: mean_vector(image(torch.from_numpy(views(rgb, size))))[0].numpy()
         elif bundle is not None:
             if bundle.has("audio.onnx"):
                 listen = AudioEncoder(bundle)

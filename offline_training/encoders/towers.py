@@ -11,6 +11,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from offline_training.encoders.mobilenet import FEATURES as MOBILE_FEATURES
+from offline_training.encoders.mobilenet import MobileTrunk
 from offline_training.spectral import SpectralConfig, Transform, mel_matrix
 
 SILENCE = 1e-9  # mean mel power under which there is nothing to hear (about -90 dBFS)
@@ -19,11 +21,20 @@ DEPTH = 1e4  # log-mels reach 40 dB under the clip's mean, then bend to zero
 
 @dataclass(frozen=True)
 class TowerShape:
-    """``widths``: channels of the trunk's levels, each at half the resolution of the one before; ``dim``: of the shared space."""
+    """``widths``: channels of the trunk's levels, each at half the resolution of the one before; ``dim``: of the shared space.
+
+    Of image towers also ``trunk``: residual, or mobilenet (which has widths of its own), and ``size``: pixels a side.
+    """
 
     widths: tuple[int, ...] = (32, 64, 128, 192)
     dim: int = 384
     dropout: float = 0.2
+    trunk: str = "residual"
+    size: int = 64
+
+    def __post_init__(self) -> None:
+        if self.trunk not in ("residual", "mobilenet"):
+            raise ValueError(f"a tower's trunk is {self.trunk!r}; choose residual or mobilenet")
 
 
 class Residual(nn.Module):
@@ -133,9 +144,10 @@ class ImageTower(nn.Module):
     def __init__(self, shape: TowerShape) -> None:
         super().__init__()
         self.shape = shape
-        self.input_norm = nn.BatchNorm2d(3)
-        self.trunk = Trunk(3, shape.widths)
-        self.head = Head(2 * shape.widths[-1], shape.dim, shape.dropout)
+        mobile = shape.trunk == "mobilenet"
+        self.input_norm = nn.Identity() if mobile else nn.BatchNorm2d(3)
+        self.trunk = MobileTrunk() if mobile else Trunk(3, shape.widths)
+        self.head = Head(2 * (MOBILE_FEATURES if mobile else shape.widths[-1]), shape.dim, shape.dropout)
 
     def forward(self, rgb: Tensor) -> Tensor:
         x = self.trunk(self.input_norm(rgb)).flatten(2)

@@ -26,6 +26,33 @@ def test_a_kind_without_threshold_is_never_doubted():
     assert KNOWN.doubt(np.zeros(4, np.float32), "audio", "x") is None
 
 
+SETTLING = KnownSounds(("rain", "wind", "siren", "dog"), AXES, {"audio": 0.5, "image": 0.5})
+
+
+def test_an_example_is_drawn_to_the_sound_that_it_shows():
+    heard = np.array([0.6, 0.48, 0, 0.64], np.float32)
+    ((vector, label),) = SETTLING.settle([("audio", heard)])
+    assert label == "dog"
+    drawn = np.array([0.3, 0.24, 0, 1.32])
+    np.testing.assert_allclose(vector, drawn / np.linalg.norm(drawn), atol=1e-6)
+
+
+def test_words_and_what_is_far_from_all_stay_what_they_are():
+    words, strange = np.array([0.6, 0.8, 0, 0], np.float32), np.array([0.49, -0.5, 0.49, 0.49], np.float32)
+    for kind, vector in (("text", words), ("audio", strange), ("image", strange), ("video", words)):
+        ((kept, label),) = SETTLING.settle([(kind, vector)])
+        assert label == ""
+        np.testing.assert_array_equal(kept, vector)
+    assert SETTLING.settle([]) == []
+
+
+def test_the_other_parts_decide_between_what_is_near_but_do_not_overrule():
+    close = np.array([0.6, 0.64, 0, 0.48], np.float32)
+    assert SETTLING.settle([("audio", close)])[0][1] == "wind"
+    assert SETTLING.settle([("audio", close), ("text", AXES[0])])[0][1] == "rain"
+    assert SETTLING.settle([("audio", AXES[3]), ("text", AXES[0])])[0][1] == "dog"
+
+
 def test_the_file_keeps_everything(bundle, tmp_path):
     known = KnownSounds.of(bundle)
     assert known is not None

@@ -79,14 +79,17 @@ def test_labels_that_are_held_out_never_come(corpus, full):
 
 def test_held_out_queries(full):
     assert full.held_out_query("rain", "image", "val", 1) is None
+    shown = [("image", v) for v in full.image["siren"].vectors[3:]]
     q = full.held_out_query("siren", "image", "val", 1)
-    np.testing.assert_allclose(q, unit(full.image["siren"].vectors[3:].mean(0)), atol=1e-6)
+    np.testing.assert_allclose(q, unit(np.mean([v for v, _ in full.known.settle(shown)], axis=0)), atol=1e-6)
     audio = full.held_out_query("rain", "audio", "val", 5)
-    rows = full.audio["rain"].of("train")
-    assert (full.audio["rain"].vectors[rows] @ audio).max() == pytest.approx(1, abs=1e-5)
+    heard = [full.known.settle([("audio", v)])[0][0] for v in full.audio["rain"].vectors[full.audio["rain"].of("train")]]
+    assert (np.stack(heard) @ audio).max() == pytest.approx(1, abs=1e-5)
+    rng = np.random.default_rng(1)
+    sound = full.audio["siren"].vectors[int(rng.choice(full.audio["siren"].of("train")))]
     omni = full.held_out_query("siren", "omni", "val", 1)
-    parts = 2 * full.label_vector("siren") + 2 * q + full.held_out_query("siren", "audio", "val", 1)
-    np.testing.assert_allclose(omni, unit(parts), atol=1e-6)
+    settled = [v for v, _ in full.known.settle([("text", full.label_vector("siren")), ("audio", sound), *shown])]
+    np.testing.assert_allclose(omni, unit(2 * settled[0] + settled[1] + 2 * unit(np.mean(settled[2:], axis=0))), atol=1e-5)
 
 
 def test_validation_follows_all_kinds(corpus, full):
