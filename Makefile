@@ -44,7 +44,7 @@ system-live:
 	$(call install_missing,libportaudio.so.2:libportaudio2)
 
 system-test:
-	$(call install_missing,libportaudio.so.2:libportaudio2 jackd:jackd2 /usr/share/wordnet/data.noun:wordnet-base)
+	$(call install_missing,libportaudio.so.2:libportaudio2 jackd:jackd2 ffmpeg:ffmpeg /usr/share/wordnet/data.noun:wordnet-base)
 
 $(VENV)/installed: pyproject.toml | system-live
 	$(PYTHON) -m venv $(VENV)
@@ -53,7 +53,7 @@ $(VENV)/installed: pyproject.toml | system-live
 
 $(TEST_VENV)/installed: pyproject.toml | system-test
 	$(PYTHON) -m venv $(TEST_VENV)
-	$(TEST_VENV)/bin/pip install -q --disable-pip-version-check -e ".[train,encoders,dev]"
+	$(TEST_VENV)/bin/pip install -q --disable-pip-version-check -e ".[train,encoders,research,dev]"
 	@touch $@
 
 clean:

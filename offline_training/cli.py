@@ -11,7 +11,7 @@ import typer
 
 from marssep_rt import options as opt
 from marssep_rt.errors import UsageError
-from offline_training import cli_encoders
+from offline_training import cli_encoders, cli_field
 from offline_training.cli_tools import (
     RECIPES,
     Changed,
@@ -20,6 +20,7 @@ from offline_training.cli_tools import (
     Photos,
     Queries,
     bar,
+    check_device,
     photo_bank,
     read_recipe,
     read_table,
@@ -37,12 +38,18 @@ def corpus(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the decoded corpus.", metavar="FOLDER")],
 ) -> None:
     """Decode a manifest of labelled clips once into one memory-mapped file."""
-    from offline_training.corpus import decode
+    from offline_training.corpus import Corpus, decode
 
     with sentences(), bar() as progress:
         task = progress.add_task("decoding", total=None)
         for done, total in decode(manifest, output):
             progress.update(task, completed=done, total=total)
+        made = Corpus(output)
+    if made.unreadable:
+        opt.console.print(f"left out {len(made.unreadable)} unreadable clips: {'; '.join(made.unreadable)}", markup=False, soft_wrap=True)
+    if lone := made.lone_labels():
+        opt.console.print(f"labels with a single recording in train, which audio queries then also use: {', '.join(lone)}",
+                          markup=False, soft_wrap=True)  # fmt: skip
 
 
 @app.command()
@@ -95,13 +102,6 @@ def supervise(
         except TypeError as e:
             raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
         run_to_the_end(trainer)
-
-
-def check_device(device: str) -> None:
-    import torch
-
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device here; use --device cpu")
 
 
 def run_to_the_end(trainer: Any) -> None:
@@ -277,6 +277,7 @@ def credits(lines: list[tuple[str, str, int]], what: str) -> str:
 
 
 cli_encoders.register(app)
+cli_field.register(app)
 
 
 def run() -> None:

@@ -112,3 +112,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, figures: Any) -> None:
     """Figures as JSON, written beside and renamed."""
     write_bytes(path, (json.dumps(figures, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def check_device(device: str) -> None:
+    """Raises UsageError for a device that is not here."""
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError("there is no CUDA device here; use --device cpu")

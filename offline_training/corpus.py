@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ import soxr
 SAMPLE_RATE = 48_000
 SPLITS = ("train", "val", "test")
 FORMAT = 1
+MOST_UNREADABLE = 0.05
 
 
 class CorpusError(ValueError):
@@ -45,29 +46,49 @@ class Clip:
     attribution: str = ""
 
 
+COLUMNS = ("path", "label", "split", "group")
+
+
 def read_manifest(manifest: Path, groups_per_label: bool = False) -> list[dict[str, str]]:
-    """Rows of the manifest, checked. Raises CorpusError on missing columns, unknown splits or a group in two splits.
+    """Rows of the manifest, checked. Raises CorpusError on missing columns, malformed rows (all, by line) or a group in two splits.
 
     ``groups_per_label``: the same group name under two labels means two groups (photographs are numbered per class).
     """
     try:
         with open(manifest, newline="", encoding="utf-8") as f:
-            rows = list(csv.DictReader(f))
+            reader = csv.DictReader(f)
+            lines = [(reader.line_num, row) for row in reader]
     except OSError as e:
         raise CorpusError(f"cannot read the manifest {manifest}: {e.strerror}") from e
-    if not rows:
+    except (UnicodeDecodeError, csv.Error) as e:
+        raise CorpusError(f"the manifest {manifest} is no CSV in UTF-8: {e}") from e
+    if not lines:
         raise CorpusError(f"the manifest {manifest} has no rows")
-    missing = {"path", "label", "split", "group"} - set(rows[0])
+    missing = set(COLUMNS) - set(reader.fieldnames or ())
     if missing:
         raise CorpusError(f"the manifest {manifest} lacks the columns {', '.join(sorted(missing))}")
+    wrong = [f"line {number}: {problem}" for number, row in lines if (problem := malformed(row))]
+    if wrong:
+        raise CorpusError(f"the manifest {manifest} has {len(wrong)} malformed row{'s' if len(wrong) > 1 else ''}: {'; '.join(wrong)}")
+    rows = [row for _, row in lines]
     split_of: dict[str, str] = {}
     for row in rows:
-        if row["split"] not in SPLITS:
-            raise CorpusError(f"{row['path']}: split is {row['split']!r}, not one of {', '.join(SPLITS)}")
         group = f"{row['label']}/{row['group']}" if groups_per_label else row["group"]
         if split_of.setdefault(group, row["split"]) != row["split"]:
             raise CorpusError(f"group {row['group']!r} stands in two splits; recordings must not be shared between them")
     return rows
+
+
+def malformed(row: dict[str | None, Any]) -> str:
+    """What is wrong with a manifest's row, "" for nothing; ``csv.DictReader`` has None where fields are missing, and as a name for more."""
+    if None in row or None in row.values():
+        return f"{'more' if None in row else 'fewer'} fields than the header has"
+    if empty := [name for name in COLUMNS if not row[name].strip()]:
+        return f"{' and '.join(empty)} empty"
+    if row["split"] not in SPLITS:
+        return f"split is {row['split']!r}, not one of {', '.join(SPLITS)}"
+    rate = row.get("source_sample_rate") or "0"
+    return "" if rate.isdecimal() else f"source_sample_rate is {rate!r}"
 
 
 def decode_clip(path: Path) -> npt.NDArray[np.int16]:
@@ -85,18 +106,22 @@ def decode_clip(path: Path) -> npt.NDArray[np.int16]:
 def decode(manifest: Path, folder: Path) -> Iterator[tuple[int, int]]:
     """Decode every clip of ``manifest`` into ``folder`` (``audio.i16``, ``index.json``), yielding (done, total) as it goes.
 
-    Written beside and renamed: an interrupted decode leaves no index. Raises CorpusError naming the first unreadable file.
+    Written beside and renamed: an interrupted decode leaves no index. Unreadable clips are left out and listed in the index; raises
+    CorpusError when they are more than MOST_UNREADABLE of all.
     """
     rows = read_manifest(manifest)
     folder.mkdir(parents=True, exist_ok=True)
     clips: list[Clip] = []
+    unreadable: list[str] = []
     offset = 0
     with open(folder / "audio.i16.part", "wb") as out:
         for i, row in enumerate(rows):
             try:
                 samples = decode_clip(manifest.parent / row["path"])
             except (soundfile.LibsndfileError, OSError) as e:
-                raise CorpusError(f"cannot decode {row['path']}: {e}") from e
+                unreadable.append(f"{row['path']} ({str(e).rstrip('.')})")
+                yield i + 1, len(rows)
+                continue
             out.write(samples.tobytes())
             clips.append(
                 Clip(
@@ -113,8 +138,15 @@ def decode(manifest: Path, folder: Path) -> Iterator[tuple[int, int]]:
             )
             offset += len(samples)
             yield i + 1, len(rows)
+    if len(unreadable) > MOST_UNREADABLE * len(rows):
+        (folder / "audio.i16.part").unlink()
+        raise CorpusError(
+            f"{len(unreadable)} of the {len(rows)} clips of {manifest} cannot be decoded, more than {MOST_UNREADABLE:.0%}: "
+            f"{'; '.join(unreadable[:3])}{' ...' if len(unreadable) > 3 else ''}"
+        )
     index = {
         "format": FORMAT,
+        "unreadable": unreadable,
         "sample_rate": SAMPLE_RATE,
         "samples": offset,
         "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
@@ -138,6 +170,7 @@ class Corpus:
         self.folder = folder
         self.clips = [Clip(**c) for c in index["clips"]]
         self.manifest_sha256: str = index["manifest_sha256"]
+        self.unreadable: list[str] = index.get("unreadable", [])
         self._samples: npt.NDArray[np.int16] | None = None
 
     def __getstate__(self) -> dict[str, object]:
@@ -160,6 +193,14 @@ class Corpus:
     def labels(self) -> list[str]:
         """All labels, alphabetical."""
         return sorted({c.label for c in self.clips})
+
+    def lone_labels(self) -> list[str]:
+        """Labels whose training clips are all of one recording: there is no other to ask for them with."""
+        groups: dict[str, set[str]] = defaultdict(set)
+        for clip in self.clips:
+            if clip.split == "train":
+                groups[clip.label].add(clip.group)
+        return sorted(label for label, names in groups.items() if len(names) == 1)
 
     def common_labels(self, least: int) -> list[str]:
         """Labels with at least ``least`` training clips, alphabetical."""

@@ -40,7 +40,7 @@ def build_towers(audio: TowerShape, image: TowerShape, temperature: float = 0.07
     return towers.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def with_trunk(towers: Towers, trunk: Path, size: int = 128) -> Towers:
+def with_trunk(towers: Towers, trunk: Path, size: int = 160) -> Towers:
     """The same audio tower beside a new image tower that begins with a pre-trained trunk (marssep-train trunk); raises CheckpointError."""
     assert isinstance(towers.audio, AudioTower)
     image = ImageTower(TowerShape(dim=towers.audio.shape.dim, trunk="mobilenet", size=size))

@@ -47,11 +47,49 @@ def test_bad_manifests(tmp_path):
         read_manifest(tmp_path / "m.csv")
     with pytest.raises(CorpusError, match="cannot read"):
         read_manifest(tmp_path / "none.csv")
-    write_manifest(tmp_path / "m.csv", [["gone.wav", "x", "train", "g"]])
-    with pytest.raises(CorpusError, match=r"cannot decode gone\.wav"):
-        list(decode(tmp_path / "m.csv", tmp_path / "c"))
+    (tmp_path / "m.csv").write_bytes(b"path,label,split,group\n\xff,a,b,c\n")
+    with pytest.raises(CorpusError, match="no CSV in UTF-8"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_every_malformed_row_is_told_with_its_line(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "path,label,split,group,source_sample_rate\na.wav,x,train,g,\nb.wav,x\n\nc.wav,,train,,\nd.wav,x,dev,g,\ne.wav,x,val,h,48000,more\n"
+        "f.wav,x,train,g,high\n"
+    )
+    with pytest.raises(CorpusError) as told:
+        read_manifest(tmp_path / "m.csv")
+    message = str(told.value)
+    assert "5 malformed rows" in message
+    for part in (
+        "line 3: fewer fields",
+        "line 5: label and group empty",
+        "line 6: split is 'dev'",
+        "line 7: more fields",
+        "line 8: source_sample_rate is 'high'",
+    ):
+        assert part in message
+    assert "line 2" not in message
+
+
+def test_unreadable_clips_are_left_out_and_counted_until_they_are_too_many(tmp_path):
+    for i in range(39):
+        soundfile.write(tmp_path / f"{i}.wav", tone(440, 0.1), RATE)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
+    rows = [[f"{i}.wav", "x", "train", "g"] for i in range(39)]
+    write_manifest(tmp_path / "m.csv", [*rows[:3], ["broken.wav", "x", "train", "g"], ["gone.wav", "y", "train", "h"], *rows[3:]])
+    assert list(decode(tmp_path / "m.csv", tmp_path / "c"))[-1] == (41, 41)
+    made = Corpus(tmp_path / "c")
+    assert len(made.clips) == 39
+    assert [u.split()[0] for u in made.unreadable] == ["broken.wav", "gone.wav"]
+    np.testing.assert_allclose(made.audio(made.clips[-1]) / 32767.0, tone(440, 0.1), atol=1e-4)
+    assert made.lone_labels() == ["x"]
+    write_manifest(tmp_path / "n.csv", [*rows[:20], ["broken.wav", "x", "train", "g"], ["gone.wav", "y", "train", "h"]])
+    with pytest.raises(CorpusError, match=r"2 of the 22 clips.*more than 5%.*broken\.wav"):
+        list(decode(tmp_path / "n.csv", tmp_path / "d"))
     with pytest.raises(CorpusError, match="holds no decoded corpus"):
-        Corpus(tmp_path / "c")
+        Corpus(tmp_path / "d")
+    assert list((tmp_path / "d").iterdir()) == []
 
 
 def test_attributions_count_training_clips_only(corpus):
