@@ -19,6 +19,7 @@ import soxr
 import torch
 
 from marssep_rt.example_image import read_image
+from offline_training.bss import bss_eval
 from offline_training.checkpoint import Separator
 from offline_training.corpus import SAMPLE_RATE, CorpusError
 from offline_training.encoders.base import Encoder
@@ -61,16 +62,6 @@ def load(row: Listed) -> Audio:
     if rate != RATE:
         mono = np.asarray(soxr.resample(mono, rate, RATE, "HQ"), np.float32)
     return excerpt(mono, int((row.centre_frame - 0.5) * RATE))
-
-
-def bss_eval(references: Audio, estimates: Audio) -> tuple[float, float, float]:
-    """SDR, SIR and SAR of the first source in dB, [2, samples] each; raises CorpusError where museval cannot be used."""
-    try:
-        from museval.metrics import bss_eval as museval_bss_eval
-    except (ImportError, RuntimeError) as e:  # its musdb wants ffmpeg and says so with a RuntimeError
-        raise CorpusError(f'BSS-eval needs museval: pip install "marssep[research]", and ffmpeg of your system ({e})') from e
-    sdr, _, sir, sar, _ = museval_bss_eval(references[..., None], estimates[..., None], window=np.inf, hop=np.inf)
-    return float(sdr[0, 0]), float(sir[0, 0]), float(sar[0, 0])
 
 
 class Queries:

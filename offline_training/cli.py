@@ -11,7 +11,7 @@ import typer
 
 from marssep_rt import options as opt
 from marssep_rt.errors import UsageError
-from offline_training import cli_encoders, cli_field
+from offline_training import cli_encoders, cli_experiment, cli_field
 from offline_training.cli_tools import (
     RECIPES,
     Changed,
@@ -25,6 +25,7 @@ from offline_training.cli_tools import (
     read_recipe,
     read_table,
     sentences,
+    stepwise,
     write_json,
 )
 
@@ -135,48 +136,23 @@ def reinforce(
     changed: Changed = False,
 ) -> None:
     """Reinforce a trained policy: sampled masks are rewarded by what the result sounds like. Ctrl-C saves; the same command goes on."""
-    from offline_training import fusion
     from offline_training.corpus import Corpus
-    from offline_training.encoders.builtin import BuiltinEncoder
-    from offline_training.judge import Judge
-    from offline_training.reinforce import Anchors, Reinforcer
-    from offline_training.reward import TowerEar
+    from offline_training.reinforce_run import prepare
 
     check_device(device)
     settings = read_recipe(recipe, "reinforce")
-    kind = settings.pop("anchor", "mlbp")
-    if kind not in ("mlbp", "mean"):
-        raise UsageError(f"{recipe}: anchor is {kind!r}; choose mlbp or mean")
     with sentences():
         table = read_table(queries)
-        begun = cli_encoders.start_towers(towers)
         try:
-            ear = TowerEar(begun.audio, device)
-            fuse: Any = fusion.mean_anchor
-            if kind == "mlbp":
-                fuse = anchor_of(output, table).to(device)
-            heard = TowerEar(Judge(judge, BuiltinEncoder()).towers.audio, device) if judge is not None else None
-            anchors = Anchors(table, ear, fuse, device)
-            trainer = Reinforcer(output, Corpus(corpus), table, settings, ear, anchors, device, start, heard, changed)
+            with bar() as progress:
+                report = stepwise(progress)
+                trainer = prepare(output, Corpus(corpus), table, settings, start, towers, judge=judge, device=device, changed=changed,
+                                  report=lambda done, total: report("fitting the anchor", done, total))  # fmt: skip
         except (TypeError, ValueError) as e:
             if type(e) in (TypeError, ValueError):
                 raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
             raise
         run_to_the_end(trainer)
-
-
-def anchor_of(folder: Path, table: Any) -> Any:
-    """The run's fitted anchor; fitted and kept there when there is none yet."""
-    from offline_training import fusion
-
-    path = folder / "anchor.pt"
-    if not path.exists():
-        with bar() as progress:
-            task = progress.add_task("fitting the anchor", total=None)
-            model, figures = fusion.fit(table, report=lambda done, total: progress.update(task, completed=done, total=total))
-        fusion.save(model, path, table.encoder, figures)
-        opt.console.print(json.dumps({"anchor": figures}), markup=False, soft_wrap=True)
-    return fusion.load(path, table.encoder)
 
 
 def curves(folder: Path) -> None:
@@ -278,6 +254,7 @@ def credits(lines: list[tuple[str, str, int]], what: str) -> str:
 
 cli_encoders.register(app)
 cli_field.register(app)
+cli_experiment.register(app)
 
 
 def run() -> None:

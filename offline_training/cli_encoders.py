@@ -58,7 +58,7 @@ def align(
     from offline_training.alignment import Alignment, AlignmentConfig
     from offline_training.corpus import Corpus
     from offline_training.encoders import open_encoder
-    from offline_training.encoders.builtin import build_towers, with_trunk
+    from offline_training.encoders.builtin import build_towers, open_towers, with_trunk
     from offline_training.encoders.towers import TowerShape
 
     settings = read_recipe(recipe, "align")
@@ -70,7 +70,7 @@ def align(
         data = Corpus(corpus)
         try:
             if encoder == "builtin":
-                begun = None if start is None else start_towers(start)
+                begun = None if start is None else open_towers(start)
                 if trunk is not None:
                     begun = with_trunk(begun or build_towers(TowerShape(dim=table.dim), TowerShape(dim=table.dim)), trunk)
                 towers, drawn, held, describe = material.builtin(data, bank, table, settings, stepwise(progress), begun)
@@ -110,16 +110,6 @@ def read_fold(plain: str) -> list[int]:
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts) and int(parts) >= 2):
         raise UsageError(f"--fold is {plain!r}; give the part and the number of parts, such as 1/3")
     return [int(part) - 1, int(parts)]
-
-
-def start_towers(path: Path | None) -> Any:
-    """Towers of a checkpoint, or of a bundle (a folder or NAME.marssep; None: the built-in one)."""
-    from marssep_rt import bundle as bundles
-    from offline_training.encoders.builtin import load_towers, towers_of
-
-    if path is None or path.is_dir() or path.suffix == ".marssep":
-        return towers_of(bundles.load(path))
-    return load_towers(path)[0]
 
 
 def _run(run: Any, progress: Any) -> bool:

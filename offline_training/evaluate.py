@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder
 from marssep_rt.known_sounds import KnownSounds
 from marssep_rt.session import GraphInfo, session_options, zero_state
 from offline_training.bootstrap import interval
+from offline_training.bss import bss_eval
+from offline_training.checkpoint import load_separator
 from offline_training.corpus import Clip, Corpus
 from offline_training.eval_set import EvalConfig, Pair, draw_pairs, render
 from offline_training.judge import Judge, verdict
@@ -25,9 +28,10 @@ from offline_training.memory import Memory
 from offline_training.metrics import ratio_db, sdr, si_sdr
 from offline_training.photos import PhotoBank
 from offline_training.phrases import blend
+from offline_training.precision import half
 from offline_training.semantics import windows
 from offline_training.separator import MaskSeparator, SeparatorConfig
-from offline_training.spectral import SpectralConfig
+from offline_training.supervised import separate
 
 Array = npt.NDArray[np.float32]
 BATCH = 8
@@ -48,6 +52,7 @@ class Row:
     absent_db: float
     by_query: dict[str, float] = field(default_factory=dict)  # SI-SDRi by other kinds of query
     judged: dict[str, float] = field(default_factory=dict)  # what the judge says of mixture, output and target
+    bss: dict[str, float] = field(default_factory=dict)  # SDR, SIR, SAR of BSS-eval
 
 
 def ideal_ratio_mask(tools: MaskSeparator, mixture: Tensor, target: Tensor) -> Tensor:
@@ -60,14 +65,20 @@ def ideal_ratio_mask(tools: MaskSeparator, mixture: Tensor, target: Tensor) -> T
     return tools.apply_mask(spectra, mask, memory)[:, 0, tools.latency :]
 
 
-class Listener:
-    """The bundle's graph and text tower over batches of whole mixtures."""
+class Separating(Protocol):
+    """A separator and the words it is asked with, over batches of whole mixtures."""
 
-    def __init__(self, bundle: Bundle, threads: int = 2) -> None:
-        options = session_options()
-        options.intra_op_num_threads = threads
-        self.session = ort.InferenceSession(bundle.read("separator.onnx"), options, providers=["CPUExecutionProvider"])
-        self.info = GraphInfo.of(self.session)
+    hop: int
+
+    def query(self, label: str) -> Array: ...
+
+    def separate(self, mixtures: Array, queries: Array) -> Tensor: ...
+
+
+class Words:
+    """A bundle's text tower that embeds every label once."""
+
+    def __init__(self, bundle: Bundle) -> None:
         self.text = TextEncoder(bundle)
         self.vectors: dict[str, Array] = {}
 
@@ -75,6 +86,33 @@ class Listener:
         if label not in self.vectors:
             self.vectors[label] = self.text.embed(label)
         return self.vectors[label]
+
+
+class CheckpointListener(Words):
+    """A checkpoint's averaged weights, asked with a bundle's words."""
+
+    def __init__(self, checkpoint: Path, bundle: Bundle, device: str = "cpu") -> None:
+        super().__init__(bundle)
+        self.model = load_separator(checkpoint)[0].to(device)
+        self.hop = self.model.config.spectral.hop
+
+    def separate(self, mixtures: Array, queries: Array) -> Tensor:
+        """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture."""
+        device = next(self.model.parameters()).device
+        wave, asked = (torch.from_numpy(x).to(device) for x in (mixtures, queries))
+        return separate(self.model, wave, asked, half(device)).cpu()
+
+
+class Listener(Words):
+    """The bundle's graph and text tower."""
+
+    def __init__(self, bundle: Bundle, threads: int = 2) -> None:
+        options = session_options()
+        options.intra_op_num_threads = threads
+        super().__init__(bundle)
+        self.session = ort.InferenceSession(bundle.read("separator.onnx"), options, providers=["CPUExecutionProvider"])
+        self.info = GraphInfo.of(self.session)
+        self.hop = self.info.hop
 
     def separate(self, mixtures: Array, queries: Array) -> Tensor:
         """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture."""
@@ -142,12 +180,16 @@ class Examples:
 
 @torch.no_grad()
 def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callable[[int, int], None] = lambda *_: None,
-            photos: PhotoBank | None = None, judge: Judge | None = None) -> list[Row]:  # fmt: skip
+            photos: PhotoBank | None = None, judge: Judge | None = None, separator: Separating | None = None,
+            bss: int = 0) -> list[Row]:  # fmt: skip
     """A row for each of ``config.mixtures`` fixed mixtures: query = the target's label in words, once a label that is absent, and every
-    kind of ``Examples`` that the bundle's towers allow; ``judge`` hears mixture, output and target."""
-    listener = Listener(bundle)
+    kind of ``Examples`` that the bundle's towers allow; ``judge`` hears mixture, output and target.
+
+    ``separator``: what separates instead of the bundle's graph; ``bss``: of how many mixtures, the first ones, BSS-eval is worked out.
+    """
+    listener: Separating = separator or Listener(bundle)
     examples = Examples(bundle, corpus, photos, config.split)
-    tools = MaskSeparator(SeparatorConfig(spectral=SpectralConfig(hop=listener.info.hop))).eval()
+    tools = MaskSeparator(SeparatorConfig()).eval()
     pairs = draw_pairs(corpus, config)
     rows: list[Row] = []
     for first in range(0, len(pairs), BATCH):
@@ -157,9 +199,11 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
         present = listener.separate(mixtures, np.stack([listener.query(p.target.label) for p in group]))
         absent = listener.separate(mixtures, np.stack([listener.query(p.absent_label) for p in group]))
         mixture, target = torch.from_numpy(mixtures), torch.from_numpy(targets)
-        whole = mixture.shape[1] // listener.info.hop * listener.info.hop
+        hop = tools.config.spectral.hop
+        whole = mixture.shape[1] // hop * hop
         ceiling = ideal_ratio_mask(tools, mixture[:, :whole], target[:, :whole])
-        n = present.shape[1]
+        n = min(present.shape[1], ceiling.shape[1])
+        present, absent, ceiling = present[:, :n], absent[:, :n], ceiling[:, :n]
         mixture, target = mixture[:, :n], target[:, :n]
         floor = si_sdr(mixture, target)
         columns = (floor, si_sdr(present, target) - floor, sdr(present, target) - sdr(mixture, target), si_sdr(ceiling, target) - floor,
@@ -170,8 +214,13 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
             index = [i for i, q in enumerate(asked) if q is not None]
             if index:
                 found = listener.separate(mixtures[index], np.stack([q for q in asked if q is not None]))
-                for i, gain in zip(index, (si_sdr(found, target[index]) - floor[index]).tolist(), strict=True):
+                for i, gain in zip(index, (si_sdr(found[:, :n], target[index]) - floor[index]).tolist(), strict=True):
                     others[i][kind] = gain
+        measured: list[dict[str, float]] = [{} for _ in group]
+        for i in range(min(len(group), bss - first)):
+            sources = np.stack([r[i, :n].numpy() for r in (target, mixture - target)])
+            ratios = bss_eval(sources, np.stack([present[i].numpy(), (mixture[i] - present[i]).numpy()]))
+            measured[i] = dict(zip(("sdr", "sir", "sar"), ratios, strict=True))
         judged: list[dict[str, float]] = [{} for _ in group]
         if judge is not None:
             names = [p.target.label for p in group], [p.interferer.label for p in group]
@@ -182,7 +231,7 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
         for i, (pair, *values) in enumerate(zip(group, *(c.tolist() for c in columns), strict=True)):
             base, si, plain, best, leak = values
             rows.append(Row(pair.target.label, pair.interferer.label, pair.snr_db, base, si, plain, best, pair.absent_label, leak,
-                            others[i], judged[i]))  # fmt: skip
+                            others[i], judged[i], measured[i]))  # fmt: skip
         progress(len(rows), len(pairs))
     return rows
 
@@ -223,6 +272,7 @@ def summarise(rows: list[Row], config: EvalConfig, left_out: Collection[str] = (
         if which.any():
             apart[name] = {"mixtures": int(which.sum()), "si_sdri_db": spread(si[which]),
                            "made_worse": round(float((si[which] < 0).mean()), 4)}  # fmt: skip
+    bss = [r.bss for r in rows if r.bss]
     judged = {key: round(float(np.mean([r.judged[key] for r in rows])), 4) for key in rows[0].judged} if rows else {}
     return {
         "set": asdict(config),
@@ -235,6 +285,7 @@ def summarise(rows: list[Row], config: EvalConfig, left_out: Collection[str] = (
         "absent_output_db": spread(absent),
         **({"queries": queries} if queries else {}),
         **({"judge": judged} if judged else {}),
+        **({"bss_db": {k: round(float(np.mean([b[k] for b in bss])), 3) for k in bss[0]}, "bss_mixtures": len(bss)} if bss else {}),
         **({"left_out": sorted(left_out), **apart} if left_out else {}),
         "labels": {label: {"mixtures": len(v), "si_sdri_db": round(float(np.mean(v)), 2)} for label, v in sorted(by_label.items())},
     }

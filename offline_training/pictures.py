@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ Array = npt.NDArray[np.float32]
 
 
 SUPERVISED = {"loss terms, dB": ("snr", "absent")}
+COMPARED = ("si_sdri", "similarity", "wins", "sir", "absent_db", "audio", "image")
 REINFORCED = {
     "reward": ("reward", "cosine", "judge"),
     "spread within groups": ("reward_spread", "flat_groups"),
@@ -88,4 +90,23 @@ def spectrograms(signals: dict[str, Array], rate: int, output: Path, top_hz: flo
         axis.set(ylabel="kHz", title=name)
     np.atleast_1d(axes)[-1].set(xlabel="seconds")
     figure.savefig(output, dpi=80)
+    plt.close(figure)
+
+
+def comparison(arms: Mapping[str, Mapping[str, Any]], control: str, output: Path) -> None:
+    """An experiment's differences to its control with their intervals, one panel a column, as one PNG."""
+    names = [c for c in COMPARED if any(c in arm["columns"] for arm in arms.values())]
+    others = [name for name in arms if name != control]
+    figure, axes = plt.subplots(1, len(names), figsize=(3.0 * len(names), 1.2 + 0.5 * len(others)), constrained_layout=True, squeeze=False)
+    for axis, column in zip(axes[0], names, strict=True):
+        for i, name in enumerate(others):
+            cell = arms[name]["columns"].get(column)
+            if cell is not None:
+                low, high = cell["minus_control_95"]
+                axis.plot([low, high], [i, i], color="tab:blue")
+                axis.plot(cell["minus_control"], i, "o", color="tab:blue")
+        axis.axvline(0, color="grey", linewidth=0.8)
+        axis.set(yticks=range(len(others)), ylim=(len(others) - 0.5, -0.5), title=f"{column} - {control}")
+        axis.set_yticklabels(others if axis is axes[0][0] else [])
+    figure.savefig(output, dpi=90)
     plt.close(figure)

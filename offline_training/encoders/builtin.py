@@ -126,6 +126,13 @@ def towers_of(bundle: Bundle) -> Towers:
     return towers.eval()
 
 
+def open_towers(path: Path | None) -> Towers:
+    """Towers of a checkpoint, or of a bundle (a folder or NAME.marssep; None: the built-in one); raises CheckpointError, BundleError."""
+    if path is None or path.is_dir() or path.suffix == ".marssep":
+        return towers_of(bundles.load(path))
+    return load_towers(path)[0]
+
+
 class Mels:
     """Windows of one sound -> log-mels [windows, frames, mels]: what the audio tower takes."""
 

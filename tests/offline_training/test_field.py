@@ -14,8 +14,9 @@ from coloured import Coloured
 from PIL import Image
 from signals import tone
 
+from offline_training.bss import bss_eval
 from offline_training.checkpoint import build, describe, save
-from offline_training.clean_plus import RATE, SAMPLES, Queries, bss_eval, excerpt, figures, measure, partners, scores, summarise
+from offline_training.clean_plus import RATE, SAMPLES, Queries, excerpt, figures, measure, partners, scores, summarise
 from offline_training.corpus import CorpusError, read_manifest
 from offline_training.field_lists import Listed, read_list, there, write_manifests
 from offline_training.phrases import omni, unit

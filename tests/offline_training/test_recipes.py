@@ -8,6 +8,7 @@ from offline_training import checkpoint
 from offline_training.alignment import AlignmentConfig
 from offline_training.cli_tools import RECIPES
 from offline_training.eval_set import EvalConfig
+from offline_training.experiment import Plan, changed
 from offline_training.mixtures import MixtureConfig
 from offline_training.reinforce import ReinforceConfig
 from offline_training.supervised import TrainConfig
@@ -33,8 +34,25 @@ def test_recipe(path):
         for taken in ("towers", "views", "one_hot", "held_out_labels"):
             recipe.pop(taken, None)
         assert [s.number for s in AlignmentConfig.of(recipe).stages] == sorted({s["number"] for s in recipe["stages"]})
+    elif kind == "experiment":
+        plan = Plan.of(recipe)
+        for arm in plan.arms:
+            if arm.kind != "start":
+                inner = changed(tomllib.loads((RECIPES / f"{arm.recipe}.toml").read_text()), arm.set)
+                assert inner["kind"] == arm.kind
+                TrainConfig(**inner["train"])
+                ReinforceConfig.of(inner)
     else:
         assert kind == "text"
+
+
+def test_the_control_of_the_ablation_is_fair():
+    """As many updates as reinforcement makes, on the same mixtures."""
+    ours, control = (tomllib.loads((RECIPES / f"{name}.toml").read_text()) for name in ("reinforce", "continued"))
+    assert control["train"]["steps"] == ours["train"]["steps"] * ours["reinforce"]["inner_steps"]
+    assert control["mixtures"] == ours["mixtures"]
+    for name in ("lr", "ema", "weight_decay"):
+        assert control["train"][name] == ours["train"][name]
 
 
 def test_labels_that_are_left_out_are_labels():
