@@ -50,7 +50,7 @@ def small_weights(model: onnx.ModelProto, least: int = 1_000) -> None:
         first = node.op_type == "Conv" or any(a.name == "transB" and a.i for a in node.attribute)
         axes = tuple(range(1, values.ndim)) if first else tuple(range(values.ndim - 1))
         scale = np.maximum(np.abs(values).max(axis=axes, keepdims=True), 1e-12).astype(np.float32) / 127
-        if np.array_equal(values.astype(np.float16).astype(np.float32), values):
+        if node.op_type != "Conv" and np.array_equal(values.astype(np.float16).astype(np.float32), values):
             continue  # a constant of the transform, which compact() keeps exactly
         tensor.CopyFrom(onnx.numpy_helper.from_array(np.round(values / scale).astype(np.int8), f"{name}_small"))
         model.graph.initializer.append(onnx.numpy_helper.from_array(scale, f"{name}_scale"))

@@ -20,7 +20,7 @@ from marssep_rt.bundle import Bundle, BundleError
 Array = npt.NDArray[np.float32]
 FILE = "sounds.json"
 EXAMPLES = ("audio", "image")
-EVIDENCE = 0.3  # how much another part of a query weighs against an example's own similarity
+EVIDENCE = 0.4  # how much another part of a query weighs against an example's own similarity
 OWN = 0.5  # how much of an example stays beside the sound that it is taken for
 
 

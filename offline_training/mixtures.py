@@ -5,8 +5,9 @@ A batch is a pure function of (seed, step), whatever process draws it: a resumed
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,17 @@ class Batch(TypedDict):
     queries: torch.Tensor  # [Q, D], unit norm
     absent: torch.Tensor  # [Q], bool
     labels: torch.Tensor  # [Q], what is asked for, as its number in the query table
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Several batches as one."""
+    if len(batches) == 1:
+        return batches[0]
+    starts = np.cumsum([0, *(len(b["mixtures"]) for b in batches)])
+    names = ("mixtures", "targets", "queries", "absent", "labels")
+    every: Any = {name: torch.cat([b[name] for b in batches]) for name in names}  # type: ignore[literal-required]
+    every["mixture_of"] = torch.cat([b["mixture_of"] + int(at) for b, at in zip(batches, starts, strict=False)])
+    return every  # type: ignore[no-any-return]
 
 
 def rms(x: Audio) -> float:
@@ -156,9 +168,14 @@ def augmented(corpus: Corpus, clip: Clip, seconds: float, config: MixtureConfig,
 
 
 class MixtureDataset(Dataset[Batch]):
-    """Item ``step`` is that step's whole batch. ``steps`` is the length of the training."""
+    """Item ``step`` is that step's batch. ``steps`` is the length of the training.
 
-    def __init__(self, corpus: Corpus, table: QueryTable, config: MixtureConfig, steps: int, seed: int, split: str = "train") -> None:
+    ``shards``: of how many draws of ``config.queries`` queries a step's whole batch is made; ``own``: which of them are drawn here.
+    """
+
+    def __init__(self, corpus: Corpus, table: QueryTable, config: MixtureConfig, steps: int, seed: int, split: str = "train",
+                 shards: int = 1, own: Sequence[int] = (0,)) -> None:  # fmt: skip
+        self.shards, self.own = shards, tuple(own)
         self.corpus, self.table, self.config, self.steps, self.seed = corpus, table, config, steps, seed
         self.clips = corpus.by_label(split)
         self.labels = [label for label in self.clips if label in table.index and label not in config.held_out_labels]
@@ -251,7 +268,11 @@ class MixtureDataset(Dataset[Batch]):
         return (cosine * q + np.sqrt(1 - cosine**2) * noise).astype(np.float32)
 
     def __getitem__(self, step: int) -> Batch:
-        rng = np.random.default_rng((self.seed, step))
+        return joined([self.shard(step, (self.seed, step) if self.shards == 1 else (self.seed, step, k)) for k in self.own])
+
+    def shard(self, step: int, seed: tuple[int, ...]) -> Batch:
+        """One shard of a step's batch."""
+        rng = np.random.default_rng(seed)
         config = self.config
         mixtures: list[Audio] = []
         rows: list[tuple[int, Audio, Audio, bool, int]] = []

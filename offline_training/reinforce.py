@@ -109,6 +109,10 @@ class Reinforcer(Trainer):
             if start is not None:  # a resumed run's own weights have moved on
                 checkpoint.load_weights(self.reference, checkpoint.load(start)["weights"])
 
+    @property
+    def frozen_norms(self) -> bool:
+        return True  # in both policies: ratios differ from one for no reason but the weights
+
     def resume(self, content: dict[str, Any]) -> None:
         super().resume(content)
         self.old_weights, self.baseline = content["old"], content["baseline"]
@@ -128,7 +132,7 @@ class Reinforcer(Trainer):
         config, rows = self.rl, batch["mixture_of"]
         count, group = len(rows), config.group
         proposal = self.propose(self.old, spectra, batch["queries"])
-        masks = policy.sample(proposal[:, None].expand(-1, group, -1, -1), config.kappa)
+        masks = self.draw(proposal, group)
         latency, hop = self.model.latency, self.model.config.spectral.hop
         n = batch["targets"].shape[1] // hop * hop - latency
         targets, mixture = batch["targets"][:, :n], batch["mixtures"][rows, :n]
@@ -140,18 +144,31 @@ class Reinforcer(Trainer):
             earned.append(reward)
             said.append(terms)
         reward = torch.stack(earned, 1)
-        advantages = group_advantages(reward, self.baseline)
-        self.baseline = moving_baseline(self.baseline, reward, config.baseline_decay)
-        present = ~batch["absent"]
-        figures = {name: torch.stack([t[name] for t in said], 1)[present].mean().item() for name in said[0] if name != "absent"}
-        figures["reward"] = reward[torch.isfinite(reward)].mean().item()
-        figures["reward_spread"] = reward.std(1, unbiased=False).nan_to_num().mean().item()
+        # where every mask stands alone the batch is the group, and that is everybody's batch
+        whole = self.processes.gather(reward)
+        advantages = group_advantages(whole, self.baseline)
+        mine = advantages.values[self.processes.rank * count : (self.processes.rank + 1) * count]
+        self.baseline = moving_baseline(self.baseline, whole, config.baseline_decay)
+        gather = self.processes.gather
+        present = gather(~batch["absent"])
+        figures = {name: gather(torch.stack([t[name] for t in said], 1))[present].mean().item() for name in said[0] if name != "absent"}
+        figures["reward"] = whole[torch.isfinite(whole)].mean().item()
+        figures["reward_spread"] = whole.std(1, unbiased=False).nan_to_num().mean().item()
         figures |= {"flat_groups": float(advantages.flat_groups), "non_finite": float(advantages.non_finite)}
         power = spectra.band_power
         loudest = power.amax((1, 2), keepdim=True)
         counted = (power > loudest * 10 ** (-config.audible_db / 10)).float()
         assert masks.shape[:2] == (count, group)
-        return Rollout(masks, proposal[:, None], counted[:, None], reward, advantages.values, figures)
+        return Rollout(masks, proposal[:, None], counted[:, None], reward, mine, figures)
+
+    def draw(self, proposal: Tensor, group: int) -> Tensor:
+        """G masks for each proposal [Q, T, bands], every shard of the batch by a seed of its own: [Q, G, T, bands]."""
+        masks = []
+        for k, part in zip(self.own_shards, proposal.chunk(len(self.own_shards)), strict=True):
+            seed = (self.config.seed, self.step) if self.config.shards == 1 else (self.config.seed, self.step, k)
+            torch.manual_seed(int(np.random.default_rng(seed).integers(2**31)))
+            masks.append(policy.sample(part[:, None].expand(-1, group, -1, -1), self.rl.kappa))
+        return torch.cat(masks)
 
     def surrogate(self, proposal: Tensor, rollout: Rollout, reference: Tensor | None) -> dict[str, Tensor]:
         """The objective's terms for the present policy's P [Q, T, bands]."""
@@ -171,7 +188,6 @@ class Reinforcer(Trainer):
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         batch = {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[assignment, attr-defined]
-        torch.manual_seed(int(np.random.default_rng((self.config.seed, self.step)).integers(2**31)))
         hop = self.model.config.spectral.hop
         usable = batch["targets"].shape[1] // hop * hop
         with torch.no_grad():
@@ -189,13 +205,11 @@ class Reinforcer(Trainer):
             self.check(terms["loss"], batch)
             self.optimiser.zero_grad(set_to_none=True)
             terms["loss"].backward()
-            norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-            if bool(torch.isfinite(norm)):
-                self.optimiser.step()
-            else:
-                skipped += 1
-            for name, value in (*terms.items(), ("norm", norm), ("decided", (proposal.detach() - 0.5).abs().mean())):
-                sums[name] = sums.get(name, 0.0) + value.item() / self.rl.inner_steps
+            norm, finite = self.descend()
+            skipped += not finite
+            said = {**{k: v.item() for k, v in terms.items()}, "norm": norm, "decided": (proposal.detach() - 0.5).abs().mean().item()}
+            for name, value in said.items():
+                sums[name] = sums.get(name, 0.0) + value / self.rl.inner_steps
         self.step += 1
         self.update_average()
         if self.step % self.rl.refresh_every == 0:
@@ -205,15 +219,16 @@ class Reinforcer(Trainer):
     @torch.no_grad()
     def heard(self, spectra: Spectra, batch: Batch, proposal: Tensor) -> dict[str, float]:
         """What the old policy's own mask gives: SI-SDR in dB and, where there is one, what the judge makes of it."""
-        present = ~batch["absent"]
+        gather = self.processes.gather
+        present = gather(~batch["absent"])
         if not present.any():
             return {}
         estimate = self.model.apply_mask(spectra, proposal, Memory())[:, 0, self.model.latency :]
         targets = batch["targets"][:, : estimate.shape[1]]
-        figures = {"si_sdr_db": si_sdr(estimate, targets)[present].mean().item()}
+        figures = {"si_sdr_db": gather(si_sdr(estimate, targets))[present].mean().item()}
         if self.judge is not None:
             words = self.anchors.words[batch["labels"]]
-            figures["judge"] = (self.judge(estimate) * words).sum(-1)[present].mean().item()
+            figures["judge"] = gather((self.judge(estimate) * words).sum(-1))[present].mean().item()
         return figures
 
 

@@ -30,13 +30,18 @@ from offline_training.metrics import ratio_db, sdr, si_sdr
 from offline_training.mixtures import Batch, MixtureConfig, MixtureDataset
 from offline_training.phrases import QueryTable
 from offline_training.precision import half
+from offline_training.processes import Processes
 from offline_training.runs import RunError, differences, log_lines, parameter_groups, scalars, stop_signals
 from offline_training.separator import Spectra
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """``decay_steps``: length of the final linear decay to zero; ``weights`` of the loss terms are per term, in ``losses``' units."""
+    """``decay_steps``: length of the final linear decay to zero; ``weights`` of the loss terms are per term, in ``losses``' units.
+
+    ``shards``: of how many draws of [mixtures] queries a batch is made, to be dealt to the processes that train together;
+    ``frozen_norms``: batch norms keep the statistics that they begin with.
+    """
 
     steps: int = 20_000
     warmup_steps: int = 300
@@ -55,6 +60,8 @@ class TrainConfig:
     log_every: int = 20
     workers: int = 1
     seed: int = 1
+    shards: int = 1
+    frozen_norms: bool = False
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -175,12 +182,15 @@ class Trainer:
         self.config = TrainConfig(**recipe.get("train", {}))
         self.mixtures = MixtureConfig(**recipe.get("mixtures", {}))
         self.validation = EvalConfig(**recipe.get("validation", {}))
-        self.device = torch.device(device)
+        self.processes = Processes(device)
+        self.device = self.processes.device
+        self.own_shards = self.processes.own(self.config.shards)
         torch.manual_seed(self.config.seed)
         begun = None if start is None else checkpoint.load(start)
         separator = recipe.get("separator", {} if begun is None else begun["separator"])
         separator = {**separator, "unet": {"query_dim": table.dim, **separator.get("unet", {})}}
         self.model = checkpoint.build(separator).to(self.device)
+        self.model.unet = self.processes.with_norms(self.model.unet, self.frozen_norms)  # type: ignore[assignment]
         self.model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
@@ -222,7 +232,13 @@ class Trainer:
             "encoder": self.table.encoder,
         }
 
+    @property
+    def frozen_norms(self) -> bool:
+        return self.config.frozen_norms
+
     def save(self) -> None:
+        if not self.processes.main:
+            return
         checkpoint.save(self.folder / "last.pt", self.content())
 
     def update_average(self) -> None:
@@ -236,7 +252,7 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """One update; a non-finite gradient is skipped and counted as ``skipped``; raises RunError for a loss that is no number."""
-        self.model.train()
+        self.model.train(not self.frozen_norms)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         batch = {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[assignment, attr-defined]
@@ -244,13 +260,19 @@ class Trainer:
         self.check(terms["loss"], batch)
         self.optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
+        norm, finite = self.descend()
+        self.step += 1
+        self.update_average()
+        return {**{k: v.item() for k, v in terms.items()}, "norm": norm, "skipped": 0.0 if finite else 1.0}
+
+    def descend(self) -> tuple[float, bool]:
+        """A step of the optimiser along the gradients of all processes; their norm, and whether it was finite: if not, nothing moves."""
+        self.processes.mean_gradients(self.model.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         finite = bool(torch.isfinite(norm))
         if finite:
             self.optimiser.step()
-        self.step += 1
-        self.update_average()
-        return {**{k: v.item() for k, v in terms.items()}, "norm": norm.item(), "skipped": 0.0 if finite else 1.0}
+        return norm.item(), finite
 
     def check(self, loss: Tensor, batch: Batch) -> None:
         """Stop at a loss that is no number, before it reaches the weights: the batch is kept for whoever looks for the cause."""
@@ -268,7 +290,8 @@ class Trainer:
             nonlocal stop
             stop = True
 
-        dataset = MixtureDataset(self.corpus, self.table, self.mixtures, self.config.steps, self.config.seed)
+        dataset = MixtureDataset(self.corpus, self.table, self.mixtures, self.config.steps, self.config.seed,
+                                 shards=self.config.shards, own=self.own_shards)  # fmt: skip
         loader = DataLoader(dataset, batch_size=None, sampler=range(self.step, self.config.steps), num_workers=self.config.workers,
                             prefetch_factor=4 if self.config.workers else None, worker_init_fn=leave_signals_alone)  # fmt: skip
         sums: dict[str, float] = {}
@@ -276,8 +299,9 @@ class Trainer:
         with stop_signals(ask_to_stop), scalars(self.folder / "tensorboard") as plot, log_lines(self.folder / "log.jsonl", report) as log:
 
             def write(entry: dict[str, Any]) -> None:
-                log(entry)
-                plot(entry)
+                if self.processes.main:
+                    log(entry)
+                    plot(entry)
 
             for batch in loader:
                 for k, v in self.train_step(batch).items():
@@ -285,19 +309,22 @@ class Trainer:
                 count += 1
                 if self.step % self.config.log_every == 0:
                     rate = count / (time.monotonic() - since)
+                    means = self.processes.mean({k: v / count for k, v in sums.items()})
                     write({"step": self.step, "lr": learning_rate(self.config, self.step), "steps_per_second": round(rate, 3),
-                           **{k: round(v / count, 4) for k, v in sums.items()}})  # fmt: skip
+                           **{k: round(v, 4) for k, v in means.items()}})  # fmt: skip
                     sums, count, since = {}, 0, time.monotonic()
                 if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
-                    self.average.eval()
-                    figures = validate(self.average, self.corpus, self.table, self.validation, self.autocast)
-                    write({"step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}})
-                    if figures["si_sdri"] > self.best:
-                        self.best = figures["si_sdri"]
-                        self.save_best(figures)
-                    self.save()
+                    if self.processes.main:
+                        self.average.eval()
+                        figures = validate(self.average, self.corpus, self.table, self.validation, self.autocast)
+                        write({"step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}})
+                        if figures["si_sdri"] > self.best:
+                            self.best = figures["si_sdri"]
+                            self.save_best(figures)
+                        self.save()
+                    self.processes.wait()
                     since = time.monotonic()
-                if stop:
+                if self.processes.any(stop):
                     break
         self.save()
         return self.best
