@@ -77,7 +77,7 @@ def experiment(
                     progress.console.print(folder.name, json.dumps(entry), markup=False, soft_wrap=True)
 
             trainer.run(report)
-            return trainer.step >= trainer.config.steps
+            return trainer.done
 
         def figures(checkpoint: Path) -> list[Any]:
             task = progress.add_task(f"measuring {checkpoint.parent.name}", total=plan.mixtures)

@@ -9,6 +9,10 @@ All functions work bin by bin on tensors of one shape; what reduces over bins st
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
+import scipy.special
 import torch
 from torch import Tensor
 
@@ -25,10 +29,44 @@ def concentrations(p: Tensor, kappa: float = KAPPA) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def sample(p: Tensor, kappa: float = KAPPA) -> Tensor:
-    """Masks in EDGE..1 - EDGE drawn around ``p`` by torch's global generator, fp32; no gradient flows through a sample."""
-    a, b = concentrations(p, kappa)
-    return torch.distributions.Beta(a, b, validate_args=False).sample().clamp(EDGE, 1.0 - EDGE)  # type: ignore[no-untyped-call, no-any-return]
+def sample(p: Tensor, kappa: float = KAPPA, block: tuple[int, int] = (1, 1)) -> Tensor:
+    """Masks in EDGE..1 - EDGE drawn around ``p`` [..., T, bands] by torch's global generator, fp32; no gradient flows through a sample.
+
+    ``block`` (frames, bands): bins of a block go up and down together, by one quantile for all of them; every bin alone still has its own
+    Beta. Independent bins average out: no mask then sounds different from any other, and rewards tell nothing.
+    """
+    if block == (1, 1):
+        a, b = concentrations(p, kappa)
+        return torch.distributions.Beta(a, b, validate_args=False).sample().clamp(EDGE, 1.0 - EDGE)  # type: ignore[no-untyped-call, no-any-return]
+    return quantile(shared_quantiles(p.shape, block, p.device), p, kappa).clamp(EDGE, 1.0 - EDGE)
+
+
+def shared_quantiles(shape: torch.Size, block: tuple[int, int], device: torch.device | str = "cpu") -> Tensor:
+    """Uniform numbers [..., T, bands], the same within blocks, whose grid lies elsewhere in every draw."""
+    frames, bands = block
+    at, up = (int(torch.randint(n, ()).item()) for n in block)
+    coarse = torch.rand(*shape[:-2], -(-shape[-2] // frames) + 1, -(-shape[-1] // bands) + 1, device=device)
+    fine = coarse.repeat_interleave(frames, -2).repeat_interleave(bands, -1)
+    return fine[..., at : at + shape[-2], up : up + shape[-1]]
+
+
+@lru_cache(maxsize=4)
+def quantile_table(kappa: float) -> Tensor:
+    """The inverse of the Beta's distribution function, [proposals, quantiles] on even grids over 0..1, float32."""
+    p, u = np.linspace(0, 1, 129)[:, None], np.linspace(0, 1, 1025)[None]
+    return torch.from_numpy(scipy.special.betaincinv(1 + kappa * p, 1 + kappa * (1 - p), u)).float()
+
+
+def quantile(u: Tensor, p: Tensor, kappa: float) -> Tensor:
+    """The ``u``-quantile of each bin's Beta, by linear interpolation in a table."""
+    table = quantile_table(kappa).to(p.device)
+    rows, columns = table.shape
+    x, y = p.float().clamp(0, 1) * (rows - 1), u * (columns - 1)
+    i, j = x.long().clamp(max=rows - 2), y.long().clamp(max=columns - 2)
+    fx, fy = x - i, y - j
+    flat, at = table.flatten(), i * columns + j
+    low, high = torch.lerp(flat[at], flat[at + 1], fy), torch.lerp(flat[at + columns], flat[at + columns + 1], fy)
+    return torch.lerp(low, high, fx)
 
 
 def log_beta(a: Tensor, b: Tensor, kappa: float) -> Tensor:

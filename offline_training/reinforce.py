@@ -36,7 +36,8 @@ from offline_training.surrogate import SurrogateConfig, group_advantages, import
 @dataclass(frozen=True)
 class ReinforceConfig:
     """``group``: masks a mixture and query; ``supervised``: weight of the supervised loss beside the surrogate; ``audible_db``: bins
-    further under the mixture's loudest do not count; ``baseline_decay``: of the moving baseline that serves groups of one."""
+    further under the mixture's loudest do not count; ``block``: frames and bands that are drawn together (``policy.sample``);
+    ``baseline_decay``: of the moving baseline that serves groups of one."""
 
     kappa: float = policy.KAPPA
     group: int = 6
@@ -44,6 +45,7 @@ class ReinforceConfig:
     refresh_every: int = 1
     supervised: float = 0.0
     audible_db: float = 60.0
+    block: tuple[int, int] = (1, 1)
     baseline_decay: float = 0.92
     surrogate: SurrogateConfig = field(default_factory=SurrogateConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -51,10 +53,11 @@ class ReinforceConfig:
     @classmethod
     def of(cls, plain: dict[str, Any]) -> ReinforceConfig:
         """From a recipe's [reinforce], [surrogate] and [reward]; raises TypeError for unknown settings, ValueError for impossible ones."""
-        config = cls(**plain.get("reinforce", {}), surrogate=SurrogateConfig(**plain.get("surrogate", {})),
+        own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.get("reinforce", {}).items()}
+        config = cls(**own, surrogate=SurrogateConfig(**plain.get("surrogate", {})),
                      reward=RewardConfig(**plain.get("reward", {})))  # fmt: skip
-        if min(config.group, config.inner_steps, config.refresh_every) < 1:
-            raise ValueError("group, inner_steps and refresh_every must be at least 1")
+        if min(config.group, config.inner_steps, config.refresh_every, *config.block) < 1:
+            raise ValueError("group, inner_steps, refresh_every and the sides of block must be at least 1")
         return config
 
 
@@ -167,7 +170,7 @@ class Reinforcer(Trainer):
         for k, part in zip(self.own_shards, proposal.chunk(len(self.own_shards)), strict=True):
             seed = (self.config.seed, self.step) if self.config.shards == 1 else (self.config.seed, self.step, k)
             torch.manual_seed(int(np.random.default_rng(seed).integers(2**31)))
-            masks.append(policy.sample(part[:, None].expand(-1, group, -1, -1), self.rl.kappa))
+            masks.append(policy.sample(part[:, None].expand(-1, group, -1, -1), self.rl.kappa, self.rl.block))
         return torch.cat(masks)
 
     def surrogate(self, proposal: Tensor, rollout: Rollout, reference: Tensor | None) -> dict[str, Tensor]:

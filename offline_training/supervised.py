@@ -40,7 +40,8 @@ class TrainConfig:
     """``decay_steps``: length of the final linear decay to zero; ``weights`` of the loss terms are per term, in ``losses``' units.
 
     ``shards``: of how many draws of [mixtures] queries a batch is made, to be dealt to the processes that train together;
-    ``frozen_norms``: batch norms keep the statistics that they begin with.
+    ``frozen_norms``: batch norms keep the statistics that they begin with; ``patience``: validations without a new best after which the run
+    ends, 0 for never.
     """
 
     steps: int = 20_000
@@ -62,6 +63,7 @@ class TrainConfig:
     seed: int = 1
     shards: int = 1
     frozen_norms: bool = False
+    patience: int = 0
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -197,7 +199,7 @@ class Trainer:
             parameter_groups(self.model.parameters(), self.config.weight_decay), lr=self.config.lr, betas=self.config.betas
         )
         self.step = 0
-        self.best = -1e9
+        self.best, self.stale = -1e9, 0
         self.autocast = half(self.device, recipe.get("bf16", True))
         if (folder / "last.pt").exists():
             self.resume(checkpoint.load(folder / "last.pt"))
@@ -218,6 +220,7 @@ class Trainer:
         checkpoint.load_weights(self.average, content["weights"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.step, self.best = content["step"], content["best"]
+        self.stale = content.get("stale", 0)
 
     def content(self) -> dict[str, Any]:
         """Everything that the next process needs to go on as if nothing had happened."""
@@ -228,9 +231,15 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "best": self.best,
+            "stale": self.stale,
             "recipe": json.dumps(self.recipe),
             "encoder": self.table.encoder,
         }
+
+    @property
+    def done(self) -> bool:
+        """Whether the recipe's last step was taken, or validation has not improved for its patience."""
+        return self.step >= self.config.steps or 0 < self.config.patience <= self.stale
 
     @property
     def frozen_norms(self) -> bool:
@@ -294,6 +303,8 @@ class Trainer:
                                  shards=self.config.shards, own=self.own_shards)  # fmt: skip
         loader = DataLoader(dataset, batch_size=None, sampler=range(self.step, self.config.steps), num_workers=self.config.workers,
                             prefetch_factor=4 if self.config.workers else None, worker_init_fn=leave_signals_alone)  # fmt: skip
+        if self.done:
+            return self.best
         sums: dict[str, float] = {}
         count, since = 0, time.monotonic()
         with stop_signals(ask_to_stop), scalars(self.folder / "tensorboard") as plot, log_lines(self.folder / "log.jsonl", report) as log:
@@ -318,13 +329,14 @@ class Trainer:
                         self.average.eval()
                         figures = validate(self.average, self.corpus, self.table, self.validation, self.autocast)
                         write({"step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}})
+                        self.stale += 1
                         if figures["si_sdri"] > self.best:
-                            self.best = figures["si_sdri"]
+                            self.best, self.stale = figures["si_sdri"], 0
                             self.save_best(figures)
                         self.save()
                     self.processes.wait()
                     since = time.monotonic()
-                if self.processes.any(stop):
+                if self.processes.any(stop or self.done):
                     break
         self.save()
         return self.best

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 import torch
 
@@ -43,6 +44,37 @@ def test_samples_have_the_distribution_s_mean_and_spread():
         assert drawn.min() >= policy.EDGE
         assert drawn.max() <= 1 - policy.EDGE
     assert not policy.sample(torch.tensor([0.5], requires_grad=True)).requires_grad
+
+
+@pytest.mark.parametrize("p", [0.0, 0.03, 0.5, 0.97, 1.0])
+def test_bins_that_are_drawn_together_have_each_their_own_distribution(p):
+    torch.manual_seed(0)
+    drawn = policy.sample(torch.full((400, 20, 20), p), 9.0, (5, 4))
+    beta = scipy.stats.beta(1 + 9 * p, 1 + 9 * (1 - p))
+    alone = drawn[:, ::5, ::4].flatten().numpy()
+    assert scipy.stats.kstest(alone, beta.cdf).statistic < 0.02
+    assert drawn.min() >= policy.EDGE
+    assert drawn.max() <= 1 - policy.EDGE
+
+
+def test_a_block_goes_up_and_down_as_one_and_blocks_lie_elsewhere_every_time():
+    torch.manual_seed(1)
+    p = torch.rand(2, 30, 24)
+    u = [policy.shared_quantiles(p.shape, (5, 4)) for _ in range(40)]
+    edges = {tuple(int(e) for e in (x[0].diff(dim=0).abs().amax(1) > 0).nonzero()[:, 0][:2]) for x in u}
+    assert len(edges) == 5  # the grid's five places along time
+    assert all(b - a == 5 for a, b in edges)
+    assert all(len(x[0].unique()) <= 7 * 7 for x in u)
+    assert policy.quantile(u[0], p, 9.0).shape == p.shape
+    low, high = policy.quantile(torch.full_like(p, 0.2), p, 9.0), policy.quantile(torch.full_like(p, 0.8), p, 9.0)
+    assert torch.all(low < high)
+
+
+def test_quantiles_are_scipys():
+    u, p = np.meshgrid(np.linspace(0.02, 0.98, 37), np.linspace(0, 1, 23))
+    for kappa in (3.0, 9.0, 30.0):
+        found = policy.quantile(torch.from_numpy(u).float(), torch.from_numpy(p).float(), kappa).numpy()
+        np.testing.assert_allclose(found, scipy.special.betaincinv(1 + kappa * p, 1 + kappa * (1 - p), u), atol=3e-3)
 
 
 def test_the_same_seed_draws_the_same_mask():

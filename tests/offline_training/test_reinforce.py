@@ -69,7 +69,7 @@ def mean_reward(trainer, batch):
 
 
 def test_rewarded_masks_become_likelier(corpus, table, tmp_path, start):
-    trainer = make(tmp_path / "rl", corpus, table, start, recipe({"group": 8}, steps=1000, lr=1e-2))
+    trainer = make(tmp_path / "rl", corpus, table, start, recipe({"group": 8, "block": [10, 16]}, steps=1000, lr=3e-3))
     batch = next(b for b in batches(trainer, 50) if not b["absent"].any())
     before = mean_reward(trainer, batch)
     first = trainer.train_step(batch)
@@ -78,7 +78,16 @@ def test_rewarded_masks_become_likelier(corpus, table, tmp_path, start):
     for _ in range(80):
         figures = trainer.train_step(batch)
     assert figures["skipped"] == figures["non_finite"] == 0
-    assert mean_reward(trainer, batch) > before + 0.01
+    assert mean_reward(trainer, batch) > before + 0.05
+
+
+def test_masks_drawn_in_blocks_differ_more_in_what_they_earn(corpus, table, tmp_path, start):
+    """Noise of single bins averages out in the sound and leaves nothing to learn from."""
+    spread = []
+    for i, block in enumerate(([1, 1], [10, 16])):
+        trainer = make(tmp_path / f"rl{i}", corpus, table, start, recipe({"group": 8, "block": block}, steps=1000))
+        spread.append(np.mean([trainer.train_step(b)["reward_spread"] for b in batches(trainer, 4)]))
+    assert spread[1] > 2 * spread[0]
 
 
 def test_old_and_new_policy_agree_until_a_step_is_taken(corpus, table, tmp_path, start):

@@ -133,6 +133,20 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkey
     assert [p.name for p in tmp_path.iterdir()] == ["x.pt"]
 
 
+def test_patience_ends_a_run_that_does_not_improve(corpus, table, tmp_path, monkeypatch):
+    figures = iter([1.0, 2.0, 1.5, 1.5, 9.0])
+    monkeypatch.setattr("offline_training.supervised.validate", lambda *_: {"si_sdri": next(figures)})
+    settings = recipe(steps=30, validate_every=2, decay_steps=1, patience=2)
+    trainer = Trainer(tmp_path / "p", corpus, table, settings)
+    assert trainer.run() == 2.0
+    assert trainer.step == 8
+    assert checkpoint.load(tmp_path / "p" / "best.pt")["step"] == 4
+    again = Trainer(tmp_path / "p", corpus, table, settings)
+    assert again.done
+    assert again.run() == 2.0
+    assert again.step == 8
+
+
 def test_schedule_is_a_trapezoid():
     config = TrainConfig(steps=100, warmup_steps=10, decay_steps=20, lr=1.0)
     assert learning_rate(config, 0) == pytest.approx(0.1)
