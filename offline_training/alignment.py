@@ -35,7 +35,7 @@ from offline_training.runs import log_lines, parameter_groups, stop_signals
 @dataclass(frozen=True)
 class StageConfig:
     """``trains``: name prefixes of the parameters that move; ``weights``: of the loss terms; ``select``: figures whose sum on val
-    decides which towers are handed on; ``ema``: decay of the averaged weights that are measured and handed on, 0 for none."""
+    decides which towers are handed on (none: the last); ``ema``: decay of the averaged weights that are handed on then, 0 for none."""
 
     number: int
     steps: int
@@ -384,7 +384,7 @@ class Alignment:
                 module.training = modes[name]
         score = sum(figures[name] for name in stage.select if name in figures)
         write({"stage": stage.number, "step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}, "score": round(score, 4)})
-        if score > self.best:
+        if score > self.best or not stage.select:
             self.best = score
             best = self.towers if self.average is None else self.average
             self.save(f"stage{stage.number}.pt", stage=stage.number, step=self.step, val=figures, weights=best.state_dict())

@@ -126,19 +126,19 @@ class Listener(Words):
 class Examples:
     """Queries by recording, by picture and by all at once, embedded by the bundle's own towers, drawn by the mixture's seed.
 
-    audio: one recording of the label from train or val; audio_val: from val only (the audio tower was trained on train); image: three
-    photographs of the measured split; omni: text, image and audio weighted 2 : 2 : 1 as in OmniSep, as far as there are. Examples become
-    queries as the runtime makes them, by ``KnownSounds.settle``.
+    audio: one recording of the label from train or val; audio_new: another recording of the measured split, which nothing has ever been
+    trained or decided on; image: three photographs of the measured split; omni: text, image and audio weighted 2 : 2 : 1 as in OmniSep, as
+    far as there are. Examples become queries as the runtime makes them, by ``KnownSounds.settle``.
     """
 
-    KINDS = ("audio", "audio_val", "image", "omni")
+    KINDS = ("audio", "audio_new", "image", "omni")
 
     def __init__(self, bundle: Bundle, corpus: Corpus, photos: PhotoBank | None, split: str) -> None:
         self.corpus, self.photos = corpus, photos
         self.audio = AudioEncoder(bundle) if bundle.has("audio.onnx") else None
         self.image = ImageEncoder(bundle) if bundle.has("image.onnx") and photos is not None else None
         self.clips = {kind: {label: [c for s in splits for c in corpus.by_label(s).get(label, [])] for label in corpus.labels()}
-                      for kind, splits in (("audio", ("train", "val")), ("audio_val", ("val",)))}  # fmt: skip
+                      for kind, splits in (("audio", ("train", "val")), ("audio_new", (split,)))}  # fmt: skip
         trained = photos.by_label("train") if photos is not None else {}
         self.pictures = {k: v for k, v in photos.by_label(split).items() if len(trained.get(k, [])) >= 15} if photos is not None else {}
         self.known: dict[str, Array] = {}
@@ -173,7 +173,7 @@ class Examples:
         if kind == "image":
             numbers = self.pictures.get(label, []) if self.image is not None else []
             return [("image", self._picture(int(i))) for i in rng.choice(numbers, min(3, len(numbers)), replace=False)] if numbers else []
-        clips = self.clips[kind][label] if self.audio is not None and (kind != "audio_val" or pair.target.split != "val") else []
+        clips = self.clips[kind][label] if self.audio is not None else []
         clips = [c for c in clips if c.group != pair.target.group]
         return [("audio", self._sound(clips[int(rng.integers(len(clips)))]))] if clips else []
 

@@ -21,7 +21,7 @@ from offline_training.evaluate import Row
 
 Numbers = npt.NDArray[np.float64]
 KINDS = ("start", "supervise", "reinforce")
-COLUMNS = ("si_sdri", "sdri", "sdr", "sir", "sar", "similarity", "wins", "absent_db", "worse", "audio", "audio_val", "image", "omni")
+COLUMNS = ("si_sdri", "sdri", "sdr", "sir", "sar", "similarity", "wins", "absent_db", "worse", "audio", "audio_new", "image", "omni")
 
 
 @dataclass(frozen=True)

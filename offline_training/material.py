@@ -29,35 +29,35 @@ LEAST_PHOTOS = 15  # of a label in train, for its photographs to be measured
 AUGMENTATION = MixtureConfig(speed=0.5, equaliser=0.6, bandwidth=0.25, room=0.25)
 
 
-def training_items(corpus: Corpus, labels: list[str], held_out: tuple[str, ...] = (),
-                   without: frozenset[str] = frozenset()) -> tuple[dict[int, list[int]], dict[int, str]]:  # fmt: skip
-    """Numbers (in ``corpus.clips``) of the training clips of each label number, and every clip's recording; not of paths in ``without``."""
+def training_items(corpus: Corpus, labels: list[str], held_out: tuple[str, ...] = (), without: frozenset[str] = frozenset(),
+                   splits: tuple[str, ...] = ("train",)) -> tuple[dict[int, list[int]], dict[int, str]]:  # fmt: skip
+    """Numbers (in ``corpus.clips``) of the clips of each label number that train, not of paths in ``without``; every clip's recording."""
     number = {label: i for i, label in enumerate(labels)}
     clips: dict[int, list[int]] = {}
     for i, clip in enumerate(corpus.clips):
-        if clip.split == "train" and clip.label in number and clip.label not in held_out and clip.path not in without:
+        if clip.split in splits and clip.label in number and clip.label not in held_out and clip.path not in without:
             clips.setdefault(number[clip.label], []).append(i)
     return clips, {i: clip.group for i, clip in enumerate(corpus.clips)}
 
 
-def photos_of(bank: PhotoBank | None, labels: list[str], split: str, held_out: tuple[str, ...] = (),
+def photos_of(bank: PhotoBank | None, labels: list[str], splits: tuple[str, ...], held_out: tuple[str, ...] = (),
               without: frozenset[str] = frozenset()) -> dict[int, list[int]]:  # fmt: skip
-    """Numbers of a split's photographs of each label number; not of paths in ``without``."""
+    """Numbers of the splits' photographs of each label number; not of paths in ``without``."""
     if bank is None:
         return {}
     number = {label: i for i, label in enumerate(labels)}
-    kept = {label: [i for i in group if bank.photos[i].path not in without] for label, group in bank.by_label(split).items()}
+    kept = {label: [i for i in group if bank.photos[i].path not in without] for label, group in bank.by_label(*splits).items()}
     return {number[label]: group for label, group in kept.items() if group and label in number and label not in held_out}
 
 
 def held_out_photos(bank: PhotoBank | None, labels: list[str], split: str) -> dict[int, list[np.ndarray]]:
     """Pictures RGB [H, W, 3] of a split, for labels with at least LEAST_PHOTOS in train."""
-    train = photos_of(bank, labels, "train")
+    train = photos_of(bank, labels, ("train",))
     if bank is None:
         return {}
     return {
         label: [read_image(bank.folder / bank.photos[i].path, 224) for i in group]
-        for label, group in photos_of(bank, labels, split).items()
+        for label, group in photos_of(bank, labels, (split,)).items()
         if len(train.get(label, [])) >= LEAST_PHOTOS
     }
 
@@ -74,12 +74,15 @@ def builtin(
 
     Takes ``towers`` (shapes), ``views``, ``held_out_labels``, ``fold`` and ``one_hot`` out of the recipe. ``one_hot``: no text at all,
     every label an axis of its own: the plain classifier of the same size that the audio tower is compared with. ``fold`` [i, n]: without
-    the items that ``crossfit.left_out`` says, which the description lists.
+    the items that ``crossfit.left_out`` says, which the description lists. ``splits``: what trains, only the last time also "val".
     """
     if recipe.pop("one_hot", False):
         table = one_hot(table)
     shapes = {part: tower_shape({"dim": table.dim, **plain}) for part, plain in recipe.pop("towers", {}).items()}
     held_out = tuple(recipe.pop("held_out_labels", ()))
+    splits = tuple(recipe.pop("splits", ("train",)))
+    if not set(splits) <= {"train", "val"}:
+        raise ValueError(f"a stage cannot train on the splits {', '.join(splits)}")
     without = frozenset[str]()
     if "fold" in recipe:
         items = [(c.label, c.group, c.path) for c in corpus.clips if c.split == "train"]
@@ -91,10 +94,10 @@ def builtin(
         towers = build_towers(shapes.get("audio", TowerShape(dim=table.dim)), shapes.get("image", TowerShape(dim=table.dim)))
     labels = list(table.phrases)
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
-    clips, groups = training_items(corpus, labels, held_out, without)
+    clips, groups = training_items(corpus, labels, held_out, without, splits)
     audio = MelViews(bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group])
     image = PhotoViews(photos, image_size(towers)) if photos is not None else None
-    material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, "train", held_out, without), image)
+    material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, splits, held_out, without), image)
     described = {**describe(towers), "labels": labels, "left_out": sorted(without)}
     return towers, material, builtin_held_out(corpus, photos, labels, "val", image_size(towers)), described
 
@@ -132,7 +135,7 @@ def heads(encoder: Encoder, corpus: Corpus, photos: PhotoBank | None, table: Que
     count = int(recipe.pop("vector_views", 3))
     labels = list(table.phrases)
     clips, groups = training_items(corpus, labels, held_out)
-    pictures = photos_of(photos, labels, "train", held_out)
+    pictures = photos_of(photos, labels, ("train",), held_out)
     rng = np.random.default_rng(0)
     everything = [c for group in clips.values() for c in group]
     audio: dict[int, Vectors] = {}
