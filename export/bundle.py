@@ -101,7 +101,10 @@ def query_files(sources: QuerySources, encoder: str) -> tuple[dict[str, bytes], 
         towers, content = load_towers(sources.towers)
         files["audio.onnx"], files["image.onnx"] = export_audio(towers), export_image(towers)
         checks = prove_towers(towers, files["audio.onnx"], files["image.onnx"])
-        card["audio"] = {"sample_rate": 48_000, "hop": 480, "stage": content.get("stage"), "val": content.get("val")}
+        splits = json.loads(content["describe"]).get("splits", ["train"])
+        card["audio"] = {"sample_rate": 48_000, "hop": 480, "stage": content.get("stage"), "trained_on_splits": splits}
+        if "val" not in splits:
+            card["audio"]["val"] = content.get("val")
         card["image"] = {"size": image_size(towers)}
     elif other.encoder == encoder:
         for kind in ("audio", "image"):

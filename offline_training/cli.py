@@ -240,7 +240,7 @@ def notice(
     text = (RECIPES / "notice_head.txt").read_text(encoding="utf-8")
     with sentences(), bar() as progress:
         bank = photo_bank(photos, progress)
-        text += credits(attributions(Corpus(corpus).clips), "clip")
+        text += credits(attributions(Corpus(corpus).clips, ("train", "val")), "clip")
         if bank is not None:
             text += "\nThe image tower was trained on photographs of the following collections. No photograph is part of this package.\n\n"
             text += credits(attributions(bank.photos), "photograph")

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -221,7 +221,7 @@ class Attributed(Protocol):
     def attribution(self) -> str: ...
 
 
-def attributions(clips: Iterable[Attributed]) -> list[tuple[str, str, int]]:
-    """(licence, attribution, number of items) of what a model was trained on, sorted: the lines of NOTICE."""
-    counts = Counter((c.licence, c.attribution) for c in clips if c.split == "train")
+def attributions(clips: Iterable[Attributed], splits: Sequence[str] = ("train",)) -> list[tuple[str, str, int]]:
+    """(licence, attribution, number of items) of the splits that a model was trained on, sorted: the lines of NOTICE."""
+    counts = Counter((c.licence, c.attribution) for c in clips if c.split in splits)
     return [(licence, who, n) for (licence, who), n in sorted(counts.items())]

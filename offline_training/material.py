@@ -98,7 +98,7 @@ def builtin(
     audio = MelViews(bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group])
     image = PhotoViews(photos, image_size(towers)) if photos is not None else None
     material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, splits, held_out, without), image)
-    described = {**describe(towers), "labels": labels, "left_out": sorted(without)}
+    described = {**describe(towers), "labels": labels, "left_out": sorted(without), "splits": list(splits)}
     return towers, material, builtin_held_out(corpus, photos, labels, "val", image_size(towers)), described
 
 

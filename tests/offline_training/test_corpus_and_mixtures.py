@@ -92,8 +92,9 @@ def test_unreadable_clips_are_left_out_and_counted_until_they_are_too_many(tmp_p
     assert list((tmp_path / "d").iterdir()) == []
 
 
-def test_attributions_count_training_clips_only(corpus):
+def test_attributions_count_the_splits_that_trained(corpus):
     assert attributions(corpus.clips) == [("CC0", "tests", 48)]
+    assert attributions(corpus.clips, ("train", "val")) == [("CC0", "tests", 56)]
 
 
 def test_a_step_is_a_pure_function_of_seed_and_step(corpus, table):

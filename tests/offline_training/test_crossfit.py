@@ -47,12 +47,22 @@ def test_a_fold_never_trains_on_what_its_description_lists(corpus, table, tmp_pa
     assert out | used == train
     assert not out & used
     assert not {corpus.clips[i].path for i in material.audio_views.others} & out
+    assert plain["splits"] == ["train"]
     content = {"kind": "towers", "describe": json.dumps(plain), "weights": towers.state_dict()}
     torch.save(content, tmp_path / "fold.pt")
     assert set(left_out_of(tmp_path / "fold.pt")) == out
     torch.save({**content, "describe": json.dumps({**plain, "left_out": []})}, tmp_path / "all.pt")
     with pytest.raises(UsageError, match="trained on everything"):
         crossed_encoders([tmp_path / "all.pt"], None)
+
+
+def test_the_last_lap_trains_on_val_too_but_never_on_test(corpus, table):
+    recipe = {"towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")}, "views": {"frames": 80}, "splits": ["train", "val"]}
+    _, material, _, plain = builtin(corpus, None, table, recipe)
+    assert {corpus.clips[i].split for group in material.clips.values() for i in group} == {"train", "val"}
+    assert plain["splits"] == ["train", "val"]
+    with pytest.raises(ValueError, match="splits train, test"):
+        builtin(corpus, None, table, {"splits": ["train", "test"]})
 
 
 class Backwards(Coloured):

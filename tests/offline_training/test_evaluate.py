@@ -65,7 +65,7 @@ def test_commands_from_manifest_to_figures(clips, tmp_path):
     assert len(figures["rows"]) == 10
     assert (tmp_path / "p" / "separation0.png").stat().st_size > 10_000
     assert run("notice", "--corpus", "c", "-o", "NOTICE").returncode == 0
-    assert "tests (CC0): 48 clips" in (tmp_path / "NOTICE").read_text()
+    assert "tests (CC0): 56 clips" in (tmp_path / "NOTICE").read_text()
     for args, words in [
         (("evaluate", "--corpus", "none"), "marssep-train corpus"),
         (("evaluate", "--corpus", "c", "--split", "train"), "val or test"),
