@@ -35,7 +35,7 @@ STAGES = (
 @pytest.fixture
 def parts(corpus, table):
     torch.manual_seed(0)
-    recipe = {"towers": {k: {"widths": [4, 8, 8], "dropout": 0.0} for k in ("audio", "image")}, "views": {"frames": 80}}
+    recipe = {"towers": {k: {"widths": [8, 8, 16], "dropout": 0.0} for k in ("audio", "image")}, "views": {"frames": 80}}
     return builtin(corpus, None, table, recipe)
 
 
