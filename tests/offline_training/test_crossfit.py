@@ -86,8 +86,9 @@ def test_training_asks_with_vectors_of_the_tower_that_never_met_the_clip(corpus)
     asked = [data.query("siren", "another", [], np.random.default_rng(i)) for i in range(40)]
     nearest = {int(np.argmax(siren.vectors[own] @ q)) for q in asked}
     assert nearest == {0, 1, 2}
-    held = {int(np.argmax(siren.vectors @ made.held_out_query("siren", "audio", "val", i))) for i in range(60)}
-    assert all(siren.splits[i] == "train" for i in held)  # what is measured is what users' files give
+    # what is measured is what users' files give
+    heard = np.stack([made.known.settle([("audio", v)])[0][0] for v in siren.vectors[siren.of("train")]])
+    assert all((heard @ made.held_out_query("siren", "audio", "val", i)).max() > 1 - 1e-5 for i in range(60))
 
 
 def only(table, group):
