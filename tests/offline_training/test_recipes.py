@@ -31,7 +31,7 @@ def test_recipe(path):
         checkpoint.build(recipe.get("separator", {}))
         ReinforceConfig.of(recipe)
     elif kind in ("align", "judge"):
-        for taken in ("towers", "views", "one_hot", "held_out_labels"):
+        for taken in ("towers", "views", "one_hot", "held_out_labels", "splits"):
             recipe.pop(taken, None)
         assert [s.number for s in AlignmentConfig.of(recipe).stages] == sorted({s["number"] for s in recipe["stages"]})
     elif kind == "experiment":
