@@ -170,12 +170,12 @@ def augmented(corpus: Corpus, clip: Clip, seconds: float, config: MixtureConfig,
 class MixtureDataset(Dataset[Batch]):
     """Item ``step`` is that step's batch. ``steps`` is the length of the training.
 
-    ``shards``: of how many draws of ``config.queries`` queries a step's whole batch is made; ``own``: which of them are drawn here.
+    ``own``: which of the shards, draws of ``config.queries`` queries each, that make up a step's batch are drawn here.
     """
 
     def __init__(self, corpus: Corpus, table: QueryTable, config: MixtureConfig, steps: int, seed: int, split: str = "train",
-                 shards: int = 1, own: Sequence[int] = (0,)) -> None:  # fmt: skip
-        self.shards, self.own = shards, tuple(own)
+                 own: Sequence[int] = (0,)) -> None:  # fmt: skip
+        self.own = tuple(own)
         self.corpus, self.table, self.config, self.steps, self.seed = corpus, table, config, steps, seed
         self.clips = corpus.by_label(split)
         self.labels = [label for label in self.clips if label in table.index and label not in config.held_out_labels]
@@ -268,7 +268,7 @@ class MixtureDataset(Dataset[Batch]):
         return (cosine * q + np.sqrt(1 - cosine**2) * noise).astype(np.float32)
 
     def __getitem__(self, step: int) -> Batch:
-        return joined([self.shard(step, (self.seed, step) if self.shards == 1 else (self.seed, step, k)) for k in self.own])
+        return joined([self.shard(step, (self.seed, step, k)) for k in self.own])
 
     def shard(self, step: int, seed: tuple[int, ...]) -> Batch:
         """One shard of a step's batch."""

@@ -168,8 +168,7 @@ class Reinforcer(Trainer):
         """G masks for each proposal [Q, T, bands], every shard of the batch by a seed of its own: [Q, G, T, bands]."""
         masks = []
         for k, part in zip(self.own_shards, proposal.chunk(len(self.own_shards)), strict=True):
-            seed = (self.config.seed, self.step) if self.config.shards == 1 else (self.config.seed, self.step, k)
-            torch.manual_seed(int(np.random.default_rng(seed).integers(2**31)))
+            torch.manual_seed(int(np.random.default_rng((self.config.seed, self.step, k)).integers(2**31)))
             masks.append(policy.sample(part[:, None].expand(-1, group, -1, -1), self.rl.kappa, self.rl.block))
         return torch.cat(masks)
 

@@ -299,8 +299,7 @@ class Trainer:
             nonlocal stop
             stop = True
 
-        dataset = MixtureDataset(self.corpus, self.table, self.mixtures, self.config.steps, self.config.seed,
-                                 shards=self.config.shards, own=self.own_shards)  # fmt: skip
+        dataset = MixtureDataset(self.corpus, self.table, self.mixtures, self.config.steps, self.config.seed, own=self.own_shards)
         loader = DataLoader(dataset, batch_size=None, sampler=range(self.step, self.config.steps), num_workers=self.config.workers,
                             prefetch_factor=4 if self.config.workers else None, worker_init_fn=leave_signals_alone)  # fmt: skip
         if self.done:

@@ -129,8 +129,8 @@ def test_alone_nothing_is_exchanged():
 
 def test_joined_batches_keep_their_mixtures_apart(corpus, table):
     config = MixtureConfig(seconds=0.3, queries=4)
-    whole = MixtureDataset(corpus, table, config, 10, 1, shards=2, own=(0, 1))[3]
-    parts = [MixtureDataset(corpus, table, config, 10, 1, shards=2, own=(k,))[3] for k in (0, 1)]
+    whole = MixtureDataset(corpus, table, config, 10, 1, own=(0, 1))[3]
+    parts = [MixtureDataset(corpus, table, config, 10, 1, own=(k,))[3] for k in (0, 1)]
     assert torch.equal(whole["targets"], torch.cat([p["targets"] for p in parts]))
     for i in range(8):
         part = parts[i // 4]
