@@ -38,6 +38,9 @@ def experiment(
     photos: Photos = None,
     queries: Queries = Path("runs/queries.npz"),
     judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="This arm, or this run (ARM-SEED), and no other: several processes share the work.")
+    ] = None,
     device: Device = "cpu",
 ) -> None:
     """Train every arm of a recipe with every seed, compare all on the same mixtures. Ctrl-C saves; the same command goes on."""
@@ -83,11 +86,16 @@ def experiment(
             task = progress.add_task(f"measuring {checkpoint.parent.name}", total=plan.mixtures)
             return measure(loaded, data, EvalConfig(split=plan.split, mixtures=plan.mixtures),
                            lambda done, _: progress.update(task, completed=done), bank, judging,
-                           CheckpointListener(checkpoint, loaded, device), plan.bss)  # fmt: skip
+                           CheckpointListener(checkpoint, loaded, device), plan.bss, plan.by_example)  # fmt: skip
 
-        report = Experiment(output, plan, start, lambda name, kind: read_recipe(Path(name), kind), train, figures).run()
+        experiment = Experiment(output, plan, start, lambda name, kind: read_recipe(Path(name), kind), train, figures)
+        try:
+            report = experiment.run(only or ())
+        except ValueError as e:
+            raise UsageError(str(e)) from e
     if report is None:
-        opt.console.print(f"stopped; the same command goes on ({output})", markup=False, soft_wrap=True)
+        left = ", ".join(experiment.missing())
+        opt.console.print(f"not all is there yet ({left}); the same command goes on ({output})", markup=False, soft_wrap=True)
         return
     comparison(report["arms"], plan.control, output / "report.png")
     print((output / "report.md").read_text(encoding="utf-8"))

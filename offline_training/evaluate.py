@@ -181,11 +181,12 @@ class Examples:
 @torch.no_grad()
 def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callable[[int, int], None] = lambda *_: None,
             photos: PhotoBank | None = None, judge: Judge | None = None, separator: Separating | None = None,
-            bss: int = 0) -> list[Row]:  # fmt: skip
+            bss: int = 0, by_example: int | None = None) -> list[Row]:  # fmt: skip
     """A row for each of ``config.mixtures`` fixed mixtures: query = the target's label in words, once a label that is absent, and every
     kind of ``Examples`` that the bundle's towers allow; ``judge`` hears mixture, output and target.
 
-    ``separator``: what separates instead of the bundle's graph; ``bss``: of how many mixtures, the first ones, BSS-eval is worked out.
+    ``separator``: what separates instead of the bundle's graph; ``bss``: of how many mixtures, the first ones, BSS-eval is worked out;
+    ``by_example``: with how many, the first ones, the kinds of ``Examples`` are tried (None: with all).
     """
     listener: Separating = separator or Listener(bundle)
     examples = Examples(bundle, corpus, photos, config.split)
@@ -210,7 +211,8 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
                    ratio_db(absent.square().sum(-1), mixture.square().sum(-1)))  # fmt: skip
         others: list[dict[str, float]] = [{} for _ in group]
         for kind in Examples.KINDS:
-            asked = [examples.query(kind, pair, listener.query(pair.target.label)) for pair in group]
+            tried = group if by_example is None else group[: max(0, by_example - first)]
+            asked = [examples.query(kind, pair, listener.query(pair.target.label)) for pair in tried]
             index = [i for i, q in enumerate(asked) if q is not None]
             if index:
                 found = listener.separate(mixtures[index], np.stack([q for q in asked if q is not None]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,8 @@ class Arm:
 
 @dataclass(frozen=True)
 class Plan:
-    """``control``: the arm that the others are compared with; ``bss``: of how many mixtures BSS-eval is worked out."""
+    """``control``: the arm that the others are compared with; ``bss``: of how many mixtures BSS-eval is worked out; ``by_example``:
+    with how many recordings and pictures ask, too (None: with all)."""
 
     arms: tuple[Arm, ...]
     control: str
@@ -52,6 +53,7 @@ class Plan:
     split: str = "val"
     mixtures: int = 1000
     bss: int = 200
+    by_example: int | None = None
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Plan:
@@ -167,35 +169,57 @@ class Experiment:
         first: list[tuple[Arm, int | None]] = [(arm, None) for arm in self.plan.arms if arm.kind == "start"]
         return first + [(arm, seed) for seed in self.plan.seeds for arm in self.plan.arms if arm.kind != "start"]
 
-    def rows_of(self, arm: Arm, seed: int | None) -> list[Row] | None:
-        """The figures of a run, made if they are not there; None when it was stopped."""
-        name = arm.name if seed is None else f"{arm.name}-{seed}"
-        path = self.folder / f"{name}.rows.json"
-        if not path.exists():
-            checkpoint = self.start
-            if seed is not None:
-                recipe = changed(self.read_recipe(arm.recipe, arm.kind), {**arm.set, "train.seed": seed})
-                if not self.train(arm, recipe, self.folder / name):
-                    return None
-                checkpoint = self.folder / name / "best.pt"
-            rows = self.measure(checkpoint)
-            beside = path.with_suffix(".part")
-            beside.write_text(json.dumps([asdict(row) for row in rows]), encoding="utf-8")
-            os.replace(beside, path)
-        return [Row(**plain) for plain in json.loads(path.read_text(encoding="utf-8"))]
+    def named(self) -> dict[str, tuple[Arm, int | None]]:
+        """``runs`` by name: ARM, or ARM-SEED."""
+        return {arm.name if seed is None else f"{arm.name}-{seed}": (arm, seed) for arm, seed in self.runs()}
 
-    def run(self) -> dict[str, Any] | None:
-        """Everything that is missing, then ``report.json`` and ``report.md``; None when a training was stopped."""
+    def rows_path(self, name: str) -> Path:
+        return self.folder / f"{name}.rows.json"
+
+    def missing(self) -> list[str]:
+        """Names of the runs that have no figures yet."""
+        return [name for name in self.named() if not self.rows_path(name).exists()]
+
+    def make(self, name: str) -> bool:
+        """Train and measure a run; False when it was stopped."""
+        arm, seed = self.named()[name]
+        checkpoint = self.start
+        if seed is not None:
+            recipe = changed(self.read_recipe(arm.recipe, arm.kind), {**arm.set, "train.seed": seed})
+            if not self.train(arm, recipe, self.folder / name):
+                return False
+            checkpoint = self.folder / name / "best.pt"
+        put(self.rows_path(name), json.dumps([asdict(row) for row in self.measure(checkpoint)]))
+        return True
+
+    def run(self, only: Collection[str] = ()) -> dict[str, Any] | None:
+        """Everything that is missing (of the arms or runs in ``only``, if any are named), then ``report.json`` and ``report.md``.
+
+        None when a training was stopped or when others than those are still missing. Raises ValueError for a name that is none.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        found: dict[str, list[dict[str, Numbers]]] = {arm.name: [] for arm in self.plan.arms}
-        for arm, seed in self.runs():
-            rows = self.rows_of(arm, seed)
-            if rows is None:
+        named = self.named()
+        if unknown := sorted(set(only) - set(named) - {arm.name for arm in self.plan.arms}):
+            raise ValueError(f"{unknown[0]} is no arm and no run of this experiment; there are {', '.join(named)}")
+        for name in self.missing():
+            if only and not {name, named[name][0].name} & set(only):
+                continue
+            if not self.make(name):
                 return None
-            found[arm.name].append(columns(rows))
+        if self.missing():
+            return None
+        found: dict[str, list[dict[str, Numbers]]] = {arm.name: [] for arm in self.plan.arms}
+        for name, (arm, _) in named.items():
+            rows = json.loads(self.rows_path(name).read_text(encoding="utf-8"))
+            found[arm.name].append(columns([Row(**plain) for plain in rows]))
         report = {"plan": asdict(self.plan), "arms": compare(found, self.plan.control)}
-        for name, text in (("report.json", json.dumps(report, indent=1)), ("report.md", as_markdown(report["arms"], self.plan.control))):
-            beside = self.folder / f"{name}.part"
-            beside.write_text(text, encoding="utf-8")
-            os.replace(beside, self.folder / name)
+        put(self.folder / "report.json", json.dumps(report, indent=1))
+        put(self.folder / "report.md", as_markdown(report["arms"], self.plan.control))
         return report
+
+
+def put(path: Path, text: str) -> None:
+    """Write beside, then rename."""
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)

@@ -72,7 +72,8 @@ def builtin(
 ) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
     """Builtin towers (untrained, unless ``towers`` are given), what they train on and are measured on, and their description.
 
-    Takes ``towers`` (shapes), ``views``, ``held_out_labels``, ``fold`` and ``one_hot`` out of the recipe. ``one_hot``: no text at all,
+    Takes ``towers`` (shapes), ``views``, ``held_out_labels``, ``fold``, ``fresh`` and ``one_hot`` out of the recipe. ``fresh``: which of
+    the given towers ("audio", "image") begin anew. ``one_hot``: no text at all,
     every label an axis of its own: the plain classifier of the same size that the audio tower is compared with. ``fold`` [i, n]: without
     the items that ``crossfit.left_out`` says, which the description lists. ``splits``: what trains, only the last time also "val".
     """
@@ -90,8 +91,15 @@ def builtin(
             (f"photographs of {p.label}", p.path, p.path) for p in (photos.photos if photos is not None else []) if p.split == "train"
         ]
         without = left_out(items, *recipe.pop("fold"))
+    fresh = set(recipe.pop("fresh", ()))
+    if not fresh <= {"audio", "image"}:
+        raise ValueError(f"a stage knows no tower {', '.join(sorted(fresh - {'audio', 'image'}))}; fresh takes audio and image")
+    torch.manual_seed(int(recipe.get("seed", 1)))
+    untrained = build_towers(shapes.get("audio", TowerShape(dim=table.dim)), shapes.get("image", TowerShape(dim=table.dim)))
     if towers is None:
-        towers = build_towers(shapes.get("audio", TowerShape(dim=table.dim)), shapes.get("image", TowerShape(dim=table.dim)))
+        towers = untrained
+    for part in fresh:
+        setattr(towers, part, getattr(untrained, part))
     labels = list(table.phrases)
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
     clips, groups = training_items(corpus, labels, held_out, without, splits)

@@ -29,7 +29,7 @@ from offline_training.mixtures import Batch
 from offline_training.phrases import QueryTable, unit
 from offline_training.reward import RewardConfig, SoundVectors, rewards
 from offline_training.separator import Spectra
-from offline_training.supervised import Trainer, learning_rate, loss_terms
+from offline_training.supervised import Trainer, learning_rate, mask_losses, whole_hops
 from offline_training.surrogate import SurrogateConfig, group_advantages, importance_ratio, moving_baseline, objective
 
 
@@ -123,18 +123,16 @@ class Reinforcer(Trainer):
     def content(self) -> dict[str, Any]:
         return {**super().content(), "old": self.old.state_dict(), "baseline": self.baseline}
 
-    def propose(self, model: Separator, spectra: Spectra, queries: Tensor) -> Tensor:
-        """P of every query, fp32 [Q, T, bands]."""
+    def logits(self, model: Separator, spectra: Spectra, queries: Tensor) -> Tensor:
+        """Logits of every query's P, fp32 [Q, T, bands]."""
         with torch.autocast(self.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None):
-            logits = model.logits(spectra, queries, Memory())
-        return torch.sigmoid(logits.float())
+            return model.logits(spectra, queries, Memory()).float()
 
     @torch.no_grad()
-    def rollout(self, spectra: Spectra, batch: Batch) -> Rollout:
-        """Draw G masks for every query from the old policy, make sound of them, reward it."""
+    def rollout(self, spectra: Spectra, batch: Batch, proposal: Tensor) -> Rollout:
+        """Draw G masks for every query around the old policy's P [Q, T, bands], make sound of them, reward it."""
         config, rows = self.rl, batch["mixture_of"]
         count, group = len(rows), config.group
-        proposal = self.propose(self.old, spectra, batch["queries"])
         masks = self.draw(proposal, group)
         latency, hop = self.model.latency, self.model.config.spectral.hop
         n = batch["targets"].shape[1] // hop * hop - latency
@@ -190,19 +188,27 @@ class Reinforcer(Trainer):
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         batch = {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[assignment, attr-defined]
-        hop = self.model.config.spectral.hop
-        usable = batch["targets"].shape[1] // hop * hop
         with torch.no_grad():
-            spectra = self.model.spectra(batch["mixtures"][:, None, :usable], Memory()).repeat(batch["mixture_of"])
-            reference = self.propose(self.reference, spectra, batch["queries"]) if self.reference is not None else None
-        rollout = self.rollout(spectra, batch)
+            mixtures = batch["mixtures"][:, None, : whole_hops(self.model, batch)]
+            spectra = self.model.spectra(mixtures, Memory()).repeat(batch["mixture_of"])
+            reference = None
+            if self.reference is not None:
+                reference = torch.sigmoid(self.logits(self.reference, spectra, batch["queries"]))
+        logits = self.logits(self.model, spectra, batch["queries"])
+        old = logits.detach()
+        if self.step % self.rl.refresh_every:  # else the two are the same
+            with torch.no_grad():
+                old = self.logits(self.old, spectra, batch["queries"])
+        rollout = self.rollout(spectra, batch, torch.sigmoid(old))
         sums: dict[str, float] = {}
         skipped = 0
-        for _ in range(self.rl.inner_steps):
-            proposal = self.propose(self.model, spectra, batch["queries"])
+        for inner in range(self.rl.inner_steps):
+            if inner:
+                logits = self.logits(self.model, spectra, batch["queries"])
+            proposal = torch.sigmoid(logits)
             terms = self.surrogate(proposal, rollout, reference)
             if self.rl.supervised:
-                terms["supervised"] = loss_terms(self.model, batch, self.config, self.config.bce_steps, self.autocast)["loss"]
+                terms["supervised"] = mask_losses(self.model, spectra, logits, batch, self.config, self.config.bce_steps)["loss"]
                 terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]
             self.check(terms["loss"], batch)
             self.optimiser.zero_grad(set_to_none=True)

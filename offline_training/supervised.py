@@ -75,19 +75,27 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 def loss_terms(model: Separator, batch: Batch, config: TrainConfig, step: int, autocast: torch.dtype | None) -> dict[str, Tensor]:
     """Mean of every loss term over its rows, and their weighted sum as ``loss``. Spectra and losses in fp32, the U-Net as asked."""
-    rows, queries, absent = batch["mixture_of"], batch["queries"], batch["absent"]
-    targets = batch["targets"]
-    hop = model.config.spectral.hop
-    usable = targets.shape[1] // hop * hop
-    memory = Memory()
+    usable = whole_hops(model, batch)
     with torch.no_grad():
-        spectra = model.spectra(batch["mixtures"][:, None, :usable], memory).repeat(rows)
-        target_power = model.spectra(targets[:, None, :usable], Memory()).band_power
-    with torch.autocast(targets.device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-        logits = model.logits(spectra, queries, memory)
-    logits = logits.float()
+        spectra = model.spectra(batch["mixtures"][:, None, :usable], Memory()).repeat(batch["mixture_of"])
+    with torch.autocast(batch["targets"].device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+        logits = model.logits(spectra, batch["queries"], Memory())
+    return mask_losses(model, spectra, logits.float(), batch, config, step)
+
+
+def whole_hops(model: Separator, batch: Batch) -> int:
+    """Samples of a batch that the separator's frames cover."""
+    hop = model.config.spectral.hop
+    return batch["targets"].shape[1] // hop * hop
+
+
+def mask_losses(model: Separator, spectra: Spectra, logits: Tensor, batch: Batch, config: TrainConfig, step: int) -> dict[str, Tensor]:
+    """``loss_terms`` of masks' logits [Q, T, bands] for the batch's mixtures as ``spectra``, a row for every query."""
+    rows, absent, targets = batch["mixture_of"], batch["absent"], batch["targets"]
+    with torch.no_grad():
+        target_power = model.spectra(targets[:, None, : whole_hops(model, batch)], Memory()).band_power
     mask = torch.sigmoid(logits)
-    estimate = model.apply_mask(spectra, mask, memory)[:, 0, model.latency :]
+    estimate = model.apply_mask(spectra, mask, Memory())[:, 0, model.latency :]
     reference = targets[:, : estimate.shape[1]]
     mixture = batch["mixtures"][rows, : estimate.shape[1]]
     present = (~absent).float()

@@ -65,6 +65,22 @@ def test_the_last_lap_trains_on_val_too_but_never_on_test(corpus, table):
         builtin(corpus, None, table, {"splits": ["train", "test"]})
 
 
+def test_a_tower_may_begin_anew_beside_one_that_is_kept(corpus, table):
+    def recipe(**more):
+        return {"towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")}, "views": {"frames": 80}, **more}
+
+    first = builtin(corpus, None, table, recipe(seed=1))[0]
+    kept = {k: v.clone() for k, v in first.state_dict().items()}
+    again = builtin(corpus, None, table, recipe(seed=2, fresh=["audio"]), towers=first)[0].state_dict()
+    same = {k for k, v in again.items() if torch.equal(v, kept[k])}
+    assert {k for k in kept if k.startswith("image.")} <= same
+    kernels = {k for k, v in kept.items() if k.startswith("audio.") and v.dim() > 1 and v.any()}
+    assert kernels
+    assert not kernels & same
+    with pytest.raises(ValueError, match="no tower nose"):
+        builtin(corpus, None, table, recipe(fresh=["nose"]))
+
+
 class Backwards(Coloured):
     """Another tower: the same vectors turned round."""
 

@@ -118,6 +118,25 @@ def test_what_is_there_is_not_made_again(tmp_path):
     assert len(trained) == len(measured) == 3
 
 
+def test_processes_share_the_work(tmp_path):
+    """Each takes some of the runs; who finds them all there writes the report."""
+    plan = Plan.of({"control": "a", "seeds": [1, 2], "arms": [{"name": "a", "kind": "start"}, {"name": "b", "kind": "supervise"}]})
+    trained = []
+
+    def make():
+        return Experiment(tmp_path, plan, tmp_path / "a.pt", lambda *_: {}, lambda arm, recipe, to: not trained.append(to.name),
+                          lambda _: [row(1.0)])  # fmt: skip
+
+    assert make().run(["b-2"]) is None
+    assert trained == ["b-2"]
+    assert make().missing() == ["a", "b-1"]
+    assert make().run(["a"]) is None
+    with pytest.raises(ValueError, match="c is no arm and no run of this experiment; there are a, b-1, b-2"):
+        make().run(["c"])
+    assert set(make().run(["b"])["arms"]) == {"a", "b"}
+    assert trained == ["b-2", "b-1"]
+
+
 def test_rewards_are_named():
     assert read_rewards(["a=t.pt,q.npz"], {"a"}) == {"a": (Path("t.pt"), Path("q.npz"))}
     with pytest.raises(UsageError, match=r"give NAME=TOWERS\.pt,TABLE\.npz"):
@@ -155,16 +174,19 @@ def test_the_command(clips, tmp_path):
     (tmp_path / "s.toml").write_text('kind = "supervise"\n' + common)
     (tmp_path / "r.toml").write_text('kind = "reinforce"\nanchor = "mean"\n' + common + "[reinforce]\ngroup = 2\n")
     (tmp_path / "e.toml").write_text(
-        'kind = "experiment"\ncontrol = "continued"\nseeds = [1]\nsplit = "test"\nmixtures = 10\nbss = 2\n'
+        'kind = "experiment"\ncontrol = "continued"\nseeds = [1]\nsplit = "test"\nmixtures = 10\nbss = 2\nby_example = 6\n'
         '[[arms]]\nname = "base"\nkind = "start"\n[[arms]]\nname = "continued"\nkind = "supervise"\nrecipe = "s.toml"\n'
         '[[arms]]\nname = "rl"\nkind = "reinforce"\nrecipe = "r.toml"\nreward = "aligned"\n'
     )
     begin = ("experiment", "-o", "x", "--start", "start.pt", "--corpus", "c", "--queries", "q.npz", "--recipe", "e.toml")
+    done = run(*begin, "--reward", "aligned=t.pt,q.npz", "--only", "base")
+    assert "not all is there yet (continued-1, rl-1)" in " ".join(done.stderr.split())
     done = run(*begin, "--reward", "aligned=t.pt,q.npz")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "x" / "report.json").read_text())
     assert set(report["arms"]) == {"base", "continued", "rl"}
     assert {"si_sdri", "absent_db", "sir", "audio"} <= set(report["arms"]["rl"]["columns"])
+    assert [("audio" in r["by_query"]) for r in json.loads((tmp_path / "x" / "rl-1.rows.json").read_text())] == [True] * 6 + [False] * 4
     assert (tmp_path / "x" / "report.png").stat().st_size > 5_000
     done = run(*begin)
     assert done.returncode == 2

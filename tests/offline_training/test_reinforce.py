@@ -62,7 +62,7 @@ def mean_reward(trainer, batch):
     """Of the proposal itself, without sampling."""
     with torch.no_grad():
         spectra = trainer.model.spectra(batch["mixtures"][:, None, :24_000], Memory()).repeat(batch["mixture_of"])
-        p = trainer.propose(trainer.model.eval(), spectra, batch["queries"])
+        p = torch.sigmoid(trainer.logits(trainer.model.eval(), spectra, batch["queries"]))
         out = trainer.model.apply_mask(spectra, p, Memory())[:, 0, trainer.model.latency :]
         cosine = (ear(out) * ear(batch["targets"][:, : out.shape[1]])).sum(1)
     return cosine[~batch["absent"]].mean().item()
