@@ -67,6 +67,50 @@ def verify_command(bundle: Annotated[Path, typer.Argument(help="A bundle folder 
     opt.console.print(f"{bundle} keeps its promises", markup=False, soft_wrap=True)
 
 
+Kinds = Annotated[str, typer.Option("--format", help="vst3, clap, lv2, jack, several with commas, or all.", metavar="FORMAT")]
+
+
+@app.command("plugin")
+@opt.plain_errors
+def plugin_command(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where the plug-ins are put.", metavar="FOLDER")],
+    query: Annotated[list[str] | None, typer.Option("--query", "-q", help="A sound to choose, in words. Repeat.", metavar="TEXT")] = None,
+    image: Annotated[list[Path] | None, typer.Option("--image", help="A sound to choose, as a picture.", metavar="FILE")] = None,
+    audio: Annotated[list[Path] | None, typer.Option("--audio", help="A sound to choose, as a recording.", metavar="FILE")] = None,
+    query_file: Annotated[list[Path] | None, typer.Option("--query-file", help="A sound to choose, embedded.", metavar="FILE")] = None,
+    kinds: Kinds = "all",
+    channels: Annotated[str, typer.Option("--channels", help="stereo, mono or both.")] = "stereo",
+    name: Annotated[str, typer.Option("--name", help="The plug-in's name in hosts.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace plug-ins that are there.")] = False,
+    model: opt.Model = None,
+    dpf: Annotated[Path | None, typer.Option("--dpf", help="DISTRHO Plugin Framework.", metavar="FOLDER")] = None,
+    headers: Annotated[Path | None, typer.Option("--onnxruntime-headers", help="Its C header's folder.", metavar="FOLDER")] = None,
+    library: Annotated[Path | None, typer.Option("--onnxruntime-library", help="Its shared library.", metavar="FILE")] = None,
+) -> None:
+    """Build VST3, CLAP and LV2 plug-ins and a JACK program; every query is a choice in the running plug-in."""
+    from export.daw.plugin import FORMATS, build
+    from export.daw.toolchain import find
+    from marssep_rt import bundle as bundles
+    from marssep_rt.query import combine
+
+    wanted = list(FORMATS) if kinds == "all" else [k.strip() for k in kinds.split(",")]
+    if unknown := [k for k in wanted if k not in FORMATS]:
+        raise UsageError(f"there is no format {unknown[0]!r}; choose {', '.join(FORMATS)} or all")
+    widths = {"stereo": [2], "mono": [1], "both": [2, 1]}.get(channels)
+    if widths is None:
+        raise UsageError(f"channels is {channels!r}; choose stereo, mono or both")
+    loaded = bundles.load(model)
+    asked = [combine(loaded, texts=[t]) for t in query or []] + [combine(loaded, images=[p]) for p in image or []]
+    asked += [combine(loaded, audios=[p]) for p in audio or []] + [combine(loaded, files=[p]) for p in query_file or []]
+    if not asked:
+        raise UsageError('say what the plug-in can listen to: --query "dog barking" (repeat for more)')
+    opt.warn_each(d for q in asked for d in q.doubts)
+    tools = find(dpf, headers, library)
+    for width in widths:
+        for path in build(loaded, asked, output, tools, wanted, name, width, overwrite, say=lambda text: opt.console.print(text, markup=False)):
+            opt.console.print(f"wrote {path}", markup=False, soft_wrap=True)
+
+
 def run() -> None:
     """Entry point."""
     app()

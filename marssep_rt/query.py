@@ -82,10 +82,15 @@ def read_query(path: Path | str) -> Query:
         raise QueryError(f"{path} is not a .query file; make one with: marssep-query --query TEXT -o NAME.query") from e
 
 
+def as_plain(query: Query) -> dict[str, Any]:
+    """What a ``.query`` file holds."""
+    return {"format": QUERY_FORMAT, "encoder": query.encoder, "dim": len(query.vector), "label": query.label,
+            "vector": [float(x) for x in query.vector]}  # fmt: skip
+
+
 def write_query(path: Path, query: Query) -> None:
     """Written beside and renamed; raises MarssepError where that is not possible."""
-    data = {"format": QUERY_FORMAT, "encoder": query.encoder, "dim": len(query.vector), "label": query.label,
-            "vector": [float(x) for x in query.vector]}  # fmt: skip
+    data = as_plain(query)
     beside = path.with_name(path.name + ".part")
     try:
         beside.write_text(json.dumps(data) + "\n", encoding="utf-8")

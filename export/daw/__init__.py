@@ -1,0 +1,1 @@
+"""Plug-ins and web pages out of a bundle; nothing here needs torch."""

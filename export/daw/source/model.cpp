@@ -1,0 +1,201 @@
+#include "model.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <dlfcn.h>
+#endif
+
+namespace marssep {
+
+namespace {
+
+const OrtApiBase* openLibrary(const std::filesystem::path& library)
+{
+    using GetApiBase = const OrtApiBase*(ORT_API_CALL*)();
+#ifdef _WIN32
+    HMODULE handle = LoadLibraryW(library.c_str());
+    auto* symbol = handle ? reinterpret_cast<GetApiBase>(GetProcAddress(handle, "OrtGetApiBase")) : nullptr;
+#else
+    void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+    auto* symbol = handle ? reinterpret_cast<GetApiBase>(dlsym(handle, "OrtGetApiBase")) : nullptr;
+#endif
+    if (symbol == nullptr)
+        throw std::runtime_error("ONNX Runtime cannot be loaded from " + library.string());
+    return symbol();
+}
+
+} // namespace
+
+Runtime::Runtime(const std::filesystem::path& library)
+{
+    api = openLibrary(library)->GetApi(ORT_API_VERSION);
+    if (api == nullptr)
+        throw std::runtime_error(library.string() + " is older than the ONNX Runtime that this plug-in was built for");
+    check(api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "marssep", &env));
+}
+
+Runtime::~Runtime()
+{
+    if (api != nullptr && env != nullptr)
+        api->ReleaseEnv(env);
+}
+
+void Runtime::check(OrtStatus* status) const
+{
+    if (status == nullptr)
+        return;
+    const std::string words = api->GetErrorMessage(status);
+    api->ReleaseStatus(status);
+    throw std::runtime_error(words);
+}
+
+GraphInfo GraphInfo::parse(const std::string& json)
+{
+    try {
+        const auto data = nlohmann::ordered_json::parse(json);
+        if (data.at("format").get<int>() > 1)
+            throw std::runtime_error("the graph has a newer format than this plug-in understands");
+        GraphInfo info;
+        info.sampleRate = data.at("sample_rate");
+        info.hop = data.at("hop");
+        info.latency = data.at("latency");
+        info.queryDim = data.at("query_dim");
+        info.encoder = data.at("encoder");
+        for (const auto& [name, shape] : data.at("states").items()) {
+            State state{name, {}};
+            for (const auto& size : shape)
+                state.shape.push_back(size.is_number() ? size.get<std::int64_t>() : size == "C" ? CHANNELS : 1);
+            info.states.push_back(state);
+        }
+        return info;
+    } catch (const nlohmann::json::exception& e) {
+        throw std::runtime_error(std::string("the graph has no usable marssep metadata: ") + e.what());
+    }
+}
+
+Model::Model(std::shared_ptr<const Runtime> with, const std::filesystem::path& file)
+    : runtime(std::move(with))
+{
+    const OrtApi& api = *runtime->api;
+    OrtSessionOptions* options = nullptr;
+    runtime->check(api.CreateSessionOptions(&options));
+    const std::unique_ptr<OrtSessionOptions, decltype(api.ReleaseSessionOptions)> kept(options, api.ReleaseSessionOptions);
+    // one thread, no spinning: what keeps a real-time worker's times short and even
+    runtime->check(api.SetIntraOpNumThreads(options, 1));
+    runtime->check(api.SetInterOpNumThreads(options, 1));
+    runtime->check(api.SetSessionExecutionMode(options, ORT_SEQUENTIAL));
+    runtime->check(api.AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"));
+    runtime->check(api.CreateSession(runtime->env, file.c_str(), options, &session));
+    OrtAllocator* allocator = nullptr;
+    runtime->check(api.GetAllocatorWithDefaultOptions(&allocator));
+    OrtModelMetadata* metadata = nullptr;
+    runtime->check(api.SessionGetModelMetadata(session, &metadata));
+    char* text = nullptr;
+    OrtStatus* status = api.ModelMetadataLookupCustomMetadataMap(metadata, allocator, "marssep", &text);
+    api.ReleaseModelMetadata(metadata);
+    runtime->check(status);
+    const std::string json = text != nullptr ? text : "";
+    if (text != nullptr)
+        allocator->Free(allocator, text);
+    info = GraphInfo::parse(json);
+    std::size_t count = 0;
+    runtime->check(api.SessionGetInputCount(session, &count));
+    baked = count == info.states.size() + 1;
+}
+
+Model::~Model()
+{
+    if (session != nullptr)
+        runtime->api->ReleaseSession(session);
+}
+
+Stream::Stream(std::shared_ptr<const Model> of, unsigned channels)
+    : model(std::move(of))
+{
+    const GraphInfo& info = model->info;
+    const OrtApi& api = *model->runtime->api;
+    model->runtime->check(api.CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
+    audioData.assign(channels * info.hop, 0.0f);
+    targetData.assign(channels * info.hop, 0.0f);
+    queryData.assign(info.queryDim, 0.0f);
+    for (const GraphInfo::State& state : info.states) {
+        names.push_back(state.name);
+        names.push_back(state.name + "_next");
+    }
+    const std::vector<std::int64_t> shape{1, channels, info.hop};
+    OrtValue* audioValue = tensor(audioData, shape);
+    OrtValue* targetValue = tensor(targetData, shape);
+    inputNames = {"audio"};
+    outputNames = {"target"};
+    for (unsigned i = 0; i < 2; ++i) {
+        inputs[i] = {audioValue};
+        outputs[i] = {targetValue};
+        states[i].resize(info.states.size());
+    }
+    if (!model->baked) {
+        inputNames.push_back("query");
+        OrtValue* queryValue = tensor(queryData, {1, info.queryDim});
+        inputs[0].push_back(queryValue);
+        inputs[1].push_back(queryValue);
+    }
+    for (std::size_t s = 0; s < info.states.size(); ++s) {
+        inputNames.push_back(names[2 * s].c_str());
+        outputNames.push_back(names[2 * s + 1].c_str());
+        std::vector<std::int64_t> sizes = info.states[s].shape;
+        std::replace(sizes.begin(), sizes.end(), GraphInfo::CHANNELS, std::int64_t(channels));
+        std::size_t count = 1;
+        for (const std::int64_t size : sizes)
+            count *= std::size_t(size);
+        OrtValue* values[2];
+        for (unsigned i = 0; i < 2; ++i) {
+            states[i][s].assign(count, 0.0f);
+            values[i] = tensor(states[i][s], sizes);
+        }
+        for (unsigned i = 0; i < 2; ++i) {
+            inputs[i].push_back(values[i]);
+            outputs[i].push_back(values[1 - i]);
+        }
+    }
+}
+
+Stream::~Stream()
+{
+    for (OrtValue* value : owned)
+        model->runtime->api->ReleaseValue(value);
+    if (memory != nullptr)
+        model->runtime->api->ReleaseMemoryInfo(memory);
+}
+
+OrtValue* Stream::tensor(std::vector<float>& data, const std::vector<std::int64_t>& shape)
+{
+    OrtValue* value = nullptr;
+    model->runtime->check(model->runtime->api->CreateTensorWithDataAsOrtValue(
+        memory, data.data(), data.size() * sizeof(float), shape.data(), shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &value));
+    owned.push_back(value);
+    return value;
+}
+
+void Stream::run()
+{
+    const OrtApi& api = *model->runtime->api;
+    model->runtime->check(api.Run(model->session, nullptr, inputNames.data(), inputs[turn].data(), inputNames.size(), outputNames.data(),
+                                  outputNames.size(), outputs[turn].data()));
+    turn = 1 - turn;
+}
+
+void Stream::reset()
+{
+    for (auto& set : states)
+        for (auto& state : set)
+            std::fill(state.begin(), state.end(), 0.0f);
+    std::fill(audioData.begin(), audioData.end(), 0.0f);
+    std::fill(targetData.begin(), targetData.end(), 0.0f);
+}
+
+} // namespace marssep

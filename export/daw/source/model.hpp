@@ -1,0 +1,93 @@
+// The streaming graph, run through ONNX Runtime's C API. The library is opened at run time, so that a plug-in without it still loads.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <onnxruntime_c_api.h>
+
+namespace marssep {
+
+// ONNX Runtime's shared library and its environment; stays loaded until the process ends.
+class Runtime {
+public:
+    // Throws std::runtime_error when the library is missing, is none, or is older than the header that this was built with.
+    explicit Runtime(const std::filesystem::path& library);
+    ~Runtime();
+    Runtime(const Runtime&) = delete;
+    Runtime& operator=(const Runtime&) = delete;
+
+    // Throws std::runtime_error with the library's own words.
+    void check(OrtStatus* status) const;
+
+    const OrtApi* api = nullptr;
+    OrtEnv* env = nullptr;
+};
+
+// What a graph says of itself in its metadata property "marssep".
+struct GraphInfo {
+    struct State {
+        std::string name;
+        std::vector<std::int64_t> shape; // CHANNELS stands for the number of channels; streams are one
+    };
+    static constexpr std::int64_t CHANNELS = -1;
+
+    unsigned sampleRate = 0, hop = 0, latency = 0, queryDim = 0;
+    std::string encoder;
+    std::vector<State> states;
+
+    // Throws std::runtime_error for what is no such property, or of a newer format.
+    static GraphInfo parse(const std::string& json);
+};
+
+// A loaded separator.onnx; streams share it.
+class Model {
+public:
+    // Throws std::runtime_error when the file is missing or damaged.
+    Model(std::shared_ptr<const Runtime> runtime, const std::filesystem::path& file);
+    ~Model();
+    Model(const Model&) = delete;
+    Model& operator=(const Model&) = delete;
+
+    const std::shared_ptr<const Runtime> runtime;
+    OrtSession* session = nullptr;
+    GraphInfo info;
+    bool baked = false; // no query input: it is part of the graph
+};
+
+// The state of one stream of hops. Everything is allocated in the constructor; used by one thread at a time.
+class Stream {
+public:
+    Stream(std::shared_ptr<const Model> model, unsigned channels);
+    ~Stream();
+    Stream(const Stream&) = delete;
+    Stream& operator=(const Stream&) = delete;
+
+    float* audio(unsigned channel) { return audioData.data() + channel * model->info.hop; }
+    const float* target(unsigned channel) const { return targetData.data() + channel * model->info.hop; }
+    float* query() { return queryData.data(); }
+
+    // One hop: audio and query are read, target is written, the state moves on. Throws std::runtime_error.
+    void run();
+    // As fresh.
+    void reset();
+
+private:
+    OrtValue* tensor(std::vector<float>& data, const std::vector<std::int64_t>& shape);
+
+    const std::shared_ptr<const Model> model;
+    std::vector<float> audioData, targetData, queryData;
+    std::vector<std::vector<float>> states[2];
+    OrtMemoryInfo* memory = nullptr;
+    std::vector<OrtValue*> owned;
+    std::vector<std::string> names;
+    std::vector<const char*> inputNames, outputNames;
+    std::vector<const OrtValue*> inputs[2]; // state is read from one set and written to the other; the two take turns
+    std::vector<OrtValue*> outputs[2];
+    unsigned turn = 0;
+};
+
+} // namespace marssep
