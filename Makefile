@@ -7,7 +7,10 @@ TEST_VENV := .venv-test
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 
-.PHONY: live test lint bench clean system-live system-test
+# what building plug-ins takes (marssep-export plugin), besides ONNX Runtime's header: see export/daw/onnxruntime-headers
+PLUGIN_TOOLS := g++:g++ make:make /usr/share/dpf/Makefile.plugins.mk:dpf-source /usr/include/nlohmann/json.hpp:nlohmann-json3-dev
+
+.PHONY: live test lint bench clean plugin-tools system-live system-test
 
 live: $(VENV)/installed
 	@if $(VENV)/bin/marssep-live --list-devices 2>/dev/null | grep -q .; then \
@@ -44,7 +47,12 @@ system-live:
 	$(call install_missing,libportaudio.so.2:libportaudio2)
 
 system-test:
-	$(call install_missing,libportaudio.so.2:libportaudio2 jackd:jackd2 ffmpeg:ffmpeg /usr/share/wordnet/data.noun:wordnet-base)
+	$(call install_missing,libportaudio.so.2:libportaudio2 jackd:jackd2 ffmpeg:ffmpeg /usr/share/wordnet/data.noun:wordnet-base \
+	  $(PLUGIN_TOOLS) lv2apply:lilv-utils jalv:jalv sord_validate:sordi /usr/lib/lv2/core.lv2/lv2core.ttl:lv2-dev)
+
+plugin-tools:
+	$(call install_missing,$(PLUGIN_TOOLS))
+	export/daw/onnxruntime-headers /usr/local
 
 $(VENV)/installed: pyproject.toml | system-live
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +62,7 @@ $(VENV)/installed: pyproject.toml | system-live
 $(TEST_VENV)/installed: pyproject.toml | system-test
 	$(PYTHON) -m venv $(TEST_VENV)
 	$(TEST_VENV)/bin/pip install -q --disable-pip-version-check -e ".[train,encoders,research,dev]"
+	export/daw/onnxruntime-headers $(TEST_VENV) || echo "no ONNX Runtime header: the plug-in tests will be skipped"
 	@touch $@
 
 clean:

@@ -67,21 +67,63 @@ def verify_command(bundle: Annotated[Path, typer.Argument(help="A bundle folder 
     opt.console.print(f"{bundle} keeps its promises", markup=False, soft_wrap=True)
 
 
+Texts = Annotated[list[str] | None, typer.Option("--query", "-q", help="A sound to choose, in words. Repeat for more.", metavar="TEXT")]
+Images = Annotated[list[Path] | None, typer.Option("--image", help="A sound to choose, as a picture.", metavar="FILE")]
+Audios = Annotated[list[Path] | None, typer.Option("--audio", help="A sound to choose, as a recording.", metavar="FILE")]
+QueryFiles = Annotated[list[Path] | None, typer.Option("--query-file", help="A sound to choose, embedded.", metavar="FILE")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Kinds = Annotated[str, typer.Option("--format", help="vst3, clap, lv2, jack, several with commas, or all.", metavar="FORMAT")]
+
+
+def choices(
+    bundle: Any, texts: list[str] | None, images: list[Path] | None, audios: list[Path] | None, files: list[Path] | None
+) -> list[Any]:
+    """Every given query as one of its own, with its warnings said; raises UsageError where there is none."""
+    from marssep_rt.query import combine
+
+    asked = [combine(bundle, texts=[t]) for t in texts or []] + [combine(bundle, images=[p]) for p in images or []]
+    asked += [combine(bundle, audios=[p]) for p in audios or []] + [combine(bundle, files=[p]) for p in files or []]
+    if not asked:
+        raise UsageError('say what there is to choose: --query "dog barking" (repeat for more)')
+    opt.warn_each(d for q in asked for d in q.doubts)
+    return asked
+
+
+@app.command("onnx")
+@opt.plain_errors
+def onnx_command(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.", metavar="FOLDER")],
+    query: Texts = None,
+    image: Images = None,
+    audio: Audios = None,
+    query_file: QueryFiles = None,
+    overwrite: Overwrite = False,
+    model: opt.Model = None,
+) -> None:
+    """The graph for your own program: alone, with each query baked in, with its contract and examples."""
+    from marssep_rt import bundle as bundles
+
+    try:
+        from export.embed import export_onnx
+    except ImportError as e:
+        raise UsageError('baking queries needs the package onnx: pip install "marssep[export]"') from e
+    loaded = bundles.load(model)
+    for path in export_onnx(loaded, choices(loaded, query, image, audio, query_file), output, overwrite):
+        opt.console.print(f"wrote {path}", markup=False, soft_wrap=True)
 
 
 @app.command("plugin")
 @opt.plain_errors
 def plugin_command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where the plug-ins are put.", metavar="FOLDER")],
-    query: Annotated[list[str] | None, typer.Option("--query", "-q", help="A sound to choose, in words. Repeat.", metavar="TEXT")] = None,
-    image: Annotated[list[Path] | None, typer.Option("--image", help="A sound to choose, as a picture.", metavar="FILE")] = None,
-    audio: Annotated[list[Path] | None, typer.Option("--audio", help="A sound to choose, as a recording.", metavar="FILE")] = None,
-    query_file: Annotated[list[Path] | None, typer.Option("--query-file", help="A sound to choose, embedded.", metavar="FILE")] = None,
+    query: Texts = None,
+    image: Images = None,
+    audio: Audios = None,
+    query_file: QueryFiles = None,
     kinds: Kinds = "all",
     channels: Annotated[str, typer.Option("--channels", help="stereo, mono or both.")] = "stereo",
     name: Annotated[str, typer.Option("--name", help="The plug-in's name in hosts.")] = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace plug-ins that are there.")] = False,
+    overwrite: Overwrite = False,
     model: opt.Model = None,
     dpf: Annotated[Path | None, typer.Option("--dpf", help="DISTRHO Plugin Framework.", metavar="FOLDER")] = None,
     headers: Annotated[Path | None, typer.Option("--onnxruntime-headers", help="Its C header's folder.", metavar="FOLDER")] = None,
@@ -91,7 +133,6 @@ def plugin_command(
     from export.daw.plugin import FORMATS, build
     from export.daw.toolchain import find
     from marssep_rt import bundle as bundles
-    from marssep_rt.query import combine
 
     wanted = list(FORMATS) if kinds == "all" else [k.strip() for k in kinds.split(",")]
     if unknown := [k for k in wanted if k not in FORMATS]:
@@ -100,14 +141,12 @@ def plugin_command(
     if widths is None:
         raise UsageError(f"channels is {channels!r}; choose stereo, mono or both")
     loaded = bundles.load(model)
-    asked = [combine(loaded, texts=[t]) for t in query or []] + [combine(loaded, images=[p]) for p in image or []]
-    asked += [combine(loaded, audios=[p]) for p in audio or []] + [combine(loaded, files=[p]) for p in query_file or []]
-    if not asked:
-        raise UsageError('say what the plug-in can listen to: --query "dog barking" (repeat for more)')
-    opt.warn_each(d for q in asked for d in q.doubts)
+    asked = choices(loaded, query, image, audio, query_file)
     tools = find(dpf, headers, library)
     for width in widths:
-        for path in build(loaded, asked, output, tools, wanted, name, width, overwrite, say=lambda text: opt.console.print(text, markup=False)):
+        for path in build(
+            loaded, asked, output, tools, wanted, name, width, overwrite, say=lambda text: opt.console.print(text, markup=False)
+        ):
             opt.console.print(f"wrote {path}", markup=False, soft_wrap=True)
 
 

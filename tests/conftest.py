@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 # before torch is imported, and for the commands that tests start: oneDNN's AVX2 gradient of 1x1 convolutions of very few channels, which
@@ -67,3 +69,22 @@ def clips(tmp_path_factory) -> Path:
                 soundfile.write(folder / name, (0.4 * make(n)).astype(np.float32), RATE)
                 writer.writerow([name, label, split, f"{label}{i}", "CC0", "tests", RATE])
     return folder / "manifest.csv"
+
+
+SERVER = "marssep-test"
+
+
+@pytest.fixture
+def jack_server():
+    """A synchronous dummy server of 256-sample periods under a name of its own: the process and the environment to reach it with."""
+    if shutil.which("jackd") is None:
+        pytest.skip("jackd is not installed")
+    env = {**os.environ, "JACK_DEFAULT_SERVER": SERVER, "JACK_NO_AUDIO_RESERVATION": "1", "JACK_NO_START_SERVER": "1"}
+    process = subprocess.Popen(["jackd", "-n", SERVER, "-S", "-R", "-d", "dummy", "-r", str(RATE), "-p", "256"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)  # fmt: skip
+    if subprocess.run(["timeout", "10", "jack_wait", "-s", SERVER, "-w", "-t", "8"], env=env, capture_output=True).returncode:
+        process.kill()
+        pytest.skip("the JACK server does not start here")
+    yield process, env
+    process.terminate()
+    process.wait(10)

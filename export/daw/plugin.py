@@ -19,6 +19,7 @@ from pathlib import Path
 
 import marssep_rt
 from export.daw.toolchain import Toolchain, licence_files
+from export.naming import slug_of
 from marssep_rt.bundle import Bundle
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.query import Query, as_plain
@@ -41,10 +42,7 @@ class Naming:
     @classmethod
     def of(cls, title: str, channels: int) -> Naming:
         """The mono variant says so, and stands beside the stereo one; raises UsageError for a title without letters or digits."""
-        slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-        if not slug:
-            raise UsageError(f"the name {title!r} has no letters or digits")
-        slug = slug if slug.startswith("marssep") else f"marssep-{slug}"
+        slug = slug_of(title)
         return cls(f"{title} (mono)", f"{slug}-mono") if channels == 1 else cls(title, slug)
 
     @property
@@ -107,8 +105,9 @@ def placed(kind: str, naming: Naming) -> tuple[Path, Path]:
     return {"lv2": (Path(f"{naming.slug}.lv2"),) * 2}.get(kind, (Path(f"{naming.slug}-{kind}"),) * 2)
 
 
-def build(bundle: Bundle, queries: Sequence[Query], output: Path, toolchain: Toolchain, formats: Sequence[str] = FORMATS, title: str = "",
-          channels: int = 2, overwrite: bool = False, flags: str = "", say: Callable[[str], None] = lambda _: None) -> list[Path]:  # fmt: skip
+def build(bundle: Bundle, queries: Sequence[Query], output: Path, toolchain: Toolchain, formats: Sequence[str] = FORMATS,
+          title: str = "", channels: int = 2, overwrite: bool = False, flags: str = "",
+          say: Callable[[str], None] = lambda _: None) -> list[Path]:  # fmt: skip
     """Build and place plug-ins; returns what was put into ``output``. Raises UsageError or MarssepError and then leaves nothing behind.
 
     ``title``: the plug-in's name (empty: the only query's label, or "marssep"); ``flags``: more flags for compiler and linker.

@@ -38,7 +38,9 @@ def find(dpf: Path | None = None, runtime_headers: Path | None = None, library: 
         raise UsageError("building a plug-in needs make; install it (Debian, Ubuntu: apt install make)")
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
-        raise UsageError(f"building a plug-in needs a C++ compiler, and there is no {compiler}; install one (Debian, Ubuntu: apt install g++)")
+        raise UsageError(
+            f"building a plug-in needs a C++ compiler, and there is no {compiler}; install one (Debian, Ubuntu: apt install g++)"
+        )
     return Toolchain(make, find_dpf(dpf), (find_runtime_headers(runtime_headers), find_json()), find_library(library))
 
 
@@ -49,7 +51,8 @@ def find_dpf(given: Path | None) -> Path:
         if (place / "Makefile.plugins.mk").is_file():
             return place.absolute()
     raise UsageError(
-        f"DISTRHO Plugin Framework is not in {' or '.join(map(str, places))}; install it (Debian: apt install dpf-source) or give --dpf FOLDER"
+        f"DISTRHO Plugin Framework is not in {' or '.join(map(str, places))}; install it (Debian: apt install dpf-source) "
+        "or give --dpf FOLDER"
     )
 
 
@@ -69,8 +72,8 @@ def find_runtime_headers(given: Path | None) -> Path:
             if (place / folder / RUNTIME_HEADER).is_file():
                 return (place / folder).absolute()
     raise UsageError(
-        f"ONNX Runtime's header {RUNTIME_HEADER} is not under {', '.join(map(str, places))}; install it (Debian 13, Ubuntu 24.10 and later: "
-        "apt install libonnxruntime-dev) or give --onnxruntime-headers FOLDER"
+        f"ONNX Runtime's header {RUNTIME_HEADER} is not under {', '.join(map(str, places))}; install it (Debian 13, Ubuntu 24.10 and "
+        "later: apt install libonnxruntime-dev) or give --onnxruntime-headers FOLDER"
     )
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,23 +14,6 @@ import soundfile
 from signals import RATE, mixture
 
 BIN = Path(sys.executable).parent
-SERVER = "marssep-test"
-
-pytestmark = pytest.mark.skipif(shutil.which("jackd") is None, reason="jackd is not installed")
-
-
-@pytest.fixture
-def server():
-    """A synchronous dummy server of 256-sample periods under a name of its own."""
-    env = {**os.environ, "JACK_DEFAULT_SERVER": SERVER, "JACK_NO_AUDIO_RESERVATION": "1", "JACK_NO_START_SERVER": "1"}
-    process = subprocess.Popen(["jackd", "-n", SERVER, "-S", "-R", "-d", "dummy", "-r", str(RATE), "-p", "256"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)  # fmt: skip
-    if subprocess.run(["timeout", "10", "jack_wait", "-s", SERVER, "-w", "-t", "8"], env=env, capture_output=True).returncode:
-        process.kill()
-        pytest.skip("the JACK server does not start here")
-    yield process, env
-    process.terminate()
-    process.wait(10)
 
 
 def live(env, cwd, *args):
@@ -47,13 +29,13 @@ def wait_for_line(process, start):
 
 
 @pytest.mark.parametrize("block", [256, 480])
-def test_live_equals_file_to_the_sample(server, tmp_path, block):
+def test_live_equals_file_to_the_sample(jack_server, tmp_path, block):
     """A player in the JACK graph feeds marssep-live; its recordings and marssep-file on what it heard must agree."""
-    _, env = server
+    _, env = jack_server
     os.environ.update({k: env[k] for k in ("JACK_DEFAULT_SERVER", "JACK_NO_START_SERVER")})
     jack = pytest.importorskip("jack")
     x = mixture(8 * RATE)
-    client = jack.Client("player", servername=SERVER, no_start_server=True)
+    client = jack.Client("player", servername=env["JACK_DEFAULT_SERVER"], no_start_server=True)
     port = client.outports.register("out")
     position = 0
 
@@ -94,8 +76,8 @@ def test_live_equals_file_to_the_sample(server, tmp_path, block):
     np.testing.assert_allclose(heard[late : late + n], file[:n], atol=1e-5)
 
 
-def test_devices_are_listed_and_chosen(server, tmp_path):
-    _, env = server
+def test_devices_are_listed_and_chosen(jack_server, tmp_path):
+    _, env = jack_server
     done = subprocess.run([BIN / "marssep-live", "--list-devices"], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "JACK" in done.stdout
@@ -109,8 +91,8 @@ def test_devices_are_listed_and_chosen(server, tmp_path):
 
 
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGINT])
-def test_signals_close_the_recording(server, tmp_path, kill):
-    _, env = server
+def test_signals_close_the_recording(jack_server, tmp_path, kill):
+    _, env = jack_server
     process = subprocess.Popen([BIN / "marssep-live", "--plain", "--query", "rain", "--record", "r.wav"], cwd=tmp_path, env=env,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
     wait_for_line(process, "t=2")
@@ -121,8 +103,8 @@ def test_signals_close_the_recording(server, tmp_path, kill):
     assert soundfile.info(tmp_path / "r.wav").frames > RATE
 
 
-def test_a_server_that_dies_is_noticed_and_nothing_hangs(server, tmp_path):
-    jackd, env = server
+def test_a_server_that_dies_is_noticed_and_nothing_hangs(jack_server, tmp_path):
+    jackd, env = jack_server
     process = live(env, tmp_path, "--query", "rain", "--record", "r.wav", "--stats", "s.json")
     wait_for_line(process, "t=2")
     jackd.send_signal(signal.SIGKILL)

@@ -120,6 +120,10 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
     takenRows = rows(taken);
     convertedRows = rows(converted);
     givenRows = rows(given);
+    try {
+        stream->run(); // the first run is slow: it finds out how much memory the graph takes
+    } catch (const std::exception&) { // said by silence, as later on
+    }
     refresh();
     quit = false;
     thread = std::thread([this] { work(); });

@@ -1,0 +1,191 @@
+"""A small CLAP host: loads a plug-in, sets parameters, processes blocks, saves and restores. Structures as in CLAP 1.1's headers."""
+
+import ctypes as c
+
+import numpy as np
+
+U32, I64, P, STR = c.c_uint32, c.c_int64, c.c_void_p, c.c_char_p
+
+
+class Version(c.Structure):
+    _fields_ = [("major", U32), ("minor", U32), ("revision", U32)]
+
+
+class Entry(c.Structure):
+    _fields_ = [("version", Version), ("init", c.CFUNCTYPE(c.c_bool, STR)), ("deinit", c.CFUNCTYPE(None)),
+                ("get_factory", c.CFUNCTYPE(P, STR))]  # fmt: skip
+
+
+class Descriptor(c.Structure):
+    _fields_ = [("version", Version), ("id", STR), ("name", STR)]
+
+
+class Factory(c.Structure):
+    _fields_ = [
+        ("count", c.CFUNCTYPE(U32, P)),
+        ("descriptor", c.CFUNCTYPE(c.POINTER(Descriptor), P, U32)),
+        ("create", c.CFUNCTYPE(P, P, P, STR)),
+    ]
+
+
+class Host(c.Structure):
+    _fields_ = [("version", Version), ("data", P), ("name", STR), ("vendor", STR), ("url", STR), ("host_version", STR),
+                ("get_extension", c.CFUNCTYPE(P, P, STR)), ("request_restart", c.CFUNCTYPE(None, P)),
+                ("request_process", c.CFUNCTYPE(None, P)), ("request_callback", c.CFUNCTYPE(None, P))]  # fmt: skip
+
+
+class Plugin(c.Structure):
+    _fields_ = [("descriptor", c.POINTER(Descriptor)), ("data", P), ("init", c.CFUNCTYPE(c.c_bool, P)), ("destroy", c.CFUNCTYPE(None, P)),
+                ("activate", c.CFUNCTYPE(c.c_bool, P, c.c_double, U32, U32)), ("deactivate", c.CFUNCTYPE(None, P)),
+                ("start", c.CFUNCTYPE(c.c_bool, P)), ("stop", c.CFUNCTYPE(None, P)), ("reset", c.CFUNCTYPE(None, P)),
+                ("process", c.CFUNCTYPE(c.c_int32, P, P)), ("get_extension", c.CFUNCTYPE(P, P, STR))]  # fmt: skip
+
+
+class Audio(c.Structure):
+    _fields_ = [("data32", c.POINTER(c.POINTER(c.c_float))), ("data64", P), ("channels", U32), ("latency", U32), ("constant", c.c_uint64)]
+
+
+class Header(c.Structure):
+    _fields_ = [("size", U32), ("time", U32), ("space", c.c_uint16), ("type", c.c_uint16), ("flags", U32)]
+
+
+class ParameterValue(c.Structure):
+    _fields_ = [("header", Header), ("id", U32), ("cookie", P), ("note", c.c_int32), ("port", c.c_int16), ("channel", c.c_int16),
+                ("key", c.c_int16), ("value", c.c_double)]  # fmt: skip
+
+
+class InEvents(c.Structure):
+    _fields_ = [("context", P), ("size", c.CFUNCTYPE(U32, P)), ("get", c.CFUNCTYPE(P, P, U32))]
+
+
+class OutEvents(c.Structure):
+    _fields_ = [("context", P), ("push", c.CFUNCTYPE(c.c_bool, P, P))]
+
+
+class Process(c.Structure):
+    _fields_ = [("time", I64), ("frames", U32), ("transport", P), ("inputs", c.POINTER(Audio)), ("outputs", c.POINTER(Audio)),
+                ("input_count", U32), ("output_count", U32), ("in_events", c.POINTER(InEvents)),
+                ("out_events", c.POINTER(OutEvents))]  # fmt: skip
+
+
+class ParameterInfo(c.Structure):
+    _fields_ = [("id", U32), ("flags", U32), ("cookie", P), ("name", c.c_char * 256), ("module", c.c_char * 1024), ("low", c.c_double),
+                ("high", c.c_double), ("default", c.c_double)]  # fmt: skip
+
+
+class Parameters(c.Structure):
+    _fields_ = [("count", c.CFUNCTYPE(U32, P)), ("info", c.CFUNCTYPE(c.c_bool, P, U32, c.POINTER(ParameterInfo))),
+                ("value", c.CFUNCTYPE(c.c_bool, P, U32, c.POINTER(c.c_double)))]  # fmt: skip
+
+
+class Latency(c.Structure):
+    _fields_ = [("get", c.CFUNCTYPE(U32, P))]
+
+
+STREAM = c.CFUNCTYPE(I64, P, P, c.c_uint64)
+
+
+class Stream(c.Structure):
+    _fields_ = [("context", P), ("move", STREAM)]
+
+
+class State(c.Structure):
+    _fields_ = [("save", c.CFUNCTYPE(c.c_bool, P, P)), ("load", c.CFUNCTYPE(c.c_bool, P, P))]
+
+
+class ClapHost:
+    """One instance of a plug-in file's only plug-in."""
+
+    def __init__(self, path, rate=48_000, block=512, channels=2):
+        self.library = c.CDLL(str(path))
+        entry = Entry.in_dll(self.library, "clap_entry")
+        assert entry.init(str(path).encode())
+        factory_at = entry.get_factory(b"clap.plugin-factory")
+        factory = Factory.from_address(factory_at)
+        assert factory.count(factory_at) == 1
+        described = factory.descriptor(factory_at, 0).contents
+        self.id, self.name = described.id.decode(), described.name.decode()
+        self.host = Host(Version(1, 1, 10), None, b"test", b"", b"", b"1", Host._fields_[6][1](lambda *_: None),
+                         *[Host._fields_[i][1](lambda *_: None) for i in (7, 8, 9)])  # fmt: skip
+        self.at = factory.create(factory_at, c.addressof(self.host), described.id)
+        assert self.at
+        self.plugin = Plugin.from_address(self.at)
+        assert self.plugin.init(self.at)
+        self.channels, self.rate, self.block, self.pending = channels, rate, block, []
+        self.start()
+
+    def extension(self, kind, name):
+        at = self.plugin.get_extension(self.at, name)
+        assert at, name
+        return kind.from_address(at)
+
+    def start(self):
+        assert self.plugin.activate(self.at, self.rate, 1, self.block)
+        assert self.plugin.start(self.at)
+
+    def stop(self):
+        self.plugin.stop(self.at)
+        self.plugin.deactivate(self.at)
+
+    def close(self):
+        self.stop()
+        self.plugin.destroy(self.at)
+
+    @property
+    def latency(self):
+        return self.extension(Latency, b"clap.latency").get(self.at)
+
+    def parameters(self):
+        """{name: (id, low, high, default, value)}."""
+        params, found = self.extension(Parameters, b"clap.params"), {}
+        for i in range(params.count(self.at)):
+            info, value = ParameterInfo(), c.c_double()
+            assert params.info(self.at, i, info)
+            assert params.value(self.at, info.id, value)
+            found[info.name.decode()] = (info.id, info.low, info.high, info.default, value.value)
+        return found
+
+    def set(self, name, value):
+        """With the next block."""
+        number = self.parameters()[name][0]
+        self.pending.append(ParameterValue(Header(c.sizeof(ParameterValue), 0, 0, 5, 0), number, None, -1, -1, -1, -1, value))
+
+    def save(self):
+        kept = bytearray()
+
+        def write(_, data, size):
+            kept.extend(c.string_at(data, size))
+            return size
+
+        stream = Stream(None, STREAM(write))
+        assert self.extension(State, b"clap.state").save(self.at, c.addressof(stream))
+        return bytes(kept)
+
+    def load(self, data):
+        place = 0
+
+        def read(_, to, size):
+            nonlocal place
+            part = data[place : place + size]
+            c.memmove(to, part, len(part))
+            place += len(part)
+            return len(part)
+
+        stream = Stream(None, STREAM(read))
+        assert self.extension(State, b"clap.state").load(self.at, c.addressof(stream))
+
+    def process(self, x):
+        """[C, n] -> [C, n], n at most the block."""
+        x = np.ascontiguousarray(x, np.float32)
+        y = np.zeros_like(x)
+        rows = [(c.POINTER(c.c_float) * len(x))(*[row.ctypes.data_as(c.POINTER(c.c_float)) for row in a]) for a in (x, y)]
+        buffers = [Audio(c.cast(r, c.POINTER(c.POINTER(c.c_float))), None, len(x), 0, 0) for r in rows]
+        events, self.pending = self.pending, []
+        given = InEvents(None, InEvents._fields_[1][1](lambda _: len(events)), InEvents._fields_[2][1](lambda _, i: c.addressof(events[i])))
+        taken = OutEvents(None, OutEvents._fields_[1][1](lambda *_: True))
+        work = Process(-1, x.shape[1], None, c.pointer(buffers[0]), c.pointer(buffers[1]), 1, 1, c.pointer(given), c.pointer(taken))
+        assert self.plugin.process(self.at, c.addressof(work)) != 0
+        return y
+
+    def run(self, x):
+        return np.concatenate([self.process(x[:, at : at + self.block]) for at in range(0, x.shape[1], self.block)], axis=1)

@@ -1,0 +1,179 @@
+"""Plug-ins and their engine, built once a test run; the engine as Python functions."""
+
+import ctypes as c
+import os
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import marssep_rt
+from export.daw.plugin import FORMATS, SOURCE, build
+from export.daw.toolchain import find
+from marssep_rt import bundle as bundles
+from marssep_rt.errors import UsageError
+from marssep_rt.query import combine
+
+ROOT = Path(__file__).parents[2]
+MODEL = Path(marssep_rt.__file__).parent / "models" / "default" / "separator.onnx"
+QUERIES = ("dog barking", "violin")
+UNITS = ("core_api.cpp", "engine.cpp", "model.cpp", "queries.cpp", "resampler.cpp")
+FLOATS = c.POINTER(c.c_float)
+
+
+@cache
+def tools():
+    """What building takes, or a skip that says what is missing."""
+    for headers in (None, *ROOT.glob(".venv*/include")):
+        try:
+            return find(runtime_headers=headers)
+        except UsageError as e:
+            reason = str(e)
+    pytest.skip(reason)
+
+
+@cache
+def scratch():
+    """A folder for what is built, gone with the process."""
+    folder = tempfile.TemporaryDirectory(prefix="marssep-daw-")
+    return folder, Path(folder.name)
+
+
+def compile_cpp(output, sources, *flags):
+    """A program or, where the name ends in .so, a shared library; warnings are errors."""
+    include = [f"-isystem{h}" for h in tools().headers if str(h) != "/usr/include"]
+    shared = ["-fPIC", "-shared"] if output.suffix == ".so" else []
+    command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", *shared, *include,
+               f"-I{SOURCE}", *map(str, sources), "-o", str(output), *flags, "-ldl"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return output
+
+
+def compile_c(source, output):
+    """A C program against ONNX Runtime; warnings are errors."""
+    include = [f"-isystem{h}" for h in tools().headers if str(h) != "/usr/include"]
+    command = [os.environ.get("CC", "gcc"), "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", *include, str(source), "-o", str(output),
+               str(tools().library)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return output
+
+
+@cache
+def core(*flags):
+    """The engine behind its C functions as a shared library, compiled with more flags."""
+    folder = scratch()[1] / ("core" + "".join(flags).replace("/", ""))
+    folder.mkdir()
+    return compile_cpp(folder / "libcore.so", [SOURCE / u for u in UNITS], *flags)
+
+
+@cache
+def probe(*flags):
+    """The real-time probe (real_time_probe.cpp) with the engine of the same flags."""
+    library = core(*flags)
+    source = Path(__file__).with_name("real_time_probe.cpp")
+    return compile_cpp(library.with_name("probe"), [source, library], f"-Wl,-rpath,{library.parent}", *flags)
+
+
+@cache
+def plugins(channels=2, /):
+    """A folder with every format of a plug-in that listens to QUERIES."""
+    folder = scratch()[1] / f"plugins{channels}"
+    bundle = bundles.load(None)
+    build(bundle, [combine(bundle, texts=[q]) for q in QUERIES], folder, tools(), FORMATS if channels == 2 else ("vst3",), "", channels)
+    return folder
+
+
+@cache
+def library():
+    loaded = c.CDLL(str(core()))
+    loaded.marssep_open.restype = c.c_void_p
+    loaded.marssep_error.restype = c.c_char_p
+    loaded.marssep_level.restype = loaded.marssep_presence.restype = c.c_float
+    for name in (
+        "controls",
+        "offline",
+        "start",
+        "latency",
+        "select",
+        "missed",
+        "level",
+        "presence",
+        "close",
+        "stop",
+        "query_file",
+        "process",
+    ):
+        getattr(loaded, f"marssep_{name}").argtypes = {
+            "controls": [c.c_void_p, c.c_float, c.c_float, c.c_float, c.c_int],
+            "offline": [c.c_void_p, c.c_int],
+            "start": [c.c_void_p, c.c_uint, c.c_uint],
+            "select": [c.c_void_p, c.c_uint],
+            "query_file": [c.c_void_p, c.c_char_p],
+            "process": [c.c_void_p, FLOATS, FLOATS, c.c_uint, c.c_uint],
+        }.get(name, [c.c_void_p])
+    return loaded
+
+
+class Engine:
+    """One engine; ``process`` takes and gives float32 [C, n]."""
+
+    def __init__(self, channels=2, queries=QUERIES, rate=48_000, block=512, offline=True, model=MODEL):
+        vectors = np.ascontiguousarray([marssep_rt.embed_text(q) for q in queries], np.float32)
+        handle = library().marssep_open(str(tools().library).encode(), str(model).encode(), channels, _floats(vectors), len(queries))
+        if handle is None:
+            raise RuntimeError(library().marssep_error().decode())
+        self.handle, self.channels = c.c_void_p(handle), channels
+        self("offline", int(offline))
+        self.start(rate, block)
+
+    def __call__(self, name, *values):
+        return getattr(library(), f"marssep_{name}")(self.handle, *values)
+
+    def start(self, rate=48_000, block=512):
+        self("start", rate, block)
+        self.latency = self("latency")
+
+    def process(self, x):
+        x = np.ascontiguousarray(x, np.float32)
+        y = np.empty_like(x)
+        self("process", _floats(x), _floats(y), self.channels, x.shape[1])
+        return y
+
+    def run(self, x, sizes):
+        """All of [C, n] in blocks of ``sizes``, which are gone through again and again."""
+        outs, at, turn = [], 0, 0
+        while at < x.shape[1]:
+            outs.append(self.process(x[:, at : at + sizes[turn % len(sizes)]]))
+            at += outs[-1].shape[1]
+            turn += 1
+        return np.concatenate(outs, axis=1)
+
+    def close(self):
+        self("close")
+        self.handle = None
+
+
+def _floats(array):
+    return array.ctypes.data_as(FLOATS)
+
+
+def need(*programs):
+    """Skip where a program is missing."""
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+def sound(seconds=2.0, channels=2, rate=48_000, seed=0):
+    """Barks over noise, [C, n]: something for "dog barking" to find; channels differ."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * rate)) / rate
+    bark = np.sin(2 * np.pi * (400 + 300 * np.exp(-8 * (t % 0.5))) * t) * np.exp(-12 * (t % 0.5))
+    rows = [0.3 * bark * (1 - 0.3 * i) + 0.03 * rng.standard_normal(len(t)) for i in range(channels)]
+    return np.array(rows, np.float32)
