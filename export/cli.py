@@ -112,6 +112,21 @@ def onnx_command(
         opt.console.print(f"wrote {path}", markup=False, soft_wrap=True)
 
 
+@app.command("web")
+@opt.plain_errors
+def web_command(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.", metavar="FOLDER")],
+    overwrite: Overwrite = False,
+    model: opt.Model = None,
+) -> None:
+    """A static page that separates the microphone or a file in the browser; serve the folder with anything."""
+    from export.web.site import export_web
+    from marssep_rt import bundle as bundles
+
+    export_web(bundles.load(model), output, overwrite)
+    opt.console.print(f"wrote {output}; try it: python -m http.server --directory {output}", markup=False, soft_wrap=True)
+
+
 @app.command("plugin")
 @opt.plain_errors
 def plugin_command(

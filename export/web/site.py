@@ -1,0 +1,87 @@
+"""``marssep-export web``: a folder that any static server can serve, with the page, the bundle's graphs and onnxruntime-web."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from marssep_rt.bundle import Bundle
+from marssep_rt.errors import MarssepError, UsageError
+from marssep_rt.session import GraphInfo, open_session
+
+PAGE = Path(__file__).parent / "page"
+# package of the npm registry -> its files that the page loads
+PACKAGES = {
+    "onnxruntime-web@1.23.2": ("dist/ort.wasm.bundle.min.mjs", "dist/ort-wasm-simd-threaded.wasm"),
+    "@huggingface/tokenizers@0.2.0": ("dist/tokenizers.min.mjs",),
+}
+
+
+def fetch(package: str, folder: Path) -> Path:
+    """Take a package from the npm registry and unpack it in ``folder``; raises MarssepError where that fails."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UsageError("the page's libraries come from the npm registry, and there is no npm; install it (Debian, Ubuntu: apt install npm)")
+    done = subprocess.run([npm, "pack", "--silent", package], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise MarssepError(f"npm cannot fetch {package}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+    archive = folder / done.stdout.strip().splitlines()[-1]
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder / archive.stem, filter="data")
+    return folder / archive.stem / "package"
+
+
+def page_card(bundle: Bundle) -> dict[str, Any]:
+    """What the page must know of the bundle."""
+    session, _ = open_session(bundle.read("separator.onnx"), "cpu")
+    info = GraphInfo.of(session)
+    tokenizer = json.loads(bundle.read("tokenizer.json"))
+    sounds = json.loads(bundle.read("sounds.json"))["labels"] if bundle.has("sounds.json") else []
+    return {
+        "name": bundle.name, "licence": bundle.card["licence"], "sample_rate": info.sample_rate, "hop": info.hop, "latency": info.latency,
+        "query_dim": info.query_dim, "encoder": info.encoder, "states": info.states, "sounds": sorted(sounds),
+        "text_length": int((tokenizer.get("truncation") or {"max_length": 64})["max_length"]),
+    }  # fmt: skip
+
+
+def export_web(bundle: Bundle, output: Path, overwrite: bool = False) -> None:
+    """Write the site, beside and then renamed. Raises UsageError for a bundle without text tower or a folder that is there already,
+    MarssepError where libraries cannot be fetched or files not be written."""
+    if not bundle.has("text.onnx"):
+        raise UsageError(f"the bundle {bundle.name} has no text tower, so a page could not be asked in words")
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists; add --overwrite to replace it")
+    try:
+        output.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".marssep-", dir=output.absolute().parent) as place:
+            site = Path(place) / "site"
+            shutil.copytree(PAGE, site)
+            for folder in ("model", "vendor"):
+                (site / folder).mkdir()
+            for name in ("separator.onnx", "text.onnx", "tokenizer.json"):
+                (site / "model" / name).write_bytes(bundle.read(name))
+            (site / "model" / "card.json").write_text(json.dumps(page_card(bundle)) + "\n", encoding="utf-8")
+            for package, files in PACKAGES.items():
+                root = fetch(package, Path(place))
+                for file in files:
+                    shutil.copy(root / file, site / "vendor")
+                described = json.loads((root / "package.json").read_text(encoding="utf-8"))
+                name = described["name"].replace("@", "").replace("/", "-")
+                text = f"{described['name']} {described['version']}, licence {described['license']}, {described.get('homepage', '')}\n"
+                # onnxruntime-web comes without its licence's text; the Python package is of the same project
+                own = Path(onnxruntime.__file__).parent / "LICENSE" if name == "onnxruntime-web" else root / "LICENSE"
+                text += "\n" + own.read_text(encoding="utf-8") if own.is_file() else ""
+                (site / "vendor" / f"{name}.LICENSE.txt").write_text(text, encoding="utf-8")
+            if output.exists():
+                shutil.rmtree(output)
+            os.replace(site, output)
+    except OSError as e:
+        raise MarssepError(f"cannot write {output}: {(e.strerror or str(e)).lower()}") from e
