@@ -101,3 +101,12 @@ def mean(p: Tensor, kappa: float = KAPPA) -> Tensor:
     """The distribution's mean: what samples average to."""
     a, _ = concentrations(p, kappa)
     return a / (2.0 + kappa)
+
+
+def centred(mask: Tensor, kappa: float = KAPPA) -> Tensor:
+    """A sampled mask on the scale on which its mean is P: ((2 + kappa) m - 1) / kappa, from -1/kappa to 1 + 1/kappa.
+
+    A sample as it is averages to ``mean``, which leaks; a policy that is rewarded for such masks learns proposals that are too extreme for
+    what is deployed, P itself.
+    """
+    return ((2.0 + kappa) * mask - 1.0) / kappa

@@ -37,6 +37,7 @@ from offline_training.surrogate import SurrogateConfig, group_advantages, import
 class ReinforceConfig:
     """``group``: masks a mixture and query; ``supervised``: weight of the supervised loss beside the surrogate; ``audible_db``: bins
     further under the mixture's loudest do not count; ``block``: frames and bands that are drawn together (``policy.sample``);
+    ``centred``: sampled masks are heard on the scale on which their mean is what is deployed (``policy.centred``; not in the paper);
     ``baseline_decay``: of the moving baseline that serves groups of one."""
 
     kappa: float = policy.KAPPA
@@ -46,6 +47,7 @@ class ReinforceConfig:
     supervised: float = 0.0
     audible_db: float = 60.0
     block: tuple[int, int] = (1, 1)
+    centred: bool = False
     baseline_decay: float = 0.92
     surrogate: SurrogateConfig = field(default_factory=SurrogateConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -138,9 +140,10 @@ class Reinforcer(Trainer):
         n = batch["targets"].shape[1] // hop * hop - latency
         targets, mixture = batch["targets"][:, :n], batch["mixtures"][rows, :n]
         anchor = self.anchors(targets, batch["labels"])
+        heard = policy.centred(masks, config.kappa) if config.centred else masks
         earned, said = [], []
         for g in range(group):  # one mask a query at a time: G times the memory would buy nothing
-            estimate = self.model.apply_mask(spectra, masks[:, g], Memory())[:, 0, latency:]
+            estimate = self.model.apply_mask(spectra, heard[:, g], Memory())[:, 0, latency:]
             reward, terms = rewards(self.ear, estimate, targets, mixture, anchor, batch["absent"], config.reward)
             earned.append(reward)
             said.append(terms)

@@ -82,8 +82,8 @@ def find_library(given: Path | None) -> Path:
     if given is None:
         import onnxruntime
 
-        found = sorted((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.*"))
-        found = [p for p in found if "providers" not in p.name]
+        capi = Path(onnxruntime.__file__).parent / "capi"
+        found = sorted([*capi.glob("libonnxruntime.*"), *capi.glob("onnxruntime.dll")])
         if not found:
             raise UsageError("the Python package onnxruntime has no shared library; give one with --onnxruntime-library FILE")
         given = found[0]

@@ -29,7 +29,7 @@ def fetch(package: str, folder: Path) -> Path:
     """Take a package from the npm registry and unpack it in ``folder``; raises MarssepError where that fails."""
     npm = shutil.which("npm")
     if npm is None:
-        raise UsageError("the page's libraries come from the npm registry, and there is no npm; install it (Debian, Ubuntu: apt install npm)")
+        raise UsageError("the page's libraries come from npm, and there is no npm; install it (Debian, Ubuntu: apt install npm)")
     done = subprocess.run([npm, "pack", "--silent", package], cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise MarssepError(f"npm cannot fetch {package}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")

@@ -111,3 +111,12 @@ def test_the_score_is_the_closed_form():
 def test_kappa_must_be_above_zero(kappa):
     with pytest.raises(ValueError, match="kappa"):
         policy.sample(P, kappa)
+
+
+@pytest.mark.parametrize("block", [(1, 1), (4, 8)])
+def test_centred_samples_average_to_the_proposal_and_plain_ones_do_not(block):
+    torch.manual_seed(0)
+    for p in (0.0, 0.1, 0.5, 1.0):
+        masks = policy.sample(torch.full((200, 64, 64), p), 9.0, block)
+        assert policy.centred(masks, 9.0).mean().item() == pytest.approx(p, abs=0.01)
+        assert masks.mean().item() == pytest.approx((1 + 9 * p) / 11, abs=0.01)
