@@ -44,10 +44,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=float, default=20.0)
     seconds = options.parse_args().seconds
-    print(
     print("microseconds a block, the share of ctypes included")
     print(f"{'rate':>6} {'block':>5} {'median':>8} {'p99':>8} {'worst':>8} {'late samples':>13} {'of a block time':>16}")
-    )
     for rate in (48_000, 44_100):
         for block in (64, 256, 1024):
             times, missed = paced(rate, block, seconds)
