@@ -67,7 +67,8 @@ def test_the_baked_graph_is_the_same_for_any_number_of_streams(folder, bundle):
 def test_the_c_example(folder, expected, tmp_path):
     x, y = expected
     program = compile_c(folder / "example.c", tmp_path / "example")
-    env = {**os.environ, "LD_LIBRARY_PATH": str(tools().library.parent)}
+    (tmp_path / "libonnxruntime.so.1").symlink_to(tools().library)  # the name that it is linked under
+    env = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
     done = subprocess.run([program, folder / "marssep-dog-barking.onnx"], input=x.tobytes(), capture_output=True, env=env)
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.frombuffer(done.stdout, np.float32), y[0], atol=1e-5)

@@ -78,6 +78,10 @@ class Parameters(c.Structure):
                 ("value", c.CFUNCTYPE(c.c_bool, P, U32, c.POINTER(c.c_double)))]  # fmt: skip
 
 
+class HostLatency(c.Structure):
+    _fields_ = [("changed", c.CFUNCTYPE(None, P))]
+
+
 class Latency(c.Structure):
     _fields_ = [("get", c.CFUNCTYPE(U32, P))]
 
@@ -105,14 +109,20 @@ class ClapHost:
         assert factory.count(factory_at) == 1
         described = factory.descriptor(factory_at, 0).contents
         self.id, self.name = described.id.decode(), described.name.decode()
-        self.host = Host(Version(1, 1, 10), None, b"test", b"", b"", b"1", Host._fields_[6][1](lambda *_: None),
-                         *[Host._fields_[i][1](lambda *_: None) for i in (7, 8, 9)])  # fmt: skip
+        self.latency_changes = 0
+        self.told = HostLatency(HostLatency._fields_[0][1](self.latency_changed))
+        nothing = [Host._fields_[i][1](lambda *_: None) for i in (7, 8, 9)]
+        find = Host._fields_[6][1](lambda _, name: c.addressof(self.told) if name == b"clap.latency" else None)
+        self.host = Host(Version(1, 1, 10), None, b"test", b"", b"", b"1", find, *nothing)
         self.at = factory.create(factory_at, c.addressof(self.host), described.id)
         assert self.at
         self.plugin = Plugin.from_address(self.at)
         assert self.plugin.init(self.at)
         self.channels, self.rate, self.block, self.pending = channels, rate, block, []
         self.start()
+
+    def latency_changed(self, _):
+        self.latency_changes += 1
 
     def extension(self, kind, name):
         at = self.plugin.get_extension(self.at, name)
