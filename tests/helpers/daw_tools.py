@@ -2,6 +2,7 @@
 
 import ctypes as c
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -67,7 +68,7 @@ def compile_c(source, output):
 @cache
 def core(*flags):
     """The engine behind its C functions as a shared library, compiled with more flags."""
-    folder = scratch()[1] / ("core" + "".join(flags).replace("/", ""))
+    folder = scratch()[1] / ("core" + re.sub(r"\W", "", "".join(flags)))
     folder.mkdir()
     return compile_cpp(folder / "libcore.so", [SOURCE / u for u in UNITS], *flags)
 
