@@ -296,7 +296,8 @@ void Engine::part(const float* const* in, float* const* out, unsigned n)
             pushed.store(pushed.load(std::memory_order_relaxed) + n, std::memory_order_release);
         }
         wake.release();
-        if (!lost && waitFor(n)) {
+        if (!lost) {
+            waitFor(n);
             const std::size_t late = std::min<std::size_t>(owed, output->readable());
             output->pop(nullptr, late);
             owed -= late;
@@ -348,26 +349,25 @@ void Engine::part(const float* const* in, float* const* out, unsigned n)
     meter(out, n);
 }
 
-// Whether the rings may be read. Where the host is in no hurry, wait until what it asks for is there.
-bool Engine::waitFor(unsigned n)
+// Where the host is in no hurry, until what it asks for is there.
+void Engine::waitFor(unsigned n)
 {
     const bool exact = offline.load(std::memory_order_relaxed);
     const auto there = [&] {
         return exact ? consumed.load(std::memory_order_acquire) == pushed.load(std::memory_order_relaxed) : output->readable() >= owed + n;
     };
     if (there())
-        return true;
+        return;
     // a host at real time may come early by a little; one that is ahead by more loses nothing by waiting that long
     const double spare = exact ? 10.0 : lead - std::max(0.002, 0.25 * n / rate);
     if (spare <= 0.0)
-        return true;
+        return;
     const Clock::time_point until = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(spare));
     waiting.store(true, std::memory_order_release);
     while (!there() && Clock::now() < until)
         (void)done.try_acquire_for(std::chrono::milliseconds(2));
     waiting.store(false, std::memory_order_release);
     while (done.try_acquire()) { }
-    return true;
 }
 
 void Engine::meter(const float* const* out, unsigned n)

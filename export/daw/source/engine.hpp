@@ -79,7 +79,7 @@ private:
     void hop();
     void refresh();
     void part(const float* const* in, float* const* out, unsigned n);
-    bool waitFor(unsigned n);
+    void waitFor(unsigned n);
     void meter(const float* const* out, unsigned n);
 
     const std::shared_ptr<const Model> model;
