@@ -5,6 +5,10 @@
 
 #include "denormals.hpp"
 
+#ifndef _WIN32
+#include <pthread.h>
+#endif
+
 namespace marssep {
 
 namespace {
@@ -158,6 +162,12 @@ void Engine::setQuery(const std::vector<float>& vector)
 void Engine::work()
 {
     const NoDenormals guard;
+#ifndef _WIN32
+    // before windows and everything else that is in no hurry, behind the host's own threads; where the system does not allow it, as any
+    sched_param priority{};
+    priority.sched_priority = sched_get_priority_min(SCHED_RR) + 4;
+    pthread_setschedparam(pthread_self(), SCHED_RR, &priority);
+#endif
     while (true) {
         wake.acquire();
         if (quit)
