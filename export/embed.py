@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +13,10 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
+from export.folders import whole_folder
 from export.naming import slug_of
 from marssep_rt.bundle import Bundle
-from marssep_rt.errors import MarssepError, UsageError
+from marssep_rt.errors import UsageError
 from marssep_rt.query import Query, write_query
 
 PAPERS = Path(__file__).parent / "embedding"
@@ -53,29 +52,18 @@ def export_onnx(bundle: Bundle, queries: Sequence[Query], output: Path, overwrit
 
     Everything is written beside and renamed. Raises UsageError where the folder is there already, MarssepError where it cannot be written.
     """
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} exists; add --overwrite to replace it")
     slugs = [slug_of(q.label) for q in queries]
     if twice := sorted({s for s in slugs if slugs.count(s) > 1}):
         raise UsageError(f"two queries would both be called {twice[0]}; export them separately")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".marssep-", dir=output.parent) as place:
-            made = Path(place) / "made"
-            made.mkdir()
-            graph = bundle.read("separator.onnx")
-            (made / "separator.onnx").write_bytes(graph)
-            info = json.loads(next(p.value for p in onnx.load_from_string(graph).metadata_props if p.key == "marssep"))
-            card = {k: v for k, v in bundle.card.items() if k != "files"} | info
-            (made / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            for query, slug in zip(queries, slugs, strict=True):
-                (made / f"{slug}.onnx").write_bytes(bake(graph, query.vector, query.label))
-                write_query(made / f"{slug}.query", query)
-            for paper in PAPERS.iterdir():
-                shutil.copy(paper, made)
-            if output.exists():
-                shutil.rmtree(output)
-            os.replace(made, output)
-    except OSError as e:
-        raise MarssepError(f"cannot write {output}: {(e.strerror or str(e)).lower()}") from e
+    with whole_folder(output, overwrite) as made:
+        graph = bundle.read("separator.onnx")
+        (made / "separator.onnx").write_bytes(graph)
+        info = json.loads(next(p.value for p in onnx.load_from_string(graph).metadata_props if p.key == "marssep"))
+        card = {k: v for k, v in bundle.card.items() if k != "files"} | info
+        (made / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        for query, slug in zip(queries, slugs, strict=True):
+            (made / f"{slug}.onnx").write_bytes(bake(graph, query.vector, query.label))
+            write_query(made / f"{slug}.query", query)
+        for paper in PAPERS.iterdir():
+            shutil.copy(paper, made)
     return sorted(output.iterdir())

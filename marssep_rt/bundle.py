@@ -119,11 +119,16 @@ def write(path: Path, card: Mapping[str, Any], files: Mapping[str, bytes]) -> No
     beside.mkdir(parents=True)
     for name, data in contents.items():
         (beside / name).write_bytes(data)
+    replace_folder(beside, path)
+
+
+def replace_folder(made: Path, path: Path) -> None:
+    """Put a finished folder at ``path``; what stood there is gone only when the new one stands. Raises OSError."""
     if path.exists():
         old = path.with_name(path.name + ".old")
         shutil.rmtree(old, ignore_errors=True)
         os.replace(path, old)
-        os.replace(beside, path)
+        os.replace(made, path)
         shutil.rmtree(old)
     else:
-        os.replace(beside, path)
+        os.replace(made, path)

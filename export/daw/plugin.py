@@ -12,20 +12,19 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import marssep_rt
 from export.daw.toolchain import Toolchain, licence_files
+from export.folders import refuse_existing, workplace
 from export.naming import slug_of
-from marssep_rt.bundle import Bundle
+from marssep_rt.bundle import Bundle, replace_folder
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.query import Query, as_plain
 
-FORMATS = ("vst3", "clap", "lv2", "jack")
-TARGETS = {"vst3": "vst3", "clap": "clap", "lv2": "lv2", "jack": "jack"}  # names in the framework's makefile
+FORMATS = ("vst3", "clap", "lv2", "jack")  # as the framework's makefile calls them
 SOURCE = Path(__file__).parent / "source"
 UNITS = ("plugin.cpp", "engine.cpp", "model.cpp", "queries.cpp", "resampler.cpp")
 MOST_QUERIES = 100
@@ -84,9 +83,8 @@ def config(naming: Naming, channels: int, labels: Sequence[str], library: str) -
 
 def makefile(naming: Naming, toolchain: Toolchain, formats: Sequence[str], flags: str = "") -> str:
     """For the framework's rules; ``flags`` go to compiler and linker."""
-    # the compiler's own folders must keep their place
-    include = " ".join(f"-isystem {folder}" for folder in toolchain.headers if str(folder) != "/usr/include")
-    targets = " ".join(f"$({TARGETS[kind]})" for kind in formats)
+    targets = " ".join(f"$({kind})" for kind in formats)
+    include = " ".join(toolchain.include_flags)
     return (
         f"NAME = {naming.slug}\nFILES_DSP = {' '.join(UNITS)}\nDPF_PATH = {toolchain.dpf}\nDPF_TARGET_DIR = out\nDPF_BUILD_DIR = build\n"
         "include $(DPF_PATH)/Makefile.plugins.mk\n"
@@ -97,12 +95,9 @@ def makefile(naming: Naming, toolchain: Toolchain, formats: Sequence[str], flags
     )
 
 
-def placed(kind: str, naming: Naming) -> tuple[Path, Path]:
-    """(what the user installs, where the binary's own folder in it is), relative to the output folder, before and after the move."""
-    if kind == "vst3":
-        bundle = Path(f"{naming.slug}.vst3")
-        return bundle, bundle / "Contents"
-    return {"lv2": (Path(f"{naming.slug}.lv2"),) * 2}.get(kind, (Path(f"{naming.slug}-{kind}"),) * 2)
+def folder_name(kind: str, naming: Naming) -> str:
+    """The folder that a format is installed as."""
+    return f"{naming.slug}.{kind}" if kind in ("vst3", "lv2") else f"{naming.slug}-{kind}"
 
 
 def build(bundle: Bundle, queries: Sequence[Query], output: Path, toolchain: Toolchain, formats: Sequence[str] = FORMATS,
@@ -115,20 +110,13 @@ def build(bundle: Bundle, queries: Sequence[Query], output: Path, toolchain: Too
     if not 1 <= len(queries) <= MOST_QUERIES:
         raise UsageError(f"a plug-in listens to 1 to {MOST_QUERIES} queries, not {len(queries)}")
     naming = Naming.of(title or (f"marssep {queries[0].label}" if len(queries) == 1 else "marssep"), channels)
-    goals = {kind: output / placed(kind, naming)[0] for kind in formats}
+    goals = {kind: output / folder_name(kind, naming) for kind in formats}
     for goal in goals.values():
-        if goal.exists() and not overwrite:
-            raise UsageError(f"{goal} exists; add --overwrite to replace it")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".marssep-", dir=output) as place:
-            made = _build(Path(place), bundle, queries, naming, channels, toolchain, formats, flags, say)
-            for kind, goal in goals.items():
-                if goal.exists():
-                    shutil.rmtree(goal)
-                os.replace(made[kind], goal)
-    except OSError as e:
-        raise MarssepError(f"cannot write plug-ins to {output}: {(e.strerror or str(e)).lower()}") from e
+        refuse_existing(goal, overwrite)
+    with workplace(output, f"plug-ins to {output}") as work:
+        made = _build(work, bundle, queries, naming, channels, toolchain, formats, flags, say)
+        for kind, goal in goals.items():
+            replace_folder(made[kind], goal)
     return list(goals.values())
 
 
@@ -149,7 +137,7 @@ def _build(work: Path, bundle: Bundle, queries: Sequence[Query], naming: Naming,
     made = {}
     for kind in formats:
         say(f"packing {kind}")
-        made[kind] = pack(kind, work, naming, toolchain)
+        made[kind] = pack(kind, work, naming)
         binary = next(p for p in sorted(made[kind].rglob(f"{naming.slug}*")) if p.is_file() and p.suffix != ".ttl")
         (binary.parent / "separator.onnx").write_bytes(bundle.read("separator.onnx"))
         (binary.parent / "queries.json").write_text(json.dumps([as_plain(q) for q in queries]) + "\n", encoding="utf-8")
@@ -159,16 +147,15 @@ def _build(work: Path, bundle: Bundle, queries: Sequence[Query], naming: Naming,
     return made
 
 
-def pack(kind: str, work: Path, naming: Naming, toolchain: Toolchain) -> Path:
+def pack(kind: str, work: Path, naming: Naming) -> Path:
     """The compiled format as a folder of its own."""
     out = work / "out"
-    if kind == "vst3":
-        return out / f"{naming.slug}.vst3"
-    if kind == "lv2":
-        folder = out / f"{naming.slug}.lv2"
-        write_ttl(folder, naming)
+    if kind in ("vst3", "lv2"):
+        folder = out / folder_name(kind, naming)
+        if kind == "lv2":
+            write_ttl(folder, naming)
         return folder
-    folder = work / f"{naming.slug}-{kind}"
+    folder = work / folder_name(kind, naming)
     folder.mkdir()
     name = f"{naming.slug}.clap" if kind == "clap" else naming.slug
     shutil.move(out / name, folder / name)

@@ -30,6 +30,11 @@ class Toolchain:
     headers: tuple[Path, ...]
     library: Path
 
+    @property
+    def include_flags(self) -> list[str]:
+        """For the compiler, whose own folders must keep their place."""
+        return [f"-isystem{folder}" for folder in self.headers if str(folder) != "/usr/include"]
+
 
 def find(dpf: Path | None = None, runtime_headers: Path | None = None, library: Path | None = None) -> Toolchain:
     """Everything that a build needs; raises UsageError that says what is missing and how to get it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import tarfile
@@ -13,6 +12,7 @@ from typing import Any
 
 import onnxruntime
 
+from export.folders import whole_folder
 from marssep_rt.bundle import Bundle
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.session import GraphInfo, open_session
@@ -57,31 +57,21 @@ def export_web(bundle: Bundle, output: Path, overwrite: bool = False) -> None:
     MarssepError where libraries cannot be fetched or files not be written."""
     if not bundle.has("text.onnx"):
         raise UsageError(f"the bundle {bundle.name} has no text tower, so a page could not be asked in words")
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} exists; add --overwrite to replace it")
-    try:
-        output.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".marssep-", dir=output.absolute().parent) as place:
-            site = Path(place) / "site"
-            shutil.copytree(PAGE, site)
-            for folder in ("model", "vendor"):
-                (site / folder).mkdir()
-            for name in ("separator.onnx", "text.onnx", "tokenizer.json"):
-                (site / "model" / name).write_bytes(bundle.read(name))
-            (site / "model" / "card.json").write_text(json.dumps(page_card(bundle)) + "\n", encoding="utf-8")
-            for package, files in PACKAGES.items():
-                root = fetch(package, Path(place))
-                for file in files:
-                    shutil.copy(root / file, site / "vendor")
-                described = json.loads((root / "package.json").read_text(encoding="utf-8"))
-                name = described["name"].replace("@", "").replace("/", "-")
-                text = f"{described['name']} {described['version']}, licence {described['license']}, {described.get('homepage', '')}\n"
-                # onnxruntime-web comes without its licence's text; the Python package is of the same project
-                own = Path(onnxruntime.__file__).parent / "LICENSE" if name == "onnxruntime-web" else root / "LICENSE"
-                text += "\n" + own.read_text(encoding="utf-8") if own.is_file() else ""
-                (site / "vendor" / f"{name}.LICENSE.txt").write_text(text, encoding="utf-8")
-            if output.exists():
-                shutil.rmtree(output)
-            os.replace(site, output)
-    except OSError as e:
-        raise MarssepError(f"cannot write {output}: {(e.strerror or str(e)).lower()}") from e
+    with whole_folder(output, overwrite) as site, tempfile.TemporaryDirectory() as place:
+        shutil.copytree(PAGE, site, dirs_exist_ok=True)
+        for folder in ("model", "vendor"):
+            (site / folder).mkdir()
+        for name in ("separator.onnx", "text.onnx", "tokenizer.json"):
+            (site / "model" / name).write_bytes(bundle.read(name))
+        (site / "model" / "card.json").write_text(json.dumps(page_card(bundle)) + "\n", encoding="utf-8")
+        for package, files in PACKAGES.items():
+            root = fetch(package, Path(place))
+            for file in files:
+                shutil.copy(root / file, site / "vendor")
+            described = json.loads((root / "package.json").read_text(encoding="utf-8"))
+            name = described["name"].replace("@", "").replace("/", "-")
+            text = f"{described['name']} {described['version']}, licence {described['license']}, {described.get('homepage', '')}\n"
+            # onnxruntime-web comes without its licence's text; the Python package is of the same project
+            own = Path(onnxruntime.__file__).parent / "LICENSE" if name == "onnxruntime-web" else root / "LICENSE"
+            text += "\n" + own.read_text(encoding="utf-8") if own.is_file() else ""
+            (site / "vendor" / f"{name}.LICENSE.txt").write_text(text, encoding="utf-8")

@@ -46,9 +46,9 @@ def scratch():
 
 def compile_cpp(output, sources, *flags):
     """A program or, where the name ends in .so, a shared library; warnings are errors."""
-    include = [f"-isystem{h}" for h in tools().headers if str(h) != "/usr/include"]
     shared = ["-fPIC", "-shared"] if output.suffix == ".so" else []
-    command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", *shared, *include,
+    command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", *shared,
+               *tools().include_flags,
                f"-I{SOURCE}", *map(str, sources), "-o", str(output), *flags, "-ldl"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -57,9 +57,8 @@ def compile_cpp(output, sources, *flags):
 
 def compile_c(source, output):
     """A C program against ONNX Runtime; warnings are errors."""
-    include = [f"-isystem{h}" for h in tools().headers if str(h) != "/usr/include"]
-    command = [os.environ.get("CC", "gcc"), "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", *include, str(source), "-o", str(output),
-               str(tools().library)]  # fmt: skip
+    command = [os.environ.get("CC", "gcc"), "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", *tools().include_flags,
+               str(source), "-o", str(output), str(tools().library)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return output
