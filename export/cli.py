@@ -138,6 +138,9 @@ def plugin_command(
     kinds: Kinds = "all",
     channels: Annotated[str, typer.Option("--channels", help="stereo, mono or both.")] = "stereo",
     name: Annotated[str, typer.Option("--name", help="The plug-in's name in hosts.")] = "",
+    spare: Annotated[
+        int, typer.Option("--spare", help="Hops (10 ms) of latency beyond the least; more where samples come late.", min=0, max=20)
+    ] = 1,
     overwrite: Overwrite = False,
     model: opt.Model = None,
     dpf: Annotated[Path | None, typer.Option("--dpf", help="DISTRHO Plugin Framework.", metavar="FOLDER")] = None,
@@ -159,9 +162,8 @@ def plugin_command(
     asked = choices(loaded, query, image, audio, query_file)
     tools = find(dpf, headers, library)
     for width in widths:
-        for path in build(
-            loaded, asked, output, tools, wanted, name, width, overwrite, say=lambda text: opt.console.print(text, markup=False)
-        ):
+        for path in build(loaded, asked, output, tools, wanted, name, width, overwrite, spare=spare,
+                          say=lambda text: opt.console.print(text, markup=False)):  # fmt: skip
             opt.console.print(f"wrote {path}", markup=False, soft_wrap=True)
 
 

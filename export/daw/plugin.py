@@ -28,6 +28,7 @@ FORMATS = ("vst3", "clap", "lv2", "jack")  # as the framework's makefile calls t
 SOURCE = Path(__file__).parent / "source"
 UNITS = ("plugin.cpp", "engine.cpp", "model.cpp", "queries.cpp", "resampler.cpp")
 MOST_QUERIES = 100
+SPARE_HOPS = 1  # of latency: with none, a minute under JACK on two shared cores had late samples (README)
 WIDTHS = {1: "mono", 2: "stereo"}
 
 
@@ -60,8 +61,8 @@ def c_string(text: str) -> str:
     return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode()) + '"'
 
 
-def config(naming: Naming, channels: int, labels: Sequence[str], library: str) -> str:
-    """The generated header: names, channels and queries."""
+def config(naming: Naming, channels: int, labels: Sequence[str], library: str, spare: int = SPARE_HOPS) -> str:
+    """The generated header: names, channels, queries, and hops of latency that are spared."""
     version = ", ".join(re.findall(r"\d+", marssep_rt.__version__)[:3])
     characters = ", ".join(f"'{c}'" for c in naming.unique)
     defines = {
@@ -74,6 +75,7 @@ def config(naming: Naming, channels: int, labels: Sequence[str], library: str) -
         "MARSSEP_VERSION": version,
         "MARSSEP_CHANNELS": str(channels),
         "MARSSEP_CHANNELS_NAME": c_string(WIDTHS[channels]),
+        "MARSSEP_SPARE_HOPS": str(spare),
         "MARSSEP_LIBRARY": c_string(library),
         "MARSSEP_QUERY_COUNT": str(len(labels)),
         "MARSSEP_QUERIES": ", ".join(c_string(label) for label in labels),
@@ -92,6 +94,9 @@ def makefile(naming: Naming, toolchain: Toolchain, formats: Sequence[str], flags
         # see lv2_shell.cpp
         "$(BUILD_DIR)/DistrhoPluginMain_LV2.cpp.o $(BUILD_DIR)/lv2_shell.cpp.o: "
         "BUILD_CXX_FLAGS += -Dlv2_descriptor=marssep_framework_lv2_descriptor\n$(lv2): $(BUILD_DIR)/lv2_shell.cpp.o\n"
+        # see clap_shell.cpp
+        "$(BUILD_DIR)/DistrhoPluginMain_CLAP.cpp.o $(BUILD_DIR)/clap_shell.cpp.o: "
+        "BUILD_CXX_FLAGS += -Dclap_entry=marssep_framework_clap_entry\n$(clap): $(BUILD_DIR)/clap_shell.cpp.o\n"
     )
 
 
@@ -101,11 +106,12 @@ def folder_name(kind: str, naming: Naming) -> str:
 
 
 def build(bundle: Bundle, queries: Sequence[Query], output: Path, toolchain: Toolchain, formats: Sequence[str] = FORMATS,
-          title: str = "", channels: int = 2, overwrite: bool = False, flags: str = "",
+          title: str = "", channels: int = 2, overwrite: bool = False, flags: str = "", spare: int = SPARE_HOPS,
           say: Callable[[str], None] = lambda _: None) -> list[Path]:  # fmt: skip
     """Build and place plug-ins; returns what was put into ``output``. Raises UsageError or MarssepError and then leaves nothing behind.
 
-    ``title``: the plug-in's name (empty: the only query's label, or "marssep"); ``flags``: more flags for compiler and linker.
+    ``title``: the plug-in's name (empty: the only query's label, or "marssep"); ``flags``: more flags for compiler and linker;
+    ``spare``: hops of latency beyond the least, for systems that let the model's thread wait at times.
     """
     if not 1 <= len(queries) <= MOST_QUERIES:
         raise UsageError(f"a plug-in listens to 1 to {MOST_QUERIES} queries, not {len(queries)}")
@@ -114,20 +120,20 @@ def build(bundle: Bundle, queries: Sequence[Query], output: Path, toolchain: Too
     for goal in goals.values():
         refuse_existing(goal, overwrite)
     with workplace(output, f"plug-ins to {output}") as work:
-        made = _build(work, bundle, queries, naming, channels, toolchain, formats, flags, say)
+        made = _build(work, bundle, queries, naming, channels, toolchain, formats, flags, spare, say)
         for kind, goal in goals.items():
             replace_folder(made[kind], goal)
     return list(goals.values())
 
 
 def _build(work: Path, bundle: Bundle, queries: Sequence[Query], naming: Naming, channels: int, toolchain: Toolchain,
-           formats: Sequence[str], flags: str, say: Callable[[str], None]) -> dict[str, Path]:  # fmt: skip
+           formats: Sequence[str], flags: str, spare: int, say: Callable[[str], None]) -> dict[str, Path]:  # fmt: skip
     """Compile in ``work`` and put together what each format consists of; returns the finished folders."""
     for file in SOURCE.iterdir():
         if file.suffix in (".cpp", ".hpp", ".h"):
             shutil.copy(file, work)
     library = toolchain.library.name
-    (work / "config.h").write_text(config(naming, channels, [q.label for q in queries], library), encoding="utf-8")
+    (work / "config.h").write_text(config(naming, channels, [q.label for q in queries], library, spare), encoding="utf-8")
     (work / "Makefile").write_text(makefile(naming, toolchain, formats, flags), encoding="utf-8")
     say(f"compiling {naming.title}")
     done = subprocess.run([toolchain.make, f"-j{os.cpu_count() or 1}"], cwd=work, capture_output=True, text=True)

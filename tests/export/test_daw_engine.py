@@ -47,7 +47,7 @@ def aligned(engine, x, sizes):
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("sizes", [[64], [1024], [4096], [1, 7, 333, 512, 2, 480, 64]], ids=str)
+@pytest.mark.parametrize("sizes", [[64], [1024], [4096], [8192], [1, 7, 333, 512, 2, 480, 64]], ids=str)
 def test_equals_the_runtime_for_any_blocks(engine, x, channels, sizes):
     e = engine(channels=channels, block=max(sizes))
     assert e.latency == 480 + HOP - 1 + max(HOP, max(sizes))
@@ -150,6 +150,47 @@ def test_begun_again_equals_fresh(engine, x):
     e.run(x[:, ::-1], [100])
     e.start()
     np.testing.assert_array_equal(e.run(x, [512]), first)
+
+
+@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize("rate", [48_000, 44_100])
+def test_reset_equals_fresh(engine, x, rate, offline):
+    """Without offline the host is ahead of real time, does not say so, and is waited for."""
+    e = engine(rate=rate, offline=offline)
+    first = e.run(x, [512])
+    e.run(x[:, 5000:20_000], [100])
+    e("reset")
+    np.testing.assert_array_equal(e.run(x, [512]), first)
+    for n in (1, 512, 3, 480):  # again before the model's thread has answered
+        e("reset")
+        e.process(x[:, :n])
+    e("reset")
+    e("reset")
+    np.testing.assert_array_equal(e.run(x, [512]), first)
+    assert e("missed") == 0
+
+
+def test_reset_at_real_time_equals_fresh(engine, x):
+    e = engine(offline=False, block=512)
+    x = x[:, : 512 * 80]
+    begun, blocks, rounds = time.perf_counter(), 0, []
+    for _ in range(2):
+        outs = []
+        for at in range(0, x.shape[1], 512):
+            outs.append(e.process(x[:, at : at + 512]))
+            blocks += 1
+            time.sleep(max(0.0, begun + blocks * 512 / 48_000 - time.perf_counter()))
+        rounds.append(np.concatenate(outs, axis=1))
+        e("reset")
+    if late := e("missed"):
+        pytest.skip(f"this machine was too busy: {late} samples came too late")
+    np.testing.assert_array_equal(rounds[1], rounds[0])
+
+
+def test_hops_that_are_spared_are_latency_and_nothing_else(engine, x):
+    e = engine(spare=2, block=512)
+    assert e.latency == 480 + HOP - 1 + 512 + 2 * HOP
+    np.testing.assert_allclose(aligned(e, x, [512]), reference(x), atol=1e-5)
 
 
 def test_numbers_that_are_none_stay_inside(engine, x):

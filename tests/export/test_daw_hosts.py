@@ -106,7 +106,7 @@ def test_lv2_rendered_equals_the_file(stereo, tmp_path):
                           capture_output=True, text=True, env=lv2_environment())  # fmt: skip
     assert done.returncode == 0, done.stderr
     y = read(tmp_path / "out.wav")
-    latency = 480 + 479 + 4096  # lv2apply names no block length, so the longest is assumed, and it takes no latency off
+    latency = 480 + 479 + 4096 + 480  # lv2apply names no block length, so the longest is assumed, and it takes no latency off
     np.testing.assert_allclose(y[:, latency : latency + x.shape[1]], expected, atol=1e-4)
 
 
@@ -144,6 +144,8 @@ def test_clap_scans_processes_saves_and_restores(stereo, tmp_path):
     host.stop()
     host.start()  # as fresh
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
+    host.reset()
+    np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
     write_query(tmp_path / "rain.query", combine(marssep_rt.bundle.load(None), texts=["rain"]))
     host.set("Query", 1.0)
     host.set("Gain", -6.0)
@@ -154,6 +156,16 @@ def test_clap_scans_processes_saves_and_restores(stereo, tmp_path):
     assert other.parameters()["Gain"][4] == pytest.approx(-6.0)
     host.close()
     other.close()
+
+
+def test_clap_lives_in_a_host_without_extensions(stereo):
+    source, expected = stereo
+    x = read(source)
+    host = ClapHost(plugins(2) / "marssep-clap" / "marssep.clap", bare=True)
+    host.load(host.save())
+    padded = np.concatenate([x, np.zeros((2, host.latency), np.float32)], axis=1)
+    np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
+    host.close()
 
 
 @pytest.mark.parametrize("fault", ["separator.onnx", "queries.json", "libonnxruntime"])

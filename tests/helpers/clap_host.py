@@ -98,9 +98,9 @@ class State(c.Structure):
 
 
 class ClapHost:
-    """One instance of a plug-in file's only plug-in."""
+    """One instance of a plug-in file's only plug-in; a ``bare`` host has no extensions."""
 
-    def __init__(self, path, rate=48_000, block=512, channels=2):
+    def __init__(self, path, rate=48_000, block=512, channels=2, bare=False):
         self.library = c.CDLL(str(path))
         entry = Entry.in_dll(self.library, "clap_entry")
         assert entry.init(str(path).encode())
@@ -112,7 +112,7 @@ class ClapHost:
         self.latency_changes = 0
         self.told = HostLatency(HostLatency._fields_[0][1](self.latency_changed))
         nothing = [Host._fields_[i][1](lambda *_: None) for i in (7, 8, 9)]
-        find = Host._fields_[6][1](lambda _, name: c.addressof(self.told) if name == b"clap.latency" else None)
+        find = Host._fields_[6][1](lambda _, name: c.addressof(self.told) if name == b"clap.latency" and not bare else None)
         self.host = Host(Version(1, 1, 10), None, b"test", b"", b"", b"1", find, *nothing)
         self.at = factory.create(factory_at, c.addressof(self.host), described.id)
         assert self.at
@@ -132,6 +132,9 @@ class ClapHost:
     def start(self):
         assert self.plugin.activate(self.at, self.rate, 1, self.block)
         assert self.plugin.start(self.at)
+
+    def reset(self):
+        self.plugin.reset(self.at)
 
     def stop(self):
         self.plugin.stop(self.at)

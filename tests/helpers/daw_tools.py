@@ -106,6 +106,7 @@ def library():
         "presence",
         "close",
         "stop",
+        "reset",
         "query_file",
         "process",
     ):
@@ -123,9 +124,9 @@ def library():
 class Engine:
     """One engine; ``process`` takes and gives float32 [C, n]."""
 
-    def __init__(self, channels=2, queries=QUERIES, rate=48_000, block=512, offline=True, model=MODEL):
+    def __init__(self, channels=2, queries=QUERIES, rate=48_000, block=512, offline=True, model=MODEL, spare=0):
         vectors = np.ascontiguousarray([marssep_rt.embed_text(q) for q in queries], np.float32)
-        handle = library().marssep_open(str(tools().library).encode(), str(model).encode(), channels, _floats(vectors), len(queries))
+        handle = library().marssep_open(str(tools().library).encode(), str(model).encode(), channels, _floats(vectors), len(queries), spare)
         if handle is None:
             raise RuntimeError(library().marssep_error().decode())
         self.handle, self.channels = c.c_void_p(handle), channels

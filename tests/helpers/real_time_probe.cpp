@@ -97,6 +97,8 @@ int main(int, char** arguments)
             watched = true;
             if (i % 50 == 20)
                 engine.setControls({0.5f, 20.0f, 3.0f, marssep::Output(i % 3)});
+            if (i % 70 == 30)
+                engine.reset();
             engine.selectQuery(i / 50 % 2);
             engine.process(rows, rows, n);
             watched = false;

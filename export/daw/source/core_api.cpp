@@ -36,8 +36,8 @@ extern "C" {
 
 const char* marssep_error() { return lastError.c_str(); }
 
-// ``vectors``: [count][query_dim]. Null, with marssep_error(), where something is missing.
-void* marssep_open(const char* library, const char* graph, unsigned channels, const float* vectors, unsigned count)
+// ``vectors``: [count][query_dim]; ``spareHops``: latency beyond the least. Null, with marssep_error(), where something is missing.
+void* marssep_open(const char* library, const char* graph, unsigned channels, const float* vectors, unsigned count, unsigned spareHops)
 {
     return guarded(
         [&]() -> void* {
@@ -46,7 +46,7 @@ void* marssep_open(const char* library, const char* graph, unsigned channels, co
             std::vector<std::vector<float>> queries;
             for (unsigned i = 0; i < count; ++i)
                 queries.emplace_back(vectors + i * handle->model->info.queryDim, vectors + (i + 1) * handle->model->info.queryDim);
-            handle->engine = std::make_unique<Engine>(handle->model, channels, queries);
+            handle->engine = std::make_unique<Engine>(handle->model, channels, queries, spareHops);
             return handle.release();
         },
         nullptr);
@@ -55,6 +55,7 @@ void* marssep_open(const char* library, const char* graph, unsigned channels, co
 void marssep_close(void* handle) { delete static_cast<Handle*>(handle); }
 
 void marssep_start(void* handle, unsigned rate, unsigned longestBlock) { static_cast<Handle*>(handle)->engine->start(rate, longestBlock); }
+void marssep_reset(void* handle) { static_cast<Handle*>(handle)->engine->reset(); }
 void marssep_stop(void* handle) { static_cast<Handle*>(handle)->engine->stop(); }
 unsigned marssep_latency(void* handle) { return static_cast<Handle*>(handle)->engine->latency(); }
 void marssep_offline(void* handle, int on) { static_cast<Handle*>(handle)->engine->setOffline(on != 0); }

@@ -44,12 +44,12 @@ void Controls::coefficients(float& a, float& b) const
     b = gain * (wet * rest + 1.0f - wet);
 }
 
-Delays Delays::of(const GraphInfo& graph, unsigned hostRate, unsigned longestBlock, std::uint64_t& ticks)
+Delays Delays::of(const GraphInfo& graph, unsigned hostRate, unsigned longestBlock, unsigned spareHops, std::uint64_t& ticks)
 {
     Delays delays;
     ticks = 0;
     const std::uint64_t hop = (std::uint64_t(graph.hop) * hostRate + graph.sampleRate - 1) / graph.sampleRate;
-    delays.worker = unsigned(std::max<std::uint64_t>(longestBlock, hop));
+    delays.worker = unsigned(std::max<std::uint64_t>(longestBlock, hop) + spareHops * hop);
     if (hostRate == graph.sampleRate) {
         delays.conversion = graph.latency;
         delays.blocks = graph.hop - 1;
@@ -64,10 +64,11 @@ Delays Delays::of(const GraphInfo& graph, unsigned hostRate, unsigned longestBlo
     return delays;
 }
 
-Engine::Engine(std::shared_ptr<const Model> with, unsigned channelCount, std::vector<std::vector<float>> vectors)
+Engine::Engine(std::shared_ptr<const Model> with, unsigned channelCount, std::vector<std::vector<float>> vectors, unsigned spare)
     : model(std::move(with))
     , channels(channelCount)
     , queries(std::move(vectors))
+    , spareHops(spare)
 {
     setControls(Controls());
 }
@@ -85,7 +86,7 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
     std::uint64_t ticks = 0;
     delays = Delays();
     if (model != nullptr)
-        delays = Delays::of(model->info, rate, block, ticks);
+        delays = Delays::of(model->info, rate, block, spareHops, ticks);
     const std::size_t room = std::size_t(RING_SECONDS * rate) + 2 * block + delays.total();
     input = std::make_unique<Ring>(channels, room);
     output = std::make_unique<Ring>(channels, room);
@@ -100,10 +101,11 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
     owed = 0;
     lead = 0.0;
     fade = 1.0f;
-    begun = lost = false;
+    begun = pending = false;
     power = 0.0f;
     pushed = consumed = 0;
     restart = restarted = 0;
+    restartAt = freshAt = 0;
     missedSamples = 0;
     level = -120.0f;
     present = 0.0f;
@@ -131,6 +133,12 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
     refresh();
     quit = false;
     thread = std::thread([this] { work(); });
+}
+
+unsigned Engine::latencyAt(unsigned sampleRate, unsigned longestBlock) const
+{
+    std::uint64_t ticks = 0;
+    return model == nullptr ? 0 : Delays::of(model->info, sampleRate, std::max(1u, longestBlock), spareHops, ticks).total();
 }
 
 void Engine::stop()
@@ -173,20 +181,23 @@ void Engine::work()
         if (quit)
             return;
         if (const unsigned asked = restart.load(std::memory_order_acquire); asked != restarted.load(std::memory_order_relaxed)) {
-            refresh(); // the host's thread stays away from the rings until it is told
+            refresh(); // the host's thread reads nothing until it is told
             restarted.store(asked, std::memory_order_release);
+            if (waiting.load(std::memory_order_acquire))
+                done.release();
         }
         drain();
     }
 }
 
-// Everything as at the start, with what was in the rings gone.
+// As at the start, from a place in the input on.
 void Engine::refresh()
 {
-    input->clear();
-    output->clear();
+    const std::size_t from = restartAt.load(std::memory_order_relaxed);
+    input->skipTo(from);
+    freshAt.store(output->position(), std::memory_order_relaxed);
     output->push(nullptr, delays.blocks + delays.worker);
-    consumed.store(pushed.load());
+    consumed.store(from);
     stream->reset();
     if (inward) {
         inward->reset();
@@ -203,7 +214,8 @@ void Engine::drain()
     while (!quit) {
         // with resamplers a little at a time, so that a block of them never holds more than one hop's end
         const std::size_t n = std::min<std::size_t>(input->readable(), inward ? 32 : size - filled);
-        if (n == 0)
+        // in this order: input that came after the wish for a restart must not be taken before it is granted
+        if (n == 0 || restart.load(std::memory_order_acquire) != restarted.load(std::memory_order_relaxed))
             break;
         input->pop(takenRows.data(), n);
         for (auto& row : taken)
@@ -287,36 +299,66 @@ void Engine::process(const float* const* in, float* const* out, unsigned n)
     }
 }
 
+void Engine::reset()
+{
+    for (auto& row : dry)
+        std::fill(row.begin(), row.end(), 0.0f);
+    fade = 1.0f;
+    power = 0.0f;
+    if (model != nullptr)
+        askForRestart();
+}
+
+void Engine::askForRestart()
+{
+    restartAt.store(input->position(), std::memory_order_relaxed);
+    output->pop(nullptr, output->readable());
+    owed = 0;
+    pending = true;
+    restart.fetch_add(1, std::memory_order_release);
+    wake.release();
+}
+
 // A block no longer than the host announced.
 void Engine::part(const float* const* in, float* const* out, unsigned n)
 {
     const std::size_t circle = dry[0].size();
     std::size_t got = 0;
     if (model != nullptr) {
-        if (lost && restarted.load(std::memory_order_acquire) == restart.load(std::memory_order_relaxed)) {
-            lost = false;
-            owed = 0;
-        }
-        if (!lost && input->writable() < n) { // the model's thread has been away for seconds: begin afresh when it is back
-            lost = true;
-            restart.fetch_add(1, std::memory_order_release);
-        }
-        if (!lost) {
+        const bool exact = offline.load(std::memory_order_relaxed);
+        // a host at real time may come early by a little; one that is ahead by more loses nothing by waiting that long
+        const double spare = exact ? 10.0 : lead - std::max(0.002, 0.25 * n / rate);
+        const bool room = input->writable() >= n;
+        if (room) {
             input->push(in, n);
             pushed.store(pushed.load(std::memory_order_relaxed) + n, std::memory_order_release);
+        } else if (!pending) {
+            askForRestart(); // the model's thread has been away for seconds: begin afresh when it is back
         }
         wake.release();
-        if (!lost) {
-            waitFor(n);
+        if (pending)
+            waitUntil([&] { return answered(); }, spare);
+        if (pending && answered()) {
+            pending = false;
+            output->skipTo(freshAt.load(std::memory_order_relaxed));
+        }
+        if (!pending) {
+            waitUntil(
+                [&] {
+                    return exact ? consumed.load(std::memory_order_acquire) == pushed.load(std::memory_order_relaxed)
+                                 : output->readable() >= owed + n;
+                },
+                spare);
             const std::size_t late = std::min<std::size_t>(owed, output->readable());
             output->pop(nullptr, late);
             owed -= late;
             got = std::min<std::size_t>(n, output->readable());
             output->pop(wantedRows.data(), got);
         }
-        if (got < n && !lost) {
+        if (got < n && room) {
             owed += n - got;
-            missedSamples.fetch_add(unsigned(n - got), std::memory_order_relaxed);
+            if (!pending || owed > delays.blocks + delays.worker) // a fresh start is silent that long
+                missedSamples.fetch_add(unsigned(n - got), std::memory_order_relaxed);
         }
     }
     for (unsigned c = 0; c < channels; ++c)
@@ -359,18 +401,10 @@ void Engine::part(const float* const* in, float* const* out, unsigned n)
     meter(out, n);
 }
 
-// Where the host is in no hurry, until what it asks for is there.
-void Engine::waitFor(unsigned n)
+// Where the host has time to spare (seconds), until what it asks for is there.
+template <class There> void Engine::waitUntil(There there, double spare)
 {
-    const bool exact = offline.load(std::memory_order_relaxed);
-    const auto there = [&] {
-        return exact ? consumed.load(std::memory_order_acquire) == pushed.load(std::memory_order_relaxed) : output->readable() >= owed + n;
-    };
-    if (there())
-        return;
-    // a host at real time may come early by a little; one that is ahead by more loses nothing by waiting that long
-    const double spare = exact ? 10.0 : lead - std::max(0.002, 0.25 * n / rate);
-    if (spare <= 0.0)
+    if (spare <= 0.0 || there())
         return;
     const Clock::time_point until = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(spare));
     waiting.store(true, std::memory_order_release);

@@ -36,17 +36,18 @@ struct Controls {
 struct Delays {
     unsigned conversion = 0; // the graph's own, and the resamplers' where there are any
     unsigned blocks = 0;     // any sequence of block sizes against the model's hop
-    unsigned worker = 0;     // what the model's thread may take: the longest block, at least a hop
+    unsigned worker = 0;     // what the model's thread may take: the longest block, at least a hop, and what is spared beside
 
     unsigned total() const { return conversion + blocks + worker; }
     // ``ticks``: where the output resampler has to begin so that ``conversion`` is a whole number.
-    static Delays of(const GraphInfo& graph, unsigned hostRate, unsigned longestBlock, std::uint64_t& ticks);
+    static Delays of(const GraphInfo& graph, unsigned hostRate, unsigned longestBlock, unsigned spareHops, std::uint64_t& ticks);
 };
 
 class Engine {
 public:
-    // Without a model the engine is silent, but for the delayed input in bypass.
-    Engine(std::shared_ptr<const Model> model, unsigned channels, std::vector<std::vector<float>> queries);
+    // Without a model the engine is silent, but for the delayed input in bypass. ``spareHops``: more latency for systems that let the
+    // model's thread wait at times, in hops of the model.
+    Engine(std::shared_ptr<const Model> model, unsigned channels, std::vector<std::vector<float>> queries, unsigned spareHops = 0);
     ~Engine();
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
@@ -56,6 +57,10 @@ public:
     void stop();
 
     unsigned latency() const { return delays.total(); }
+    unsigned latencyAt(unsigned sampleRate, unsigned longestBlock) const; // once started so
+
+    // On the host's audio thread: what comes from now on is separated as if nothing had been before; what is still inside is gone.
+    void reset();
 
     // [channels][n] -> [channels][n], late by ``latency``; in and out may be the same.
     void process(const float* const* in, float* const* out, unsigned n);
@@ -79,12 +84,15 @@ private:
     void hop();
     void refresh();
     void part(const float* const* in, float* const* out, unsigned n);
-    void waitFor(unsigned n);
+    void askForRestart();
+    bool answered() const { return restarted.load(std::memory_order_acquire) == restart.load(std::memory_order_relaxed); }
+    template <class There> void waitUntil(There there, double spare);
     void meter(const float* const* out, unsigned n);
 
     const std::shared_ptr<const Model> model;
     const unsigned channels;
     const std::vector<std::vector<float>> queries;
+    const unsigned spareHops;
 
     // set by start
     unsigned rate = 48000, block = 0;
@@ -98,10 +106,11 @@ private:
     // the host's thread
     float a = 1.0f, b = 0.0f, aStep = 0.0f, bStep = 0.0f, endA = 1.0f, endB = 0.0f, fade = 1.0f;
     unsigned rampLeft = 0, rampLength = 480;
-    std::uint64_t owed = 0; // samples that came too late and are still to be thrown away
+    std::uint64_t owed = 0; // samples for which silence was given, still to be thrown away
     double lead = 0.0;      // seconds by which the host is ahead of real time
     Clock::time_point last;
-    bool begun = false, lost = false;
+    bool begun = false;
+    bool pending = false; // the model's thread was asked to begin afresh and has not answered
     float power = 0.0f;
     std::atomic<float> wantedA{1.0f}, wantedB{0.0f};
 
@@ -120,6 +129,7 @@ private:
     std::counting_semaphore<> wake{0}, done{0};
     std::atomic<bool> quit{false}, waiting{false}, offline{false};
     std::atomic<unsigned> selected{0}, restart{0}, restarted{0}, missedSamples{0};
+    std::atomic<std::size_t> restartAt{0}, freshAt{0}; // where the input counts from, where the output for it begins
     std::atomic<std::uint64_t> pushed{0}, consumed{0};
     std::atomic<float> level{-120.0f}, present{0.0f};
 };

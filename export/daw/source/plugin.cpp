@@ -12,6 +12,8 @@
 #include "engine.hpp"
 #include "queries.hpp"
 
+thread_local marssep::Engine* marssepLatestEngine = nullptr; // of the instance that this thread made last: clap_shell.cpp asks
+
 START_NAMESPACE_DISTRHO
 
 namespace {
@@ -59,10 +61,11 @@ public:
     MarssepPlugin()
         : Plugin(COUNT, 0, 1)
         , resources(Resources::shared())
-        , engine(resources->model, MARSSEP_CHANNELS, resources->queries)
+        , engine(resources->model, MARSSEP_CHANNELS, resources->queries, MARSSEP_SPARE_HOPS)
     {
         values = {0.0f, 1.0f, marssep::Controls::NO_LIMIT, 0.0f, 0.0f, 0.0f, -120.0f, 0.0f, 0.0f};
-        begin();
+        marssepLatestEngine = &engine;
+        report();
     }
 
 protected:
@@ -198,10 +201,21 @@ protected:
         }
     }
 
-    void activate() override { begin(); }
-    void deactivate() override { engine.stop(); }
-    void bufferSizeChanged(uint32_t) override { begin(); }
-    void sampleRateChanged(double) override { begin(); }
+    void activate() override
+    {
+        active = true;
+        engine.start(rate(), getBufferSize());
+        report();
+    }
+
+    void deactivate() override
+    {
+        active = false;
+        engine.stop();
+    }
+
+    void bufferSizeChanged(uint32_t) override { changed(); }
+    void sampleRateChanged(double) override { changed(); }
 
     void run(const float** inputs, float** outputs, uint32_t frames) override
     {
@@ -210,18 +224,27 @@ protected:
     }
 
 private:
-    void begin()
+    unsigned rate() const { return unsigned(getSampleRate() + 0.5); }
+
+    void changed()
     {
-        if (isDummyInstance())
-            return; // only asked what it is
-        engine.start(unsigned(getSampleRate() + 0.5), getBufferSize());
-        setLatency(engine.latency());
+        if (active)
+            activate();
+        else
+            report();
+    }
+
+    void report()
+    {
+        if (!isDummyInstance()) // else it is only asked what it is
+            setLatency(engine.latencyAt(rate(), getBufferSize()));
     }
 
     std::array<float, COUNT> values;
     String queryFile;
     const std::shared_ptr<const Resources> resources;
     marssep::Engine engine;
+    bool active = false;
 
     DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(MarssepPlugin)
 };

@@ -45,8 +45,10 @@ public:
         read.store(at + n, std::memory_order_release);
     }
 
-    // Only while no other thread reads or writes.
-    void clear() { read.store(written.load()); }
+    // Frames written since the beginning.
+    std::size_t position() const { return written.load(std::memory_order_acquire); }
+    // Reader: drop everything before a position that is not yet read and not yet past the end.
+    void skipTo(std::size_t to) { read.store(to, std::memory_order_release); }
 
 private:
     template <class Copy> void each(std::size_t at, std::size_t n, Copy copy)
