@@ -15,6 +15,7 @@ import onnxruntime
 from export.folders import whole_folder
 from marssep_rt.bundle import Bundle
 from marssep_rt.errors import MarssepError, UsageError
+from marssep_rt.known_sounds import KnownSounds
 from marssep_rt.session import GraphInfo, open_session
 
 PAGE = Path(__file__).parent / "page"
@@ -39,15 +40,15 @@ def fetch(package: str, folder: Path) -> Path:
     return folder / archive.stem / "package"
 
 
-def page_card(bundle: Bundle) -> dict[str, Any]:
-    """What the page must know of the bundle."""
+def page_card(bundle: Bundle, known: KnownSounds | None) -> dict[str, Any]:
+    """What the page must know of the bundle; words whose cosine to the nearest of ``sounds`` is under ``far_below`` are far from all."""
     session, _ = open_session(bundle.read("separator.onnx"), "cpu")
     info = GraphInfo.of(session)
     tokenizer = json.loads(bundle.read("tokenizer.json"))
-    sounds = json.loads(bundle.read("sounds.json"))["labels"] if bundle.has("sounds.json") else []
     return {
         "name": bundle.name, "licence": bundle.card["licence"], "sample_rate": info.sample_rate, "hop": info.hop, "latency": info.latency,
-        "query_dim": info.query_dim, "encoder": info.encoder, "states": info.states, "sounds": sorted(sounds),
+        "query_dim": info.query_dim, "encoder": info.encoder, "states": info.states, "sounds": known.labels if known else [],
+        "far_below": known.thresholds.get("text", -1.0) if known else -1.0,
         "text_length": int((tokenizer.get("truncation") or {"max_length": 64})["max_length"]),
     }  # fmt: skip
 
@@ -63,7 +64,9 @@ def export_web(bundle: Bundle, output: Path, overwrite: bool = False) -> None:
             (site / folder).mkdir()
         for name in ("separator.onnx", "text.onnx", "tokenizer.json"):
             (site / "model" / name).write_bytes(bundle.read(name))
-        (site / "model" / "card.json").write_text(json.dumps(page_card(bundle)) + "\n", encoding="utf-8")
+        known = KnownSounds.of(bundle)
+        (site / "model" / "card.json").write_text(json.dumps(page_card(bundle, known)) + "\n", encoding="utf-8")
+        (site / "model" / "sounds.f32").write_bytes(known.vectors.astype("<f4").tobytes() if known else b"")
         for package, files in PACKAGES.items():
             root = fetch(package, Path(place))
             for file in files:

@@ -16,6 +16,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from daw_tools import Engine, sound
 
+from export.daw.plugin import SPARE_HOPS
+
 
 def resident_mb() -> float:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -24,7 +26,7 @@ def resident_mb() -> float:
 
 def paced(rate: int, block: int, seconds: float) -> tuple[np.ndarray, int]:
     """Microseconds of every block, and the samples that came too late."""
-    engine = Engine(rate=rate, block=block, offline=False)
+    engine = Engine(rate=rate, block=block, offline=False, spare=SPARE_HOPS)
     x = np.tile(sound(2.0, rate=rate), 2)
     times, at = [], 0
     begun = time.perf_counter()

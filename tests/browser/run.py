@@ -29,6 +29,7 @@ from marssep_rt import Separator, embed_text
 from marssep_rt.query import read_query
 
 QUERY = "dog barking"
+FAR = "quarterly tax returns"
 SAVED = "async id => { const b = await (await fetch(document.getElementById(id).href)).arrayBuffer(); let s = ''; " \
     "for (const x of new Uint8Array(b)) s += String.fromCharCode(x); return btoa(s) }"  # fmt: skip
 
@@ -75,6 +76,13 @@ def check(page: Page, url: str, folder: Path, picture: Path | None) -> None:
     page.keyboard.press("Tab")
     expect(page.locator("#query")).to_be_focused()
     page.keyboard.type(QUERY)
+    page.keyboard.press("Enter")
+    expect(status).to_have_text(f"Listening for: {QUERY}")
+
+    page.fill("#query", FAR)
+    page.keyboard.press("Enter")
+    expect(status).to_contain_text(f"Listening for: {FAR}. This is far from every sound")
+    page.fill("#query", QUERY)
     page.keyboard.press("Enter")
     expect(status).to_have_text(f"Listening for: {QUERY}")
 

@@ -6,7 +6,7 @@ import { wav } from "./wav.mjs";
 const SLACK = 960; // samples that the model's thread may be late by in live use
 const $ = (id) => document.getElementById(id);
 const worker = new Worker(new URL("./worker.mjs", import.meta.url), { type: "module" });
-let model, context, node, source, listening = false;
+let model, context, node, source, listening = false, lost = 0; // samples that came too late
 
 function say(words, error = false) {
   $("status").textContent = words;
@@ -29,14 +29,15 @@ const answers = {
       ask("query", { words: asked });
     }
   },
-  listening({ words, vector }) {
+  listening({ words, vector, far }) {
     listening = true;
     const kept = { format: 1, encoder: model.encoder, dim: vector.length, label: words, vector: [...vector] };
     $("save-query").href = URL.createObjectURL(new Blob([JSON.stringify(kept)], { type: "application/json" }));
     $("save-query").download = `${words.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.query`;
     $("save-query").hidden = false;
     for (const id of ["microphone", "file"]) $(id).disabled = false;
-    say(`Listening for: ${words}`);
+    const warning = far ? `. This is far from every sound that the model was trained on; the nearest are ${far.join(", ")}; expect a poor separation.` : "";
+    say(`Listening for: ${words}${warning}`);
   },
   progress({ part }) {
     $("progress").value = part;
@@ -46,7 +47,9 @@ const answers = {
     $("level-out").value = output;
     $("presence").value = presence;
     const late = ((model.latency + model.hop + SLACK) / model.rate) * 1000;
-    $("timing").textContent = `${late.toFixed(0)} ms from input to output on this page; ${hop.toFixed(1)} ms of work for every 10 ms of sound`;
+    const missing = lost ? `; the computer was too slow for ${((1000 * lost) / model.rate).toFixed(0)} ms in all, which are silent` : "";
+    $("timing").textContent =
+      `${late.toFixed(0)} ms from input to output on this page; ${hop.toFixed(1)} ms of work for every 10 ms of sound${missing}`;
   },
   separated({ input, output }) {
     $("progress").hidden = true;
@@ -84,7 +87,8 @@ async function start() {
   await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
   source = context.createMediaStreamSource(stream);
   node = new AudioWorkletNode(context, "marssep-io", { processorOptions: { hop: model.hop, slack: SLACK } });
-  node.port.onmessage = ({ data }) => say(`The computer is too slow at times: ${((1000 * data.missed) / model.rate).toFixed(0)} ms were lost`);
+  lost = 0;
+  node.port.onmessage = ({ data }) => (lost = data.missed);
   const { port1, port2 } = new MessageChannel();
   node.port.postMessage({ port: port1 }, [port1]);
   ask("live", { port: port2 }, [port2]);

@@ -8,7 +8,8 @@ ort.env.wasm.numThreads = 1; // one hop at a time has nothing to share; and no s
 ort.env.wasm.wasmPaths = { wasm: new URL("./vendor/ort-wasm-simd-threaded.wasm", import.meta.url).href };
 
 const HOPS_AT_ONCE = 16;
-let card, separator, text, tokenizer, query, mode = "target";
+const MOST_WAITING = 25; // hops; a computer that is further behind leaves some out, or it would never catch up
+let card, separator, text, tokenizer, sounds, query, mode = "target";
 let live = null; // { stream, recording, queue }
 
 async function bytes(name) {
@@ -26,6 +27,7 @@ async function load() {
   separator = await ort.InferenceSession.create(await bytes("separator.onnx"));
   text = await ort.InferenceSession.create(await bytes("text.onnx"));
   tokenizer = new Tokenizer(await json("tokenizer.json"), {});
+  sounds = new Float32Array((await bytes("sounds.f32")).buffer); // vectors of card.sounds, one after the other
   postMessage({ type: "ready", hop: card.hop, latency: card.latency, rate: card.sample_rate, encoder: card.encoder, sounds: card.sounds });
 }
 
@@ -39,6 +41,14 @@ async function embed(words) {
   const vector = Float32Array.from(embedding.data);
   const norm = Math.sqrt(energy(vector));
   return vector.map((x) => x / norm);
+}
+
+// The nearest trained sounds to a query that is far from all of them; else null.
+function doubt(vector) {
+  const dim = vector.length;
+  const near = card.sounds.map((label, i) => ({ label, cosine: vector.reduce((sum, x, k) => sum + x * sounds[i * dim + k], 0) }));
+  near.sort((a, b) => b.cosine - a.cosine);
+  return near.length && near[0].cosine < card.far_below ? near.slice(0, 3).map(({ label }) => label) : null;
 }
 
 // Rows of whole files -> the output, aligned and as long.
@@ -60,9 +70,11 @@ async function separate(rows) {
 // Hops from the audio thread, one after the other; its buffers travel there and back.
 function answer(port) {
   live = { stream: new Stream(ort, separator, card, 1), recording: null, kept: 0, heard: 1e-9, times: [] };
-  let chain = Promise.resolve();
+  let chain = Promise.resolve(), waiting = 0;
   port.onmessage = ({ data }) => {
+    ++waiting;
     chain = chain.then(async () => {
+      if (waiting-- > MOST_WAITING) return port.postMessage(data.fill(0), [data.buffer]);
       const begun = performance.now();
       const parts = await live.stream.run(data, query);
       const out = mixed(parts, mode);
@@ -95,7 +107,7 @@ const tasks = {
   load,
   async query({ words }) {
     query = await embed(words);
-    postMessage({ type: "listening", words, vector: query });
+    postMessage({ type: "listening", words, vector: query, far: doubt(query) });
   },
   async mode({ value }) {
     mode = value;
