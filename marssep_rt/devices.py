@@ -94,6 +94,21 @@ def negotiate(source: Device, sink: Device) -> tuple[int, int, int]:
     raise NoDeviceError(f"{source.name} and {sink.name} share no sample rate; choose other devices (--list-devices)")
 
 
+def open_again(engine: Engine, source: Device, sink: Device) -> LiveDevice:
+    """The devices of these names again, whatever their numbers are now; raises MarssepError while they are not there."""
+    sd = portaudio()
+    sd._terminate()  # PortAudio looks for devices only when it begins
+    sd._initialize()
+    now = list_devices()
+    found = []
+    for wanted, needed in ((source, "inputs"), (sink, "outputs")):
+        same = [d for d in now if (d.name, d.api) == (wanted.name, wanted.api) and getattr(d, needed) >= min(2, getattr(wanted, needed))]
+        if not same:
+            raise NoDeviceError(f"{wanted.name} is not there")
+        found.append(same[0])
+    return LiveDevice(engine, *found)
+
+
 class LiveDevice:
     """A duplex PortAudio stream around an engine's callback."""
 

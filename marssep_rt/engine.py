@@ -12,6 +12,8 @@ import math
 import sys
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,7 @@ import numpy.typing as npt
 from marssep_rt.blocks import worker_delay
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
+from marssep_rt.presence import PresenceMeter
 from marssep_rt.recorder import Recorder
 from marssep_rt.resample import StreamResampler
 from marssep_rt.rings import Ring
@@ -74,7 +77,9 @@ class Engine:
         self.hop_in: Array = np.zeros((channels, hop), np.float32)
         self.model_side: Array = np.zeros((channels, 0), np.float32)
         self.hop_seconds = hop / model_rate
-        self.mailbox: tuple[Array | None, Controls | None] | None = None
+        self.mailbox: deque[Callable[[], None]] = deque()  # done by the worker between hops; both ends of a deque are atomic
+        self.presence = PresenceMeter(channels, hop, model_rate)
+        self.tap: list[Array] | None = None  # where the worker puts what it hears at the model's rate, mono
         self.thread: threading.Thread | None = None
         self.stopping = False
         self.failure: BaseException | None = None
@@ -84,7 +89,17 @@ class Engine:
     # ---- the device's side -------------------------------------------------------------------------------------------------
 
     def callback(self, indata: Array, outdata: Array) -> None:
-        """One device block: [frames, channels] in, [frames, channels] out. Moves samples, nothing else; frames == blocksize."""
+        """One device block: [frames, channels] in, [frames, channels] out. Moves samples, nothing else.
+
+        The latency is meant for blocks of ``blocksize``; a device that brings longer ones all the same gets them in pieces.
+        """
+        size = self.config.blocksize
+        for at in range(0, indata.shape[0], size):
+            self._move(indata[at : at + size], outdata[at : at + size])
+        self.telemetry.callbacks += 1
+        self.telemetry.frames += indata.shape[0]
+
+    def _move(self, indata: Array, outdata: Array) -> None:
         t = self.telemetry
         n = indata.shape[0]
         block_in, block_out = self.block_in[:, :n], self.block_out[:, :n]
@@ -120,18 +135,41 @@ class Engine:
             np.multiply(block_out[0], np.float32(0.5), out=outdata[:, 0])
         else:
             outdata[...] = block_out.T  # as it is, or mono to every output
-        t.callbacks += 1
-        t.frames += n
 
     # ---- the worker's side -------------------------------------------------------------------------------------------------
 
     def set_query(self, vector: Array) -> None:
-        """From any thread: another query from the next hop on."""
-        self.mailbox = (vector, self.mailbox[1] if self.mailbox else None)
+        """From any thread: another query from the next hop on; the overlap-add cross-fades over one hop."""
+
+        def change() -> None:
+            self.hops.set_query(vector)
+            self.presence.forget()
+
+        self.mailbox.append(change)
 
     def set_controls(self, controls: Controls) -> None:
         """From any thread: other controls from the next hop on, ramped."""
-        self.mailbox = (self.mailbox[0] if self.mailbox else None, controls)
+        self.mailbox.append(lambda: self.hops.set_controls(controls))
+
+    def reset_model(self) -> None:
+        """From any thread: from the next hop on the model knows nothing of what was before; latency and counters stay."""
+
+        def change() -> None:
+            nan_samples = self.hops.nan_samples
+            self.hops.reset()
+            self.hops.nan_samples = nan_samples
+            self.presence.forget()
+
+        self.mailbox.append(change)
+
+    def set_recorder(self, recorder: Recorder | None, then: Callable[[], None] = lambda: None) -> None:
+        """From any thread: what is heard goes there from the next hop on; ``then`` is called when it does."""
+
+        def change() -> None:
+            self.record = recorder
+            then()
+
+        self.mailbox.append(change)
 
     def work(self, most: int | None = None) -> int:
         """Process up to ``most`` hops (None: all) that wait in the input ring; returns how many."""
@@ -140,12 +178,10 @@ class Engine:
         while most is None or done < most:
             if not self._take_hop(hop):
                 break
-            if self.mailbox is not None:
-                (query, controls), self.mailbox = self.mailbox, None
-                if query is not None:
-                    self.hops.set_query(query)
-                if controls is not None:
-                    self.hops.set_controls(controls)
+            while self.mailbox:
+                self.mailbox.popleft()()
+            if (tap := self.tap) is not None:
+                tap.append(self.hop_in.mean(axis=0))
             t0 = time.perf_counter()
             out = self.hops.process(self.hop_in)
             seconds = time.perf_counter() - t0
@@ -154,6 +190,7 @@ class Engine:
                 self.output.write(given)
             if self.record is not None:
                 self.record.put(given)
+            self.presence.add(self.hops.target, self.hops.dry)
             self._count(seconds, out)
             done += 1
         return done
@@ -207,6 +244,23 @@ class Engine:
         self.hops.reset()
         return max(times[hops // 2 :])
 
+    def begin_afresh(self) -> None:
+        """For a device that was lost and is back: nothing waits, the model knows nothing, latency is at its base; counters stay.
+
+        Neither callbacks nor the worker may run meanwhile.
+        """
+        self.input.skip(self.input.available())
+        self.output.skip(self.output.available())
+        self.output.write_zeros(self.adaptation)
+        self.owed = 0
+        self.resuming = False
+        self.model_side = self.model_side[:, :0]
+        if self.resampled:
+            rate, model_rate, channels = self.config.device_rate, self.hops.info.sample_rate, self.config.channels
+            self.to_model = StreamResampler(rate, model_rate, channels)
+            self.to_device = StreamResampler(model_rate, rate, channels)
+        self.reset_model()
+
     def start(self) -> None:
         """Start the worker thread; garbage collection pauses until stop()."""
         sys.setswitchinterval(5e-4)
@@ -226,18 +280,22 @@ class Engine:
         except BaseException as e:
             self.failure = e
 
+    def pause(self) -> bool:
+        """Stop the worker, no more; False when it does not come back."""
+        self.stopping = True
+        if self.thread is None:
+            return True
+        self.thread.join(2.0)
+        stuck = self.thread.is_alive()
+        self.thread = None
+        gc.enable()
+        gc.unfreeze()
+        sys.setswitchinterval(5e-3)
+        return not stuck
+
     def stop(self) -> None:
         """Stop the worker and finish the recordings with what is still in the input ring."""
-        self.stopping = True
-        stuck = False
-        if self.thread is not None:
-            self.thread.join(2.0)
-            stuck = self.thread.is_alive()
-            self.thread = None
-            gc.enable()
-            gc.unfreeze()
-            sys.setswitchinterval(5e-3)
-        if self.failure is None and not stuck:
+        if self.pause() and self.failure is None:
             self.work()
             rest = self.input.available()
             if rest and self.record_input is not None:

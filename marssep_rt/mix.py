@@ -14,12 +14,14 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Controls:
-    """``wet`` in 0..1; ``limit_db`` >= 0: the most that is taken away, None for no limit; ``gain_db`` in -60..40."""
+    """``wet`` in 0..1; ``limit_db`` >= 0: the most that is taken away, None for no limit; ``gain_db`` in -60..40; ``bypass``: the delayed
+    input, whatever the others say."""
 
     remove: bool = False
     wet: float = 1.0
     limit_db: float | None = None
     gain_db: float = 0.0
+    bypass: bool = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.wet <= 1.0:
@@ -34,6 +36,8 @@ class Controls:
 
         y = gain (wet z + (1 - wet) x'), z = t + leak (x' - t), leak = 10^(-limit/20); ``remove`` swaps t and x' - t.
         """
+        if self.bypass:
+            return 0.0, 1.0
         leak = 0.0 if self.limit_db is None else 10 ** (-self.limit_db / 20)
         target, rest = (leak, 1.0) if self.remove else (1.0, leak)
         gain = 10 ** (self.gain_db / 20)

@@ -28,6 +28,9 @@ Remove = Annotated[bool, typer.Option("--remove", help="Everything but the query
 Wet = Annotated[float, typer.Option("--wet", help="0 (input) to 1 (separated).", metavar="0..1")]
 Limit = Annotated[float | None, typer.Option("--limit", help="Take away at most so many dB.", metavar="DB")]
 Gain = Annotated[float, typer.Option("--gain", help="Output gain in dB.", metavar="DB")]
+# None where a preset may say otherwise
+WetOrPreset = Annotated[float | None, typer.Option("--wet", help="0 (input) to 1 (separated).", metavar="0..1")]
+GainOrPreset = Annotated[float | None, typer.Option("--gain", help="Output gain in dB.", metavar="DB")]
 Provider = Annotated[str, typer.Option("--provider", help="Where the model runs: auto, cpu or cuda.", metavar="auto|cpu|cuda")]
 
 

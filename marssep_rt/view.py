@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from marssep_rt.presence import HERE
 from marssep_rt.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from marssep_rt.control import LiveControl
 
 FLOOR_DB = -60.0
 
@@ -24,7 +29,6 @@ class RunInfo:
     blocksize: int
     model: str
     provider: str
-    query: str
     latency_ms: dict[str, float]
 
     def lines(self) -> list[str]:
@@ -34,7 +38,6 @@ class RunInfo:
             f" + device in {parts['device_in']:.1f} + device out {parts['device_out']:.1f}"
         )
         return [
-            f"query    {self.query}",
             f"input    {self.source}",
             f"output   {self.sink}",
             f"audio    {self.rate} Hz, blocks of {self.blocksize}",
@@ -55,23 +58,36 @@ def meter(peak: float, width: int = 36) -> Text:
     return Text.assemble(("#" * filled, colour), ("." * (width - filled), "dim"), f" {db:6.1f} dBFS")
 
 
-def view(info: RunInfo, t: Telemetry, seconds: float) -> RenderableType:
-    """The live view's current picture."""
+def bar(share: float, width: int = 36) -> Text:
+    """A bar from 0 to 1: green where the sound counts as present."""
+    filled = round(share * width)
+    return Text.assemble(("#" * filled, "green" if share >= HERE else "dim"), ("." * (width - filled), "dim"), f" {share:6.0%}")
+
+
+def view(info: RunInfo, control: LiveControl, keys: str, seconds: float) -> RenderableType:
+    """The live view's current picture; ``keys``: what can be typed, or is being typed."""
+    t = control.engine.telemetry
     table = Table.grid(padding=(0, 2))
+    table.add_row("query", Text(control.query.label, style="bold"))
+    table.add_row("heard", control.shown())
     table.add_row("in", meter(t.level_in))
     table.add_row("out", meter(t.level_out))
+    table.add_row("there", bar(control.engine.presence.presence()))
     times = t.hop_times
     trouble = t.misses + t.underruns + t.overflows
     table.add_row("hop", f"p50 {times.quantile(0.5):.2f} ms   p99 {times.quantile(0.99):.2f} ms   worst {times.worst:.2f} ms")
     table.add_row("", Text(f"misses {t.misses}   underruns {t.underruns}   overflows {t.overflows}", style="red" if trouble else "dim"))
     table.add_row("time", f"{int(seconds) // 60}:{int(seconds) % 60:02}   Ctrl-C ends")
+    table.add_row("", Text("nothing matches your query" if control.unmatched else control.message, style="yellow"))
+    table.add_row("keys", Text(keys, style="dim"))
     return Group(*(Text(line) for line in info.lines()), table)
 
 
-def plain_line(t: Telemetry, seconds: float) -> str:
+def plain_line(t: Telemetry, seconds: float, presence: float) -> str:
     """One line for logs."""
     times = t.hop_times
     return (
-        f"t={seconds:.0f}s in={decibels(t.level_in):.1f}dBFS out={decibels(t.level_out):.1f}dBFS hop_p50={times.quantile(0.5):.2f}ms "
-        f"hop_p99={times.quantile(0.99):.2f}ms misses={t.misses} underruns={t.underruns} overflows={t.overflows}"
+        f"t={seconds:.0f}s in={decibels(t.level_in):.1f}dBFS out={decibels(t.level_out):.1f}dBFS there={presence:.2f} "
+        f"hop_p50={times.quantile(0.5):.2f}ms hop_p99={times.quantile(0.99):.2f}ms misses={t.misses} underruns={t.underruns} "
+        f"overflows={t.overflows}"
     )

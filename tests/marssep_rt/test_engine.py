@@ -10,6 +10,7 @@ from signals import RATE, mixture
 from marssep_rt.engine import Engine, EngineConfig
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
+from marssep_rt.query import embed_text
 from marssep_rt.recorder import Recorder
 from marssep_rt.simulated import Conditions, simulate
 
@@ -148,9 +149,62 @@ def test_query_and_controls_arrive_through_the_mailbox(session, vector):
     engine.set_query(other)
     engine.set_controls(Controls(wet=0.0))
     simulate(engine, x[4800:, None])
-    assert engine.mailbox is None
+    assert not engine.mailbox
     np.testing.assert_array_equal(engine.hops.stream.query[0], other)
     assert engine.hops.mixer.now == Controls(wet=0.0).coefficients()
+
+
+def test_another_query_makes_no_click_and_comes_within_a_hop(session, vector, bundle):
+    """The largest step from sample to sample is no larger than in runs with either query alone."""
+    x, other = mixture(RATE), embed_text("siren", bundle)
+    alone = [np.abs(np.diff(offline(session, v, x))).max() for v in (vector, other)]
+    engine = make(session, vector, 480)
+    first = simulate(engine, x[: RATE // 2, None])
+    engine.set_query(other)
+    engine.work()
+    second = simulate(engine, x[RATE // 2 :, None])
+    played = np.concatenate([first, second])[:, 0]
+    swap = slice(RATE // 2 + engine.adaptation - 480, RATE // 2 + engine.adaptation + 1440)
+    assert np.abs(np.diff(played[swap])).max() <= max(alone)
+    expected = offline(session, other, x)
+    late = engine.adaptation
+    a, b = played[late:][-RATE // 4 :], expected[: len(played) - late][-RATE // 4 :]
+    assert np.abs(a - b).max() < 0.2 * np.abs(b).max()  # what is left is the state of before
+    before = offline(session, vector, x)[: len(played) - late][-RATE // 4 :]
+    assert np.abs(a - b).max() < 0.5 * np.abs(a - before).max()
+
+
+def test_bypass_and_reset_while_it_runs(session, vector):
+    x = mixture(RATE // 2)
+    engine = make(session, vector, 480)
+    engine.set_controls(Controls(wet=1.0, gain_db=12.0, bypass=True))
+    engine.reset_model()
+    played = simulate(engine, x[:, None])[:, 0]
+    late = engine.latency_samples
+    np.testing.assert_allclose(played[late + 960 :], x[960 : len(played) - late], atol=1e-6)
+
+
+def test_a_device_that_brings_longer_blocks_than_announced(session, vector):
+    x = mixture(RATE // 2)
+    engine = make(session, vector, 256, slack=1024)
+    out = np.zeros((len(x), 1), np.float32)
+    for at in range(0, len(x), 1000):
+        engine.callback(x[at : at + 1000, None], out[at : at + 1000])
+        engine.work()
+    expected = offline(session, vector, x)
+    assert engine.owed == 0
+    some = out[-RATE // 8 :, 0]
+    shift = engine.adaptation
+    np.testing.assert_allclose(some, expected[len(x) - RATE // 8 - shift : len(x) - shift], atol=1e-6)
+
+
+def test_begun_afresh_equals_the_beginning(session, vector):
+    x = mixture(RATE // 2)
+    engine = make(session, vector, 300)
+    first = simulate(engine, x[:, None])
+    simulate(engine, x[::-1, None], Conditions(stalls=((0.1, 0.2),)))
+    engine.begin_afresh()
+    np.testing.assert_array_equal(simulate(engine, x[:, None]), first)
 
 
 def test_nan_from_the_device_is_counted_and_never_played(session, vector):

@@ -1,9 +1,16 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rich.console import Console
 
+from marssep_rt.control import LiveControl
 from marssep_rt.demo import demo_parts
-from marssep_rt.telemetry import HopTimes, Telemetry
+from marssep_rt.engine import Engine, EngineConfig
+from marssep_rt.hops import HopProcessor
+from marssep_rt.mix import Controls
+from marssep_rt.query import Query
+from marssep_rt.telemetry import HopTimes
 from marssep_rt.view import RunInfo, decibels, meter, plain_line, view
 
 
@@ -26,17 +33,37 @@ def test_extremes_do_not_break_the_histogram():
     assert times.worst == 1e9
 
 
-def test_view_says_what_the_issue_asks_for():
+def test_view_says_what_the_issue_asks_for(session, vector, bundle):
     parts = dict.fromkeys(("algorithmic", "blocks", "slack", "device_in", "device_out", "total"), 1.0)
-    info = RunInfo("mic", "speaker", 48_000, 480, "m", "cpu", "dog barking", parts)
-    telemetry = Telemetry()
+    info = RunInfo("mic", "speaker", 48_000, 480, "m", "cpu", parts)
+    hops = HopProcessor(session, "cpu", 1, vector, Controls())
+    engine = Engine(hops, EngineConfig(48_000, 480, 1, 1))
+    telemetry = engine.telemetry
     telemetry.hop_times.add(2.0)
+    control = LiveControl(engine, bundle, Query(vector, bundle.encoder, "dog barking"), Controls(wet=0.5), Path)
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(view(info, telemetry, 61.0))
+    console.print(view(info, control, "q quit", 61.0))
     text = console.export_text()
-    for word in ("dog barking", "mic", "speaker", "48000", "cpu", "algorithmic", "p50", "p99", "misses 0", "1:01", "in ", "out "):
+    for word in (
+        "dog barking",
+        "mic",
+        "speaker",
+        "48000",
+        "cpu",
+        "algorithmic",
+        "p50",
+        "p99",
+        "misses 0",
+        "1:01",
+        "in ",
+        "out ",
+        "wet 50%",
+        "q quit",
+        "there",
+    ):
         assert word in text
-    assert "hop_p50=2.0" in plain_line(telemetry, 3)
+    assert "hop_p50=2.0" in plain_line(telemetry, 3, 0.25)
+    assert "there=0.25" in plain_line(telemetry, 3, 0.25)
 
 
 def test_meter_levels():

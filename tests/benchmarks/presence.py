@@ -1,0 +1,95 @@
+"""How well the presence meter tells mixtures with the queried sound from mixtures without: ROC-AUC, and the fit of its curve.
+
+    python tests/benchmarks/presence.py --corpus cache/corpus --split test [--mixtures 400]
+    python tests/benchmarks/presence.py --corpus cache/corpus --split val --fit
+
+Every mixture is asked twice, for its target and for a sound that is not in it, and the meter is read at its end.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from marssep_rt import bundle as bundles
+from marssep_rt.encoders import audio_encoder, text_encoder
+from marssep_rt.hops import HopProcessor
+from marssep_rt.mix import Controls
+from marssep_rt.presence import PresenceMeter, probability, share_db
+from marssep_rt.session import open_graph
+from offline_training.corpus import Corpus
+from offline_training.eval_set import EvalConfig, draw_pairs, render
+
+HOPS_AT_ONCE = 20
+
+
+def signs(corpus: Corpus, split: str, mixtures: int) -> tuple[np.ndarray, np.ndarray]:
+    """Share in dB and similarity of every question, [2 * mixtures, 2], and whether the sound is there, [2 * mixtures]."""
+    bundle = bundles.load(None)
+    session, used = open_graph(bundle, "cpu")
+    listener, words = audio_encoder(bundle.path), text_encoder(bundle.path)
+    config = EvalConfig(split=split, mixtures=mixtures)
+    found, there = [], []
+    for pair in draw_pairs(corpus, config):
+        mixture, _, _ = render(corpus, pair, config)
+        for label, present in ((pair.target.label, True), (pair.absent_label, False)):
+            query = words.embed(label)
+            hops = HopProcessor(session, used, 1, query, Controls(), HOPS_AT_ONCE)
+            hop = hops.info.hop
+            meter = PresenceMeter(1, hop, hops.info.sample_rate)
+            for at in range(0, len(mixture) - hops.size + 1, hops.size):
+                hops.process(mixture[None, at : at + hops.size])
+                for part in range(0, hops.size, hop):
+                    meter.add(hops.target[:, part : part + hop], hops.dry[:, part : part + hop])
+            meter.listen(listener, query)
+            similarity = 0.0 if meter.similarity is None else meter.similarity
+            found.append((share_db(meter.target_energy, meter.input_energy), similarity))
+            there.append(present)
+    return np.array(found), np.array(there)
+
+
+def auc(score: np.ndarray, there: np.ndarray) -> float:
+    """The chance that a mixture with the sound scores above one without; ties count half."""
+    a, b = score[there][:, None], score[~there][None]
+    return float(((a > b) + 0.5 * (a == b)).mean())
+
+
+def interval(score: np.ndarray, there: np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval of the AUC over mixtures (both questions of a mixture are drawn together)."""
+    rng, pairs = np.random.default_rng(0), np.arange(len(score)).reshape(-1, 2)
+    drawn = [pairs[rng.integers(0, len(pairs), len(pairs))].ravel() for _ in range(500)]
+    low, high = np.percentile([auc(score[i], there[i]) for i in drawn], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def logistic(x: np.ndarray, there: np.ndarray, steps: int = 50) -> np.ndarray:
+    """Weights of a logistic regression with a constant, by Newton's method."""
+    x = np.column_stack([np.ones(len(x)), x])
+    w = np.zeros(x.shape[1])
+    for _ in range(steps):
+        p = 1 / (1 + np.exp(-x @ w))
+        w += np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + 1e-6 * np.eye(len(w)), x.T @ (there - p))
+    return w
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--corpus", required=True)
+    options.add_argument("--split", default="test")
+    options.add_argument("--mixtures", type=int, default=400)
+    options.add_argument("--fit", action="store_true", help="print the weights for marssep_rt/presence.py (on val)")
+    given = options.parse_args()
+    x, there = signs(Corpus(Path(given.corpus)), given.split, given.mixtures)
+    if given.fit:
+        print("BOTH =", tuple(np.round(logistic(x, there), 3)))
+        print("SHARE_ALONE =", tuple(np.round(logistic(x[:, :1], there), 3)))
+    both = np.array([probability(share, similarity) for share, similarity in x])
+    alone = np.array([probability(share, None) for share, _ in x])
+    for name, score in (("share and similarity", both), ("share alone", alone), ("similarity alone", x[:, 1])):
+        low, high = interval(score, there)
+        print(f"{given.split}, {given.mixtures} mixtures, {name}: ROC-AUC {auc(score, there):.3f} ({low:.3f} .. {high:.3f})")
+    print(f"right at 0.5: {((both >= 0.5) == there).mean():.3f}, share alone {((alone >= 0.5) == there).mean():.3f}")
+
+
+if __name__ == "__main__":
+    main()
