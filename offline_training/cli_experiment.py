@@ -86,7 +86,8 @@ def experiment(
             task = progress.add_task(f"measuring {checkpoint.parent.name}", total=plan.mixtures)
             return measure(loaded, data, EvalConfig(split=plan.split, mixtures=plan.mixtures),
                            lambda done, _: progress.update(task, completed=done), bank, judging,
-                           CheckpointListener(checkpoint, loaded, device), plan.bss, plan.by_example)  # fmt: skip
+                           CheckpointListener(checkpoint, loaded, device), plan.bss, plan.by_example, plan.absent_of,
+                           bounds=False)  # fmt: skip
 
         experiment = Experiment(output, plan, start, lambda name, kind: read_recipe(Path(name), kind), train, figures)
         try:

@@ -181,12 +181,14 @@ class Examples:
 @torch.no_grad()
 def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callable[[int, int], None] = lambda *_: None,
             photos: PhotoBank | None = None, judge: Judge | None = None, separator: Separating | None = None,
-            bss: int = 0, by_example: int | None = None) -> list[Row]:  # fmt: skip
+            bss: int = 0, by_example: int | None = None, absent_of: int | None = None, bounds: bool = True) -> list[Row]:  # fmt: skip
     """A row for each of ``config.mixtures`` fixed mixtures: query = the target's label in words, once a label that is absent, and every
     kind of ``Examples`` that the bundle's towers allow; ``judge`` hears mixture, output and target.
 
     ``separator``: what separates instead of the bundle's graph; ``bss``: of how many mixtures, the first ones, BSS-eval is worked out;
-    ``by_example``: with how many, the first ones, the kinds of ``Examples`` are tried (None: with all).
+    ``by_example``: with how many, the first ones, the kinds of ``Examples`` are tried (None: with all); ``absent_of``: the same for the
+    absent label (NaN beyond); without ``bounds`` what does not depend on the separator is left out: the ideal mask (NaN), and what the judge
+    makes of mixture and target.
     """
     listener: Separating = separator or Listener(bundle)
     examples = Examples(bundle, corpus, photos, config.split)
@@ -198,11 +200,17 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
         rendered = [render(corpus, pair, config) for pair in group]
         mixtures, targets = np.stack([r[0] for r in rendered]), np.stack([r[1] for r in rendered])
         present = listener.separate(mixtures, np.stack([listener.query(p.target.label) for p in group]))
-        absent = listener.separate(mixtures, np.stack([listener.query(p.absent_label) for p in group]))
+        asking = len(group) if absent_of is None else min(len(group), max(0, absent_of - first))
+        absent = torch.full_like(present, torch.nan)
+        if asking:
+            words = np.stack([listener.query(p.absent_label) for p in group[:asking]])
+            absent[:asking] = listener.separate(mixtures[:asking], words)
         mixture, target = torch.from_numpy(mixtures), torch.from_numpy(targets)
         hop = tools.config.spectral.hop
         whole = mixture.shape[1] // hop * hop
-        ceiling = ideal_ratio_mask(tools, mixture[:, :whole], target[:, :whole])
+        ceiling = torch.full_like(present, torch.nan)
+        if bounds:
+            ceiling = ideal_ratio_mask(tools, mixture[:, :whole], target[:, :whole])
         n = min(present.shape[1], ceiling.shape[1])
         present, absent, ceiling = present[:, :n], absent[:, :n], ceiling[:, :n]
         mixture, target = mixture[:, :n], target[:, :n]
@@ -226,7 +234,7 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
         judged: list[dict[str, float]] = [{} for _ in group]
         if judge is not None:
             names = [p.target.label for p in group], [p.interferer.label for p in group]
-            for what, sounds in (("mixture", mixture), ("output", present), ("target", target)):
+            for what, sounds in (("output", present), *((("mixture", mixture), ("target", target)) if bounds else ())):
                 for key, verdicts in verdict(judge, list(sounds.numpy()), *names).items():
                     for said, value in zip(judged, verdicts.tolist(), strict=True):
                         said[f"{what}_{key}"] = value

@@ -45,7 +45,7 @@ class Arm:
 @dataclass(frozen=True)
 class Plan:
     """``control``: the arm that the others are compared with; ``bss``: of how many mixtures BSS-eval is worked out; ``by_example``:
-    with how many recordings and pictures ask, too (None: with all)."""
+    with how many recordings and pictures ask, too, and ``absent_of`` with how many an absent label (None: with all)."""
 
     arms: tuple[Arm, ...]
     control: str
@@ -54,6 +54,7 @@ class Plan:
     mixtures: int = 1000
     bss: int = 200
     by_example: int | None = None
+    absent_of: int | None = None
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Plan:

@@ -13,6 +13,12 @@ def test_windows_reconstruct(config):
     torch.testing.assert_close(product[: config.hop] + product[config.hop :], torch.ones(config.hop, dtype=torch.float64))
 
 
+@pytest.fixture(params=[False, True], ids=["fft", "as exported"])
+def exporting(request, monkeypatch):
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: request.param)
+
+
+@pytest.mark.usefixtures("exporting")
 @pytest.mark.parametrize("config", CONFIGS)
 def test_transform_is_the_dft(config):
     transform = Transform(config)
@@ -22,6 +28,7 @@ def test_transform_is_the_dft(config):
     torch.testing.assert_close(torch.complex(re.double(), im.double()), expected, atol=2e-4, rtol=0)
 
 
+@pytest.mark.usefixtures("exporting")
 @pytest.mark.parametrize("config", CONFIGS)
 def test_inverse_is_the_end_of_the_frame(config):
     transform = Transform(config)
