@@ -187,8 +187,8 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
 
     ``separator``: what separates instead of the bundle's graph; ``bss``: of how many mixtures, the first ones, BSS-eval is worked out;
     ``by_example``: with how many, the first ones, the kinds of ``Examples`` are tried (None: with all); ``absent_of``: the same for the
-    absent label (NaN beyond); without ``bounds`` what does not depend on the separator is left out: the ideal mask (NaN), and what the judge
-    makes of mixture and target.
+    absent label (NaN beyond); without ``bounds`` what does not depend on the separator is left out: the ideal mask (NaN), and what the
+    judge makes of mixture and target.
     """
     listener: Separating = separator or Listener(bundle)
     examples = Examples(bundle, corpus, photos, config.split)
