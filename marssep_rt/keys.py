@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -91,12 +92,20 @@ class Keyboard:
         stdin = sys.stdin.fileno()
         before = termios.tcgetattr(stdin)
         tty.setcbreak(stdin)
-        self.restore = lambda: termios.tcsetattr(stdin, termios.TCSADRAIN, before)
+
+        def restore() -> None:
+            with contextlib.suppress(termios.error):  # a terminal that was closed needs nothing back
+                termios.tcsetattr(stdin, termios.TCSADRAIN, before)
+
+        self.restore = restore
 
         def waiting() -> str:
             if not select.select([stdin], [], [], 0)[0]:
                 return ""
-            return os.read(stdin, 1024).decode("utf-8", "ignore")
+            try:
+                return os.read(stdin, 1024).decode("utf-8", "ignore")
+            except OSError:  # the terminal was closed
+                return ""
 
         self.read = waiting
         return self

@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 import typer
 
 from marssep_rt import bundle as bundles
 from marssep_rt import options as opt
 from marssep_rt.devices import Device, choose, list_devices, negotiate
+from marssep_rt.engine import Engine
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.hops import HopProcessor
 from marssep_rt.keys import HELP
-from marssep_rt.live_run import Setup, StopFlag, discard, finish, free_name, prepare, run_until
+from marssep_rt.live_run import Setup, StopFlag, configured, discard, finish, free_name, prepare, run_until
 from marssep_rt.mix import Controls
 from marssep_rt.query import Query, combine
 from marssep_rt.recorder import sound_format
-from marssep_rt.session import open_graph
+from marssep_rt.session import GraphInfo, open_graph
 from marssep_rt.settings import Preset, last_devices, read_preset, remember_devices
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -38,6 +40,10 @@ def main(
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Query and settings by this name in presets.toml.", metavar="NAME")] = None,
     list_all: Annotated[bool, typer.Option("--list-devices", "-l", help="List sound devices and leave.")] = False,
+    doctor: Annotated[bool, typer.Option("--doctor", help="Say what this machine has and can do, for a bug report, and leave.")] = False,
+    measuring: Annotated[
+        bool, typer.Option("--measure-latency", help="Play chirps into a loop from output to input, say how late they come, leave.")
+    ] = False,
     source: Annotated[
         str | None, typer.Option("--input", "-i", help="Input device: number, part of its name, or default.", metavar="DEV")
     ] = None,
@@ -71,6 +77,15 @@ def main(
         if not found:
             opt.console.print("no sound devices; marssep-live --demo works without one")
         return
+    if doctor:
+        from marssep_rt.doctor import report
+
+        for line in report(bundles.load(model), provider):
+            print(line, flush=True)
+        return
+    if measuring:
+        tell_latency(*chosen(source, sink), blocksize, model, provider)
+        return
     kept = read_preset(preset) if preset is not None else Preset()
     controls = Controls(
         remove or kept.remove,
@@ -93,7 +108,7 @@ def main(
     if not any(asking):  # what is said on the command line replaces the preset's whole query
         asking, negative = (kept.query, kept.image, kept.audio, kept.query_file), negative or kept.negative
     if learn is not None and not any(asking):
-        asked = Query(np.full(bundle.query_dim, bundle.query_dim**-0.5, np.float32), bundle.encoder, "nothing yet")
+        asked = Query(placeholder(bundle.query_dim), bundle.encoder, "nothing yet")
         controls = controls.with_changes(bypass=True)  # until there is something to listen for
     else:
         asked = combine(bundle, *asking, negative)
@@ -147,6 +162,30 @@ def chosen(source: str | None, sink: str | None) -> tuple[Device, Device]:
     if source is not None or sink is not None:
         remember_devices(*names)
     return devices[0], devices[1]
+
+
+def tell_latency(source: Device, sink: Device, blocksize: int | None, model: Path | None, provider: str) -> None:
+    """``--measure-latency``: what was measured beside what is reported, in parts."""
+    from marssep_rt.latency_check import measure
+
+    rate, channels_in, channels_out = negotiate(source, sink)
+    session, used = open_graph(bundles.load(model), provider)
+    hops = HopProcessor(session, used, min(channels_in, 2), placeholder(GraphInfo.of(session).query_dim), Controls())
+    block = blocksize or hops.info.hop
+    engine = Engine(hops, configured(hops, rate, block, channels_in, channels_out))
+    loop = measure(source, sink, rate, (channels_in, channels_out), block)
+    parts = engine.latency_ms()
+    spread = "" if len(set(loop.samples)) == 1 else f" (from {min(loop.samples)} to {max(loop.samples)})"
+    print(f"device     {loop.measured_ms:.2f} ms measured, {int(np.median(loop.samples))} samples at {rate} Hz{spread}; "
+          f"PortAudio says {loop.reported_ms:.2f} ms")  # fmt: skip
+    print(f"engine     {parts['engine']:.2f} ms = algorithmic {parts['algorithmic']:.1f} + blocks {parts['blocks']:.1f} + slack "
+          f"{parts['slack']:.1f}, exact")  # fmt: skip
+    print(f"total      {loop.measured_ms + parts['engine']:.2f} ms measured, {loop.reported_ms + parts['engine']:.2f} ms reported")
+
+
+def placeholder(query_dim: int) -> npt.NDArray[np.float32]:
+    """A unit vector that stands for no sound."""
+    return np.full(query_dim, query_dim**-0.5, np.float32)
 
 
 def osc_control(setup: Setup, port: int | None) -> AbstractContextManager[object]:

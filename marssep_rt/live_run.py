@@ -8,8 +8,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,10 @@ class StopFlag:
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), self._on_signal)
 
-    def _on_signal(self, *_: object) -> None:
+    def _on_signal(self, number: int, _: object) -> None:
         self.set = True
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            speak_no_more()
 
 
 def free_name(path: Path) -> Path:
@@ -75,6 +77,12 @@ def free_name(path: Path) -> Path:
         if not candidate.exists():
             return candidate
     raise MarssepError(f"there are too many files like {path}")
+
+
+def configured(hops: HopProcessor, rate: int, blocksize: int, channels_in: int, channels_out: int) -> EngineConfig:
+    """Warm up and choose the slack: twice the slowest warm hop, and what a Python thread may oversleep."""
+    config = EngineConfig(rate, blocksize, channels_in, channels_out)
+    return replace(config, slack=slack_for(2 * Engine(hops, config).warm_up() + 0.003, blocksize, rate))
 
 
 def prepare(
@@ -92,10 +100,7 @@ def prepare(
     provider: str,
 ) -> Setup:
     """Warm up, choose the slack, open recorders and device."""
-    slowest = Engine(hops, EngineConfig(rate, blocksize, channels_in, channels_out)).warm_up()
-    # twice the slowest warm hop, and what a Python thread may oversleep
-    slack = slack_for(2 * slowest + 0.003, blocksize, rate)
-    config = EngineConfig(rate, blocksize, channels_in, channels_out, slack)
+    config = configured(hops, rate, blocksize, channels_in, channels_out)
     recorders: list[Recorder] = []
     for path in (record, record_input):
         recorders += [Recorder(path, rate, config.channels)] if path else []
@@ -158,17 +163,18 @@ def run_until(setup: Setup, stop: StopFlag, duration: float | None, plain: bool)
                 if int(now - began) != said // 8:
                     control.note()
                     if plain:
-                        print(plain_line(t, now - began, engine.presence.presence()), flush=True)
+                        line = plain_line(t, now - began, engine.presence.presence())
+                        quietly(partial(print, line, flush=True))
                 said = int((now - began) * 8)
                 if live:
-                    live.update(view(setup.info, control, keys.line(), now - began), refresh=True)
+                    quietly(partial(live.update, view(setup.info, control, keys.line(), now - began), refresh=True))
             for recorder in (*setup.recorders, *control.recorders):
                 if recorder.error and recorder not in setup.broken:  # sound goes on without it
                     setup.broken.append(recorder)
                     control.message = recorder.error
             if plain and control.message != told:
                 told = control.message
-                print(told, flush=True)
+                quietly(partial(print, told, flush=True))
             if stop.set or control.quit or setup.device.finished or (duration is not None and t.frames >= duration * setup.info.rate):
                 return None
             if engine.failure is not None:
@@ -182,8 +188,18 @@ def run_until(setup: Setup, stop: StopFlag, duration: float | None, plain: bool)
 
 def quietly(work: Callable[[], None]) -> None:
     """A terminal that has been closed is no reason to lose a recording."""
-    with suppress(OSError):
+    try:
         work()
+    except OSError:
+        speak_no_more()
+
+
+def speak_no_more() -> None:
+    """There is nobody left to read: from here on output goes nowhere, so that writing it cannot fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def come_back(setup: Setup, stop: StopFlag) -> bool:

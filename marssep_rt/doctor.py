@@ -1,0 +1,136 @@
+"""``marssep-live --doctor``: what this machine has and can do, as text for a bug report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from importlib import metadata
+
+import numpy as np
+import onnxruntime as ort
+
+from marssep_rt.blocks import slack_for, worker_delay
+from marssep_rt.bundle import Bundle
+from marssep_rt.devices import Device, NoDeviceError, list_devices, portaudio
+from marssep_rt.hops import HopProcessor
+from marssep_rt.mix import Controls
+from marssep_rt.session import PROVIDERS, has_cuda_driver, open_graph
+from marssep_rt.telemetry import HopTimes
+
+BENCHMARK_SECONDS = 5.0
+PACKAGES = ("marssep", "numpy", "scipy", "sounddevice", "soundfile", "soxr", "tokenizers")
+BLOCKS = (64, 128, 256, 480, 512, 1024)
+
+
+def version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def processor() -> str:
+    """The processor's name as the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def cuda() -> str:
+    """Whether CUDA is there, and if not why."""
+    if PROVIDERS["cuda"] not in ort.get_available_providers():
+        return "not in this onnxruntime (the package onnxruntime-gpu has it)"
+    if not has_cuda_driver():
+        return "no NVIDIA driver (libcuda) on this machine"
+    return "driver found; whether its libraries load shows in the benchmark below"
+
+
+def paced(bundle: Bundle, provider: str, seconds: float = BENCHMARK_SECONDS) -> tuple[str, HopTimes]:
+    """Times of single hops, one every hop time, on the provider that is really used."""
+    session, used = open_graph(bundle, provider)
+    rng = np.random.default_rng(0)
+    query = rng.standard_normal(bundle.query_dim).astype(np.float32)
+    hops = HopProcessor(session, used, 1, query / np.linalg.norm(query), Controls())
+    noise = (0.1 * rng.standard_normal((1, hops.size))).astype(np.float32)
+    for _ in range(30):
+        hops.process(noise)
+    times, period = HopTimes(), hops.info.hop / hops.info.sample_rate
+    began = time.perf_counter()
+    for i in range(round(seconds / period)):
+        before = time.perf_counter()
+        hops.process(noise)
+        times.add((time.perf_counter() - before) * 1e3)
+        time.sleep(max(0.0, began + (i + 1) * period - time.perf_counter()))
+    return used, times
+
+
+def sound() -> Iterator[str]:
+    """Host APIs and devices, with the rates that each takes."""
+    try:
+        sd = portaudio()
+    except NoDeviceError as e:
+        yield str(e)
+        return
+    yield f"PortAudio  {sd.get_portaudio_version()[1]}"
+    for api in sd.query_hostapis():
+        yield f"host API   {api['name']}: {len(api['devices'])} devices"
+    devices = list_devices()
+    for device in devices:
+        yield f"device     {str(device).strip()}; takes {rates(device) or 'no rate that marssep uses'}"
+    if not devices:
+        yield "device     none: marssep-live --demo works without one"
+
+
+def rates(device: Device) -> str:
+    sd = portaudio()
+    found = []
+    for rate in (44_100, 48_000, 96_000):
+        try:
+            if device.inputs:
+                sd.check_input_settings(device.index, min(2, device.inputs), "float32", samplerate=rate)
+            if device.outputs:
+                sd.check_output_settings(device.index, min(2, device.outputs), "float32", samplerate=rate)
+            found.append(str(rate))
+        except (sd.PortAudioError, ValueError):
+            continue
+    return ", ".join(found)
+
+
+def advice(times: HopTimes, hop: int, latency: int, rate: int) -> Iterator[str]:
+    """What the benchmark means for latency."""
+    period = 1e3 * hop / rate
+    p999 = times.quantile(0.999)
+    if times.quantile(0.99) > period:
+        yield f"advice     too slow: one hop in a hundred takes longer than the {period:.0f} ms it lasts; close what else runs"
+        return
+    best = min(BLOCKS, key=lambda b: worker_delay(b, hop, slack_for(2e-3 * p999 + 0.003, b, rate)))
+    for block in BLOCKS:
+        slack = slack_for(2e-3 * p999 + 0.003, block, rate)
+        total = 1e3 * (latency + worker_delay(block, hop, slack)) / rate
+        mark = "   <- least" if block == best else ""
+        yield f"latency    --blocksize {block}: {total:.1f} ms and the device's own{mark}"
+    if times.worst > period:
+        yield f"advice     the worst hop took {times.worst:.1f} ms: something else held the processor; expect single dropouts"
+    yield "advice     measure what the device adds: marssep-live --measure-latency with output and input joined"
+
+
+def report(bundle: Bundle, provider: str) -> Iterator[str]:
+    """Line by line; the benchmark's take some seconds."""
+    yield f"marssep    {version('marssep')}, Python {platform.python_version()}, {platform.platform()}"
+    yield f"processor  {processor()}, {os.cpu_count()} logical cores"
+    yield "packages   " + ", ".join(f"{p} {version(p)}" for p in PACKAGES[1:])
+    yield f"runtime    onnxruntime {ort.__version__} with {', '.join(ort.get_available_providers())}"
+    yield f"CUDA       {cuda()}"
+    yield f"model      {bundle.name}, encoder {bundle.encoder}, " + ", ".join(
+        f"{kind} queries" for kind in ("text", "audio", "image") if bundle.has(f"{kind}.onnx")
+    )
+    yield from sound()
+    used, times = paced(bundle, provider)
+    s = times.summary()
+    yield (f"benchmark  {times.count} hops of 10 ms, paced, on {used}: p50 {s['p50']:.2f} ms, p99 {s['p99']:.2f}, p99.9 {s['p999']:.2f}, "
+           f"worst {s['worst']:.2f}")  # fmt: skip
+    yield from advice(times, 480, 480, 48_000)
