@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
 import typer
+from onnxruntime import InferenceSession
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from marssep_rt import bundle as bundles
 from marssep_rt import options as opt
+from marssep_rt.cluster import on_ray
 from marssep_rt.errors import UsageError
 from marssep_rt.files import FileError, Job, Outcome, check_job, plan, process_file
+from marssep_rt.ledger import Ledger, settings_key
 from marssep_rt.mix import Controls
 from marssep_rt.query import combine
 from marssep_rt.session import open_graph
 
+Result = tuple[Job, Outcome | None, float, str]  # why it failed, where there is no outcome
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("{task.percentage:3.0f} %  {task.fields[speed]}"),
+    TimeRemainingColumn(),
+)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -40,7 +54,14 @@ def main(
     residual: Annotated[bool, typer.Option("--residual", help="Write STEM.residual.wav (the rest) as well.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders below.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Files at the same time.", min=1, max=64)] = 1,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", help="Files at the same time; else as many as there are cores.", min=1, max=256)
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="A line of JSON a file; with the same report done files are skipped.", metavar="FILE.jsonl"),
+    ] = None,
+    ray: Annotated[str | None, typer.Option("--ray", help="Work on a Ray cluster: its address, auto, or local.", metavar="ADDRESS")] = None,
     kind: Annotated[str, typer.Option("--format", help="wav (32-bit float) or flac (24-bit).", metavar="wav|flac")] = "wav",
     remove: opt.Remove = False,
     wet: opt.Wet = 1.0,
@@ -58,51 +79,82 @@ def main(
     bundle = bundles.load(model)
     asked = combine(bundle, query or [], image or [], audio or [], query_file or [], negative)
     opt.warn_each(asked.doubts)
-    session, used = open_graph(bundle, provider)
+    ledger = Ledger(report, settings_key(bundle, asked.vector, controls, kind, residual))
     failures: list[str] = []
-    stop = threading.Event()
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %  {task.fields[speed]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=opt.console, transient=True) as progress, ThreadPoolExecutor(jobs) as pool:
-
-        def one(job: Job) -> tuple[Outcome, float]:
-            check_job(job, overwrite)
-            began = time.monotonic()
-            task: TaskID = progress.add_task(job.source.name, total=1.0, speed="")
-
-            def tell(done: float, seconds: float) -> None:
-                if stop.is_set():
-                    raise FileError(f"{job.source}: interrupted")
-                speed = done / max(1e-6, time.monotonic() - began)
-                progress.update(task, completed=done / seconds, speed=f"{speed:.1f} x real time")
-
-            outcome = process_file(job, session, used, asked.vector, controls, tell)
-            progress.remove_task(task)
-            return outcome, time.monotonic() - began
-
-        futures: dict[Future[tuple[Outcome, float]], Job] = {pool.submit(one, job): job for job in work}
+    left = []
+    for job in work:
+        if ledger.is_done(job):
+            ledger.write(job, "skipped")
+            continue
         try:
-            for future in as_completed(futures):
-                job = futures[future]
-                try:
-                    outcome, took = future.result()
-                except FileError as e:
-                    failures.append(str(e))
+            check_job(job, overwrite)
+            left.append(job)
+        except FileError as e:
+            ledger.write(job, "failed", error=str(e))
+            failures.append(str(e))
+    if skipped := len(work) - len(left) - len(failures):
+        opt.console.print(f"{skipped} of {len(work)} files are done already ({report})", markup=False, soft_wrap=True)
+    workers = jobs or os.cpu_count() or 1
+    stop = threading.Event()
+    with Progress(*COLUMNS, console=opt.console, transient=True) as progress:
+        if ray is None:
+            results = on_threads(left, workers, open_graph(bundle, provider), asked.vector, controls, progress, stop)
+        else:
+            results = on_ray(ray, left, model and model.absolute(), provider, asked.vector, controls, workers)
+            progress.add_task(f"{len(left)} files on Ray", total=None, speed="")
+        try:
+            for job, outcome, took, error in results:
+                if outcome is None:
+                    ledger.write(job, "failed", error=error)
+                    failures.append(error)
                     continue
+                ledger.write(job, "done", outcome, took)
                 if outcome.nan_samples:
                     opt.warn(f"{job.source}: {outcome.nan_samples} samples were NaN or infinite and count as silence")
                 written = " and ".join(str(p) for p in (job.output, job.residual) if p)
                 opt.console.print(f"{job.source} -> {written}  ({outcome.seconds:.1f} s, {outcome.seconds / took:.1f} x real time)",
                                   soft_wrap=True, markup=False)  # fmt: skip
-        except KeyboardInterrupt:
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        finally:
+            results.close()
     if failures:
         for line in failures:
             opt.fail(line, 1)
         raise typer.Exit(1)
+
+
+def on_threads(jobs: Sequence[Job], workers: int, graph: tuple[InferenceSession, str], query: npt.NDArray[np.float32],
+               controls: Controls, progress: Progress, stop: threading.Event) -> Generator[Result, None, None]:  # fmt: skip
+    """Every job with its outcome and time, or None and why it failed, as they finish; the session is shared, and releases Python's lock.
+
+    Closed early, it waits until the threads have left what they were at.
+    """
+    session, used = graph
+
+    def one(job: Job) -> tuple[Outcome, float]:
+        began = time.monotonic()
+        task: TaskID = progress.add_task(job.source.name, total=1.0, speed="")
+
+        def tell(done: float, seconds: float) -> None:
+            if stop.is_set():
+                raise FileError(f"{job.source}: interrupted")
+            speed = done / max(1e-6, time.monotonic() - began)
+            progress.update(task, completed=done / seconds, speed=f"{speed:.1f} x real time")
+
+        try:
+            return process_file(job, session, used, query, controls, tell), time.monotonic() - began
+        finally:
+            progress.remove_task(task)
+
+    pool = ThreadPoolExecutor(workers)
+    futures: dict[Future[tuple[Outcome, float]], Job] = {pool.submit(one, job): job for job in jobs}
+    try:
+        for future in as_completed(futures):
+            try:
+                outcome, took = future.result()
+            except FileError as e:
+                yield futures[future], None, 0.0, str(e)
+                continue
+            yield futures[future], outcome, took, ""
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
