@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -46,12 +46,13 @@ def learn_query(bundle: Bundle, sound: Array, rate: int) -> Query:
 class LiveControl:
     """The state of a run as its user sees and changes it; every method may be called from any thread."""
 
-    def __init__(self, engine: Engine, bundle: Bundle, query: Query, controls: Controls, free_name: Callable[[], Path]) -> None:
-        self.engine, self.bundle, self.query, self.controls = engine, bundle, query, controls
+    def __init__(self, engine: Engine, bundle: Bundle, queries: Sequence[Query], controls: Controls, free_name: Callable[[], Path]) -> None:
+        self.engine, self.bundle, self.queries, self.controls = engine, bundle, list(queries), controls
+        self.which = 0  # of several targets the one that is changed and watched
         self.free_name = free_name  # of the next recording that is begun while running
         self.began = time.monotonic()
         self.message = ""
-        self.asked: list[tuple[float, str]] = [(0.0, query.label)]
+        self.asked: list[tuple[float, str]] = [(0.0, query.label) for query in queries]
         self.timeline: list[tuple[float, float]] = []
         self.recorders: list[Recorder] = []
         self.quit = False
@@ -59,6 +60,23 @@ class LiveControl:
         self._pool = ThreadPoolExecutor(1, "marssep-queries")
         self._listener: threading.Thread | None = None
         self._closing = threading.Event()
+
+    @property
+    def query(self) -> Query:
+        return self.queries[self.which]
+
+    def label(self) -> str:
+        """What is listened for, of several targets with their output channels."""
+        if len(self.queries) == 1:
+            return self.query.label
+        parts = [f"{q.label} to {channel + 1}" for q, channel in zip(self.queries, self.engine.config.routes, strict=True)]
+        return ", ".join(f"[{p}]" if i == self.which else p for i, p in enumerate(parts))
+
+    def choose(self, which: int) -> None:
+        """Change and watch this one of several targets."""
+        if 0 <= which < len(self.queries):
+            self.which = which
+            self.engine.watch_target(which)
 
     # ---- queries -----------------------------------------------------------------------------------------------------------
 
@@ -95,8 +113,8 @@ class LiveControl:
 
     def take(self, query: Query) -> None:
         """Listen for a query that is embedded already."""
-        self.query = query
-        self.engine.set_query(query.vector)
+        self.queries[self.which] = query
+        self.engine.set_query(query.vector, self.which)
         self.here_at = time.monotonic()
         self.asked.append((round(self.here_at - self.began, 3), query.label))
         self.message = query.doubts[0] if query.doubts else f"listening for {query.label}"
@@ -139,7 +157,7 @@ class LiveControl:
             self.message = "this run is recorded already (--record)"
             return
         try:
-            recorder = Recorder(self.free_name(), self.engine.config.device_rate, self.engine.config.channels)
+            recorder = Recorder(self.free_name(), self.engine.config.device_rate, self.engine.config.rows)
         except MarssepError as e:
             self.message = str(e)
             return

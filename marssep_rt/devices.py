@@ -79,10 +79,15 @@ def choose(wanted: str | None, kind: str) -> Device:
     return found[0]
 
 
-def negotiate(source: Device, sink: Device) -> tuple[int, int, int]:
-    """(rate, input channels, output channels): 48 kHz where the devices can, else what they can; raises NoDeviceError."""
+def negotiate(source: Device, sink: Device, outputs: int = 2) -> tuple[int, int, int]:
+    """(rate, input channels, output channels): 48 kHz where the devices can, else what they can; raises NoDeviceError.
+
+    ``outputs``: how many are wanted; more than two must be there (UsageError).
+    """
     sd = portaudio()
-    channels_in, channels_out = min(2, source.inputs), min(2, sink.outputs)
+    if outputs > max(2, sink.outputs):
+        raise UsageError(f"{sink.name} has {sink.outputs} outputs, there is no output {outputs}")
+    channels_in, channels_out = min(2, source.inputs), min(outputs, sink.outputs)
     rates = list(dict.fromkeys((*RATES[:1], source.default_rate, sink.default_rate, *RATES[1:])))
     for rate in rates:
         try:

@@ -35,17 +35,26 @@ FADE_SECONDS = 0.005
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """``blocksize`` and ``slack`` in device samples; channels of the device's two sides and of the processing (1 or 2)."""
+    """``blocksize`` and ``slack`` in device samples; channels of the device's two sides and of the processing (1 or 2).
+
+    ``routes``: for several targets at once, the output channel (from 0) of each; what comes in is then mixed to mono.
+    """
 
     device_rate: int
     blocksize: int
     input_channels: int
     output_channels: int
     slack: int = 0
+    routes: tuple[int, ...] = ()
 
     @property
     def channels(self) -> int:
-        return min(self.input_channels, 2)
+        return 1 if self.routes else min(self.input_channels, 2)
+
+    @property
+    def rows(self) -> int:
+        """Channels of what is heard, and recorded."""
+        return len(self.routes) or self.channels
 
 
 class Engine:
@@ -58,33 +67,35 @@ class Engine:
         self.telemetry = Telemetry()
         self.record, self.record_input = record, record_input
         rate, model_rate, hop, channels = config.device_rate, hops.info.sample_rate, hops.info.hop, config.channels
+        rows = config.rows
         self.resampled = rate != model_rate
         self.to_model = StreamResampler(rate, model_rate, channels) if self.resampled else None
-        self.to_device = StreamResampler(model_rate, rate, channels) if self.resampled else None
+        self.to_device = StreamResampler(model_rate, rate, rows) if self.resampled else None
         device_hop = math.ceil(hop * rate / model_rate)
         # with resampling the two roundings may each hold one sample back
         self.adaptation = worker_delay(config.blocksize, device_hop, config.slack) + (2 if self.resampled else 0)
         capacity = max(round(RING_SECONDS * rate), 8 * (config.blocksize + device_hop))
         self.input = Ring(channels, capacity)
-        self.output = Ring(channels, capacity + self.adaptation)
+        self.output = Ring(rows, capacity + self.adaptation)
         self.output.write_zeros(self.adaptation)
         self.owed = 0  # samples that the device has had as silence and that must not be played any more
         self.resuming = False
         self.block_in: Array = np.zeros((channels, config.blocksize), np.float32)
-        self.block_out: Array = np.zeros((channels, config.blocksize), np.float32)
+        self.block_out: Array = np.zeros((rows, config.blocksize), np.float32)
         fade = min(config.blocksize, max(1, round(FADE_SECONDS * rate)))
         self.fade_in: Array = np.linspace(0.0, 1.0, fade, endpoint=False, dtype=np.float32)
         self.hop_in: Array = np.zeros((channels, hop), np.float32)
         self.model_side: Array = np.zeros((channels, 0), np.float32)
         self.hop_seconds = hop / model_rate
         self.mailbox: deque[Callable[[], None]] = deque()  # done by the worker between hops; both ends of a deque are atomic
-        self.presence = PresenceMeter(channels, hop, model_rate)
+        self.presence = PresenceMeter(1 if config.routes else channels, hop, model_rate)
+        self.watched = 0  # of several targets the one whose presence is told
         self.tap: list[Array] | None = None  # where the worker puts what it hears at the model's rate, mono
         self.thread: threading.Thread | None = None
         self.stopping = False
         self.failure: BaseException | None = None
         if self.record is not None:
-            self.record.put(np.zeros((channels, self.adaptation), np.float32))
+            self.record.put(np.zeros((rows, self.adaptation), np.float32))
 
     # ---- the device's side -------------------------------------------------------------------------------------------------
 
@@ -103,7 +114,10 @@ class Engine:
         t = self.telemetry
         n = indata.shape[0]
         block_in, block_out = self.block_in[:, :n], self.block_out[:, :n]
-        block_in[...] = indata[:, : self.config.channels].T
+        if self.config.routes:
+            np.mean(indata, axis=1, out=block_in[0])
+        else:
+            block_in[...] = indata[:, : self.config.channels].T
         if self.input.space() >= n:
             self.input.write(block_in)
         else:
@@ -130,7 +144,11 @@ class Engine:
             t.underruns += 1
             t.missing_samples += n - have
             self.resuming = True
-        if outdata.shape[1] == 1 and block_out.shape[0] == 2:
+        if self.config.routes:
+            outdata.fill(0.0)
+            for row, channel in enumerate(self.config.routes):
+                outdata[:, channel] += block_out[row]
+        elif outdata.shape[1] == 1 and block_out.shape[0] == 2:
             np.add(block_out[0], block_out[1], out=block_out[0])
             np.multiply(block_out[0], np.float32(0.5), out=outdata[:, 0])
         else:
@@ -138,11 +156,11 @@ class Engine:
 
     # ---- the worker's side -------------------------------------------------------------------------------------------------
 
-    def set_query(self, vector: Array) -> None:
-        """From any thread: another query from the next hop on; the overlap-add cross-fades over one hop."""
+    def set_query(self, vector: Array, which: int = 0) -> None:
+        """From any thread: another query from the next hop on; the overlap-add cross-fades over one hop. ``which`` of several."""
 
         def change() -> None:
-            self.hops.set_query(vector)
+            self.hops.set_query(vector, which)
             self.presence.forget()
 
         self.mailbox.append(change)
@@ -150,6 +168,15 @@ class Engine:
     def set_controls(self, controls: Controls) -> None:
         """From any thread: other controls from the next hop on, ramped."""
         self.mailbox.append(lambda: self.hops.set_controls(controls))
+
+    def watch_target(self, which: int) -> None:
+        """From any thread: tell the presence of this one of several targets."""
+
+        def change() -> None:
+            self.watched = which
+            self.presence.forget()
+
+        self.mailbox.append(change)
 
     def reset_model(self) -> None:
         """From any thread: from the next hop on the model knows nothing of what was before; latency and counters stay."""
@@ -190,7 +217,8 @@ class Engine:
                 self.output.write(given)
             if self.record is not None:
                 self.record.put(given)
-            self.presence.add(self.hops.target, self.hops.dry)
+            target = self.hops.target
+            self.presence.add(target[self.watched : self.watched + 1] if self.config.routes else target, self.hops.dry)
             self._count(seconds, out)
             done += 1
         return done
@@ -256,9 +284,9 @@ class Engine:
         self.resuming = False
         self.model_side = self.model_side[:, :0]
         if self.resampled:
-            rate, model_rate, channels = self.config.device_rate, self.hops.info.sample_rate, self.config.channels
-            self.to_model = StreamResampler(rate, model_rate, channels)
-            self.to_device = StreamResampler(model_rate, rate, channels)
+            rate, model_rate = self.config.device_rate, self.hops.info.sample_rate
+            self.to_model = StreamResampler(rate, model_rate, self.config.channels)
+            self.to_device = StreamResampler(model_rate, rate, self.config.rows)
         self.reset_model()
 
     def start(self) -> None:

@@ -13,26 +13,33 @@ Array = npt.NDArray[np.float32]
 
 
 class HopProcessor:
-    """[C, n] in, [C, n] out with n = ``hops`` hops, late by ``latency`` samples of the graph. Non-finite samples count as silence."""
+    """[C, n] in, [C, n] out with n = ``hops`` hops, late by ``latency`` samples of the graph. Non-finite samples count as silence.
+
+    Several queries [N, D] on one channel give [N, n] in one pass, a row for each, with the same controls.
+    """
 
     def __init__(
         self, session: ort.InferenceSession, provider: str, channels: int, query: Array, controls: Controls, hops: int = 1
     ) -> None:
-        self.stream = GraphStream(session, provider, channels, hops=hops)
+        several = len(query) if query.ndim == 2 else 1
+        if several > 1 and channels > 1:
+            raise ValueError("several queries are asked of one channel")
+        self.stream = GraphStream(session, provider, channels, several, hops)
         self.info = self.stream.info
         self.size = hops * self.info.hop
         self.controls = controls
-        self.mixer = Mixer(controls, channels, self.size)
+        rows = channels if several == 1 else several
+        self.mixer = Mixer(controls, rows, self.size)
         self.delay: Array = np.zeros((channels, self.info.latency + self.size), np.float32)
-        self.out: Array = np.zeros((channels, self.size), np.float32)
-        self.target: Array = self.stream.target[0]
+        self.out: Array = np.zeros((rows, self.size), np.float32)
+        self.target: Array = self.stream.target.reshape(rows, self.size)
         self.dry: Array = self.delay[:, : self.size]
         self.nan_samples = 0
-        self.set_query(query)
-
-    def set_query(self, query: Array) -> None:
-        """From the next hop on; state is kept, and overlap-add cross-fades the two masks over one hop."""
         self.stream.query[...] = query
+
+    def set_query(self, query: Array, which: int = 0) -> None:
+        """From the next hop on; state is kept, and overlap-add cross-fades the two masks over one hop."""
+        self.stream.query[which] = query
 
     def set_controls(self, controls: Controls) -> None:
         """From the next hop on, ramped over it."""
@@ -40,7 +47,7 @@ class HopProcessor:
         self.mixer.set(controls)
 
     def process(self, hop_in: Array) -> Array:
-        """One step [C, n]; the returned array is reused by the next call."""
+        """One step [C, n] -> [C, n] or [N, n]; the returned array is reused by the next call."""
         n = self.size
         audio = self.stream.audio[0]
         audio[...] = hop_in
@@ -49,6 +56,8 @@ class HopProcessor:
             self.nan_samples += int(bad.sum())
             audio[bad] = 0.0
             np.clip(audio, -1e6, 1e6, out=audio)  # finite but absurd: keep the state sane
+        if len(self.stream.audio) > 1:
+            self.stream.audio[1:] = audio
         self.delay[:, :-n] = self.delay[:, n:]
         self.delay[:, -n:] = audio
         self.stream.run()

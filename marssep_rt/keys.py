@@ -40,6 +40,8 @@ class Keys:
                 self.typed = ""
             elif character == "q":
                 self.control.quit = True
+            elif character in "123456789":
+                self.control.choose(int(character) - 1)
             elif what := KNOBS.get(character.lower()):
                 self.control.step(what, up=character.isupper())
             elif action := self.actions.get(character):

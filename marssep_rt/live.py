@@ -12,6 +12,7 @@ import typer
 
 from marssep_rt import bundle as bundles
 from marssep_rt import options as opt
+from marssep_rt.bundle import Bundle
 from marssep_rt.devices import Device, choose, list_devices, negotiate
 from marssep_rt.engine import Engine
 from marssep_rt.errors import MarssepError, UsageError
@@ -58,6 +59,10 @@ def main(
     duration: Annotated[float | None, typer.Option("--duration", help="Stop after so many seconds.", min=0.1, metavar="SECONDS")] = None,
     stats: Annotated[Path | None, typer.Option("--stats", help="Write figures of the run.", metavar="FILE.json")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Plain log lines instead of the live view.")] = False,
+    to: Annotated[
+        list[int] | None,
+        typer.Option("--to", help="Output channel of a query: --query A --to 1 --query B --to 2.", min=1, max=64, metavar="CHANNEL"),
+    ] = None,
     osc: Annotated[
         int | None, typer.Option("--osc", help="Take OSC messages on this port, send meters to the next.", min=1, max=65534, metavar="PORT")
     ] = None,
@@ -108,21 +113,29 @@ def main(
     if not any(asking):  # what is said on the command line replaces the preset's whole query
         asking, negative = (kept.query, kept.image, kept.audio, kept.query_file), negative or kept.negative
     if learn is not None and not any(asking):
-        asked = Query(placeholder(bundle.query_dim), bundle.encoder, "nothing yet")
+        queries = [Query(placeholder(bundle.query_dim), bundle.encoder, "nothing yet")]
         controls = controls.with_changes(bypass=True)  # until there is something to listen for
     else:
-        asked = combine(bundle, *asking, negative)
-    opt.warn_each(asked.doubts)
+        queries = several(bundle, asking, negative) if to else [combine(bundle, *asking, negative)]
+    if to and len(to) != len(queries):
+        raise UsageError(f"there are {len(queries)} queries and {len(to)} output channels; give --to once for every query")
+    for asked in queries:
+        opt.warn_each(asked.doubts)
+    routes = tuple(channel - 1 for channel in to or ())
     devices = None if demo else chosen(source, sink)
-    rate, channels_in, channels_out = (48_000, 1, 1) if devices is None else negotiate(*devices)
+    outputs = max(to) if to else 2
+    rate, channels_in, channels_out = (48_000, 1, max(to) if to else 1) if devices is None else negotiate(*devices, outputs)
+    if routes and max(routes) >= channels_out:
+        raise UsageError(f"the output has {channels_out} channels, there is no channel {max(routes) + 1}")
     session, used = open_graph(bundle, provider)
-    hops = HopProcessor(session, used, min(channels_in, 2), asked.vector, controls)
+    vectors = np.stack([asked.vector for asked in queries]) if routes else queries[0].vector
+    hops = HopProcessor(session, used, 1 if routes else min(channels_in, 2), vectors, controls)
     if demo and record is None:
         record = free_name(Path("marssep-demo.wav"))
         if record_input is None:
             record_input = free_name(Path("marssep-demo.input.wav"))
-    setup = prepare(hops, rate, blocksize or hops.info.hop, channels_in, channels_out, devices, record, record_input, bundle, asked,
-                    controls, used)  # fmt: skip
+    setup = prepare(hops, rate, blocksize or hops.info.hop, channels_in, channels_out, devices, record, record_input, bundle, queries,
+                    controls, used, routes)  # fmt: skip
     try:
         remote = osc_control(setup, osc)
     except MarssepError:
@@ -136,6 +149,14 @@ def main(
     code = finish(setup, stats, message, plain, record if demo else None)
     if code:
         raise typer.Exit(code)
+
+
+def several(bundle: Bundle, asking: tuple[list[str], list[Path], list[Path], list[Path]], negative: str | None) -> list[Query]:
+    """A query for each thing that was asked for: words first, then pictures, recordings and files."""
+    texts, images, audios, files = asking
+    parts: list[tuple[list[str], list[Path], list[Path], list[Path]]] = [([t], [], [], []) for t in texts]
+    parts += [([], [p], [], []) for p in images] + [([], [], [p], []) for p in audios] + [([], [], [], [p]) for p in files]
+    return [combine(bundle, *part, negative) for part in parts]
 
 
 def first(*values: float | None) -> float:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -79,9 +79,11 @@ def free_name(path: Path) -> Path:
     raise MarssepError(f"there are too many files like {path}")
 
 
-def configured(hops: HopProcessor, rate: int, blocksize: int, channels_in: int, channels_out: int) -> EngineConfig:
+def configured(
+    hops: HopProcessor, rate: int, blocksize: int, channels_in: int, channels_out: int, routes: tuple[int, ...] = ()
+) -> EngineConfig:
     """Warm up and choose the slack: twice the slowest warm hop, and what a Python thread may oversleep."""
-    config = EngineConfig(rate, blocksize, channels_in, channels_out)
+    config = EngineConfig(rate, blocksize, channels_in, channels_out, routes=routes)
     return replace(config, slack=slack_for(2 * Engine(hops, config).warm_up() + 0.003, blocksize, rate))
 
 
@@ -95,15 +97,16 @@ def prepare(
     record: Path | None,
     record_input: Path | None,
     bundle: Bundle,
-    query: Query,
+    queries: Sequence[Query],
     controls: Controls,
     provider: str,
+    routes: tuple[int, ...] = (),
 ) -> Setup:
     """Warm up, choose the slack, open recorders and device."""
-    config = configured(hops, rate, blocksize, channels_in, channels_out)
+    config = configured(hops, rate, blocksize, channels_in, channels_out, routes)
     recorders: list[Recorder] = []
-    for path in (record, record_input):
-        recorders += [Recorder(path, rate, config.channels)] if path else []
+    for path, channels in ((record, config.rows), (record_input, config.channels)):
+        recorders += [Recorder(path, rate, channels)] if path else []
     engine = Engine(hops, config, recorders[0] if record else None, recorders[-1] if record_input else None)
     reopen: Callable[[], LiveDevice] | None = None
     try:
@@ -125,7 +128,7 @@ def prepare(
     parts = engine.latency_ms()
     latency = {k: round(parts[k], 3) for k in ("algorithmic", "blocks", "slack")}
     latency |= {"device_in": round(ends[0], 3), "device_out": round(ends[1], 3), "total": round(parts["engine"] + sum(ends), 3)}
-    control = LiveControl(engine, bundle, query, controls, lambda: free_name(Path("marssep-live.wav")))
+    control = LiveControl(engine, bundle, queries, controls, lambda: free_name(Path("marssep-live.wav")))
     return Setup(engine, device, RunInfo(*names, rate, blocksize, bundle.name, provider, latency), recorders, control, reopen)
 
 
@@ -140,7 +143,7 @@ def run_until(setup: Setup, stop: StopFlag, duration: float | None, plain: bool)
     """Run until asked to stop, the time is up or the device has gone for good; returns what went wrong, if anything."""
     engine, control, t = setup.engine, setup.control, setup.engine.telemetry
     if plain:
-        print(*setup.info.lines(), f"query    {control.query.label}", sep="\n", flush=True)
+        print(*setup.info.lines(), f"query    {control.label()}", sep="\n", flush=True)
     engine.start()
     setup.device.start()
     control.watch()
@@ -251,7 +254,7 @@ def finish(setup: Setup, stats: Path | None, message: str | None, plain: bool, d
             "blocksize": info.blocksize,
             "hop": engine.hops.info.hop,
             "provider": info.provider,
-            "query": setup.control.query.label,
+            "query": setup.control.label(),
             "latency_ms": info.latency_ms,
             **t.counters(),
             "seconds": round(t.frames / info.rate, 3),

@@ -52,11 +52,11 @@ class Controls:
 class Mixer:
     """Applies controls hop by hop into a preallocated array."""
 
-    def __init__(self, controls: Controls, channels: int, hop: int) -> None:
+    def __init__(self, controls: Controls, rows: int, hop: int) -> None:
         self.now = controls.coefficients()
         self.wanted = self.now
         self.ramp: Array = np.linspace(0.0, 1.0, hop + 1, dtype=np.float32)[1:]
-        self.spare: Array = np.zeros((channels, hop), np.float32)
+        self.spare: Array = np.zeros((rows, hop), np.float32)
 
     def set(self, controls: Controls) -> None:
         """Takes effect with the next hop."""
@@ -67,7 +67,7 @@ class Mixer:
         self.now = self.wanted
 
     def run(self, target: Array, dry: Array, out: Array) -> None:
-        """out = a * target + b * dry, arrays [C, hop]."""
+        """out = a * target + b * dry, arrays [rows, hop]; dry may have one row for all."""
         a, b = self.now
         if self.now == self.wanted:
             np.multiply(target, np.float32(a), out=out)

@@ -68,7 +68,7 @@ def view(info: RunInfo, control: LiveControl, keys: str, seconds: float) -> Rend
     """The live view's current picture; ``keys``: what can be typed, or is being typed."""
     t = control.engine.telemetry
     table = Table.grid(padding=(0, 2))
-    table.add_row("query", Text(control.query.label, style="bold"))
+    table.add_row("query", Text(control.label(), style="bold"))
     table.add_row("heard", control.shown())
     table.add_row("in", meter(t.level_in))
     table.add_row("out", meter(t.level_out))

@@ -26,7 +26,7 @@ from marssep_rt.simulated import simulate
 @pytest.fixture
 def control(session, vector, bundle, tmp_path):
     engine = Engine(HopProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(RATE, 480, 1, 1))
-    made = LiveControl(engine, bundle, Query(vector, bundle.encoder, "dog barking"), Controls(), lambda: tmp_path / "live.wav")
+    made = LiveControl(engine, bundle, [Query(vector, bundle.encoder, "dog barking")], Controls(), lambda: tmp_path / "live.wav")
     yield made
     made.close()
 

@@ -174,6 +174,34 @@ def test_another_query_makes_no_click_and_comes_within_a_hop(session, vector, bu
     assert np.abs(a - b).max() < 0.5 * np.abs(a - before).max()
 
 
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_several_targets_leave_by_their_channels(session, vector, bundle, rate):
+    """Each is what its query alone would give; what comes in is mixed to mono; two on one channel are added."""
+    other = embed_text("siren", bundle)
+    x = mixture(RATE // 2)
+    stereo = np.stack([1.5 * x, 0.5 * x], axis=1)
+    queries = np.stack([vector, other, vector])
+    hops = HopProcessor(session, "cpu", 1, queries, Controls())
+    engine = Engine(hops, EngineConfig(rate, 256, 2, 4, routes=(3, 0, 0)))
+    played = simulate(engine, stereo)
+    late = engine.adaptation
+    if rate == RATE:
+        one, two = offline(session, vector, x), offline(session, other, x)
+        n = min(len(played) - late, len(one))
+        np.testing.assert_allclose(played[late : late + n, 3], one[:n], atol=1e-5)
+        np.testing.assert_allclose(played[late : late + n, 0], (one + two)[:n], atol=1e-5)
+    assert np.abs(played[:, [0, 3]]).max() > 0.01
+    assert not played[:, 1:3].any()
+    engine.set_query(vector, 1)
+    engine.watch_target(1)
+    engine.work()
+    simulate(engine, stereo[:4800])
+    np.testing.assert_array_equal(hops.stream.query[1], vector)
+    assert engine.watched == 1
+    engine.begin_afresh()
+    np.testing.assert_array_equal(simulate(engine, stereo)[:, 3], played[:, 3])
+
+
 def test_bypass_and_reset_while_it_runs(session, vector):
     x = mixture(RATE // 2)
     engine = make(session, vector, 480)

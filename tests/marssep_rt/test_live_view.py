@@ -133,3 +133,16 @@ def test_the_doctor(tmp_path):
     assert done.returncode == 0, done.stderr
     for words in ("marssep ", "processor", "onnxruntime", "CUDA", "PortAudio", "p99.9", "advice"):
         assert words in done.stdout
+
+
+def test_two_targets_on_two_channels(tmp_path):
+    done = live(tmp_path, "--demo", "--plain", "--query", "dog barking", "--to", "1", "--query", "siren", "--to", "2", "--duration", "3",
+                "--record", "both.wav", "--stats", "s.json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "s.json").read_text())["query"] == "[dog barking to 1], siren to 2"
+    both, _ = soundfile.read(tmp_path / "both.wav")
+    assert both.shape[1] == 2
+    assert abs(both[:, 0] - both[:, 1]).max() > 0.01
+    done = live(tmp_path, "--demo", "--query", "dog barking", "--query", "siren", "--to", "1")
+    assert done.returncode == 2
+    assert "2 queries and 1 output channels" in done.stderr

@@ -40,7 +40,7 @@ def test_view_says_what_the_issue_asks_for(session, vector, bundle):
     engine = Engine(hops, EngineConfig(48_000, 480, 1, 1))
     telemetry = engine.telemetry
     telemetry.hop_times.add(2.0)
-    control = LiveControl(engine, bundle, Query(vector, bundle.encoder, "dog barking"), Controls(wet=0.5), Path)
+    control = LiveControl(engine, bundle, [Query(vector, bundle.encoder, "dog barking")], Controls(wet=0.5), Path)
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(view(info, control, "q quit", 61.0))
     text = console.export_text()
