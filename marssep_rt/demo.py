@@ -102,7 +102,10 @@ class PacedDevice:
             self.engine.callback(block, out)
         self.finished = True
 
-    def close(self) -> None:
+    def close(self, patience: float = 2.0) -> bool:
+        """Stop; False when the thread does not come back."""
         self.stopping = True
-        if self.thread is not None:
-            self.thread.join(2.0)
+        if self.thread is None:
+            return True
+        self.thread.join(patience)
+        return not self.thread.is_alive()

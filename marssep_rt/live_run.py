@@ -12,7 +12,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from rich.live import Live
@@ -40,16 +40,27 @@ RETRY_SECONDS = 120.0
 GONE = "the sound device has stopped delivering; it was unplugged, or its server ended"
 
 
+class SoundDevice(Protocol):
+    """What calls the engine back; ``close`` is False when the device has gone and hangs."""
+
+    @property
+    def finished(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def close(self, patience: float = 2.0) -> bool: ...
+
+
 @dataclass
 class Setup:
     """An engine, what feeds it and what steers it, ready to start."""
 
     engine: Engine
-    device: LiveDevice | PacedDevice
+    device: SoundDevice
     info: RunInfo
     recorders: list[Recorder]
     control: LiveControl
-    reopen: Callable[[], LiveDevice] | None = None  # the same devices again
+    reopen: Callable[[], SoundDevice] | None = None  # the same devices again
     broken: list[Recorder] = field(default_factory=list)
     hangs: bool = False  # the device has gone and cannot be closed
     closed: bool = False
@@ -108,9 +119,9 @@ def prepare(
     for path, channels in ((record, config.rows), (record_input, config.channels)):
         recorders += [Recorder(path, rate, channels)] if path else []
     engine = Engine(hops, config, recorders[0] if record else None, recorders[-1] if record_input else None)
-    reopen: Callable[[], LiveDevice] | None = None
+    reopen: Callable[[], SoundDevice] | None = None
     try:
-        device: LiveDevice | PacedDevice
+        device: SoundDevice
         if devices is None:
             signal_ = np.stack(list(demo_parts(DEMO_SECONDS, rate).values())).sum(axis=0)
             device, names, ends = (
@@ -119,8 +130,8 @@ def prepare(
                 (0.0, 0.0),
             )
         else:
-            device = LiveDevice(engine, *devices)
-            names, ends = (str(devices[0]).strip(), str(devices[1]).strip()), device.latency_ms()
+            device = opened = LiveDevice(engine, *devices)
+            names, ends = (str(devices[0]).strip(), str(devices[1]).strip()), opened.latency_ms()
             reopen = partial(open_again, engine, *devices)
     except BaseException:
         discard(recorders)
@@ -210,7 +221,6 @@ def come_back(setup: Setup, stop: StopFlag) -> bool:
     engine, control = setup.engine, setup.control
     control.message = "the sound device has gone; waiting for it to come back"
     opt.warn(control.message)
-    assert isinstance(setup.device, LiveDevice)
     if not setup.device.close(CLOSE_SECONDS):
         setup.hangs = True  # PortAudio's own stop: nothing can be opened beside it
         return False

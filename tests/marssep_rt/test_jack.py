@@ -110,7 +110,9 @@ def test_a_server_that_dies_is_noticed_and_nothing_hangs(jack_server, tmp_path):
     jackd.send_signal(signal.SIGKILL)
     began = time.monotonic()
     _, err = process.communicate(timeout=40)
-    assert time.monotonic() - began < 15
+    took = time.monotonic() - began
+    print(f"left {took:.1f} s after the server died")
+    assert took < 8  # 2.5 s on a machine that does nothing else
     assert process.returncode == 1, err
     assert "sound device" in err
     assert "Traceback" not in err
