@@ -51,7 +51,9 @@ class HopProcessor:
         n = self.size
         audio = self.stream.audio[0]
         audio[...] = hop_in
-        if not np.isfinite(np.dot(audio.ravel(), audio.ravel())):
+        with np.errstate(over="ignore"):  # that is what it is asked for
+            energy = np.dot(audio.ravel(), audio.ravel())
+        if not np.isfinite(energy):
             bad = ~np.isfinite(audio)
             self.nan_samples += int(bad.sum())
             audio[bad] = 0.0

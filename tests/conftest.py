@@ -6,6 +6,7 @@ import csv
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 # before torch is imported, and for the commands that tests start: oneDNN's AVX2 gradient of 1x1 convolutions of very few channels, which
@@ -22,6 +23,10 @@ from marssep_rt import bundle as bundles
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
 from marssep_rt.session import open_graph
+
+# nobody's own presets and devices
+SETTINGS = tempfile.TemporaryDirectory(prefix="marssep-settings-")
+os.environ["MARSSEP_CONFIG"] = SETTINGS.name
 
 
 @pytest.fixture(scope="session")

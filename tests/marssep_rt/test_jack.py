@@ -112,7 +112,7 @@ def test_a_server_that_dies_is_noticed_and_nothing_hangs(jack_server, tmp_path):
     _, err = process.communicate(timeout=40)
     took = time.monotonic() - began
     print(f"left {took:.1f} s after the server died")
-    assert took < 8  # 2.5 s on a machine that does nothing else
+    assert took < 8  # 2.3 s beside two trainings
     assert process.returncode == 1, err
     assert "sound device" in err
     assert "Traceback" not in err
