@@ -3,8 +3,8 @@
     python tests/benchmarks/soak.py [--minutes 60]          # of simulated time, on the simulated device
     python tests/benchmarks/soak.py --jack [--minutes 10]   # of real time, marssep-live under JACK's dummy server
 
-Simulated: every minute has its own late callbacks, stalls, hops that take too long, NaN, other queries, resets, and at times a device that goes;
-at its end the input is let through unchanged and must come out late by exactly the engine's latency. Under JACK the process is
+Simulated: every minute has its own late callbacks, stalls, hops that take too long, NaN, other queries, resets, and at times a device that
+goes; at its end the input is let through unchanged and must come out late by exactly the engine's latency. Under JACK the process is
 stopped and continued at random, other programs take the processor, and its memory and counters are read.
 """
 
@@ -119,8 +119,9 @@ def under_jack(minutes: float) -> None:
             grown = resident_mb(live.pid) - memory if live.poll() is None else float("nan")
             live.communicate(timeout=120)
             said = json.loads(stats.read_text())
-        print(f"{first.strip()}\n{said['seconds'] / 60:.1f} minutes under JACK with {faults} faults: exit code {live.returncode}, memory "
-              f"{grown:+.1f} MB, {said['underruns']} underruns, {said['overflows']} overflows, hop p99 {said['hop_ms']['p99']} ms")  # fmt: skip
+        print(first.strip())
+        print(f"{said['seconds'] / 60:.1f} minutes under JACK with {faults} faults: exit code {live.returncode}, memory {grown:+.1f} MB, "
+              f"{said['underruns']} underruns, {said['overflows']} overflows, hop p99 {said['hop_ms']['p99']} ms")  # fmt: skip
         assert live.returncode == 0
     finally:
         jackd.terminate()

@@ -1,0 +1,73 @@
+"""Deadlines of the live engine beside a load that competes for the processor, paced: the model beside an identity model.
+
+    python tests/benchmarks/deadlines.py [--minutes 10] [--load 2]
+
+One hop every 10 ms, as a device of 480 samples would bring them, through the engine's own worker thread; ``--load`` processes that never
+rest run beside it at normal priority. A hop is missed when it takes longer than it lasts; the engine's underruns are what one would hear.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+from signals import RATE, mixture
+
+from marssep_rt import bundle as bundles
+from marssep_rt.demo import PacedDevice
+from marssep_rt.engine import Engine
+from marssep_rt.hops import HopProcessor
+from marssep_rt.live_run import configured
+from marssep_rt.mix import Controls
+from marssep_rt.query import embed_text
+from marssep_rt.session import open_graph
+
+
+class Identity(HopProcessor):
+    """Everything of the engine but the model."""
+
+    def process(self, hop_in: np.ndarray) -> np.ndarray:
+        np.copyto(self.out, hop_in)
+        return self.out
+
+
+def run(kind: type[HopProcessor], minutes: float, load: int) -> Engine:
+    session, used = open_graph(bundles.load(None), "cpu")
+    hops = kind(session, used, 1, embed_text("rain"), Controls())
+    engine = Engine(hops, configured(hops, RATE, 480, 1, 1))
+    engine.warm_up()
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(load)]
+    try:
+        device = PacedDevice(engine, np.tile(mixture(60 * RATE), max(1, round(minutes)))[: round(60 * minutes * RATE), None])
+        engine.start()
+        device.start()
+        while not device.finished:
+            time.sleep(0.5)
+        engine.stop()
+    finally:
+        for burner in burners:
+            burner.kill()
+    return engine
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--minutes", type=float, default=10.0)
+    options.add_argument("--load", type=int, default=2)
+    given = options.parse_args()
+    for name, kind in (("model", HopProcessor), ("identity", Identity)):
+        engine = run(kind, given.minutes, given.load)
+        t = engine.telemetry
+        s = t.hop_times.summary()
+        slack = engine.latency_ms()["slack"]
+        print(f"{name}: {given.minutes:g} minutes beside {given.load} busy processes, slack {slack:.0f} ms: p50 {s['p50']:.2f} ms, p99 "
+              f"{s['p99']:.2f}, p99.9 {s['p999']:.2f}, worst {s['worst']:.2f}; {t.misses} of {t.hops} hops missed, {t.underruns} "
+              "underruns")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
