@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from collections.abc import Iterator
 from importlib import metadata
 
-import numpy as np
 import onnxruntime as ort
 
 from marssep_rt.blocks import slack_for, worker_delay
 from marssep_rt.bundle import Bundle
 from marssep_rt.devices import Device, NoDeviceError, list_devices, portaudio
-from marssep_rt.hops import HopProcessor
-from marssep_rt.mix import Controls
+from marssep_rt.providers import paced
 from marssep_rt.session import PROVIDERS, has_cuda_driver, open_graph
 from marssep_rt.telemetry import HopTimes
 
@@ -47,25 +44,6 @@ def cuda() -> str:
     if not has_cuda_driver():
         return "no NVIDIA driver (libcuda) on this machine"
     return "driver found; whether its libraries load shows in the benchmark below"
-
-
-def paced(bundle: Bundle, provider: str, seconds: float = BENCHMARK_SECONDS) -> tuple[str, HopTimes]:
-    """Times of single hops, one every hop time, on the provider that is really used."""
-    session, used = open_graph(bundle, provider)
-    rng = np.random.default_rng(0)
-    query = rng.standard_normal(bundle.query_dim).astype(np.float32)
-    hops = HopProcessor(session, used, 1, query / np.linalg.norm(query), Controls())
-    noise = (0.1 * rng.standard_normal((1, hops.size))).astype(np.float32)
-    for _ in range(30):
-        hops.process(noise)
-    times, period = HopTimes(), hops.info.hop / hops.info.sample_rate
-    began = time.perf_counter()
-    for i in range(round(seconds / period)):
-        before = time.perf_counter()
-        hops.process(noise)
-        times.add((time.perf_counter() - before) * 1e3)
-        time.sleep(max(0.0, began + (i + 1) * period - time.perf_counter()))
-    return used, times
 
 
 def sound() -> Iterator[str]:
@@ -129,7 +107,8 @@ def report(bundle: Bundle, provider: str) -> Iterator[str]:
         f"{kind} queries" for kind in ("text", "audio", "image") if bundle.has(f"{kind}.onnx")
     )
     yield from sound()
-    used, times = paced(bundle, provider)
+    session, used = open_graph(bundle, provider)
+    times = paced(session, used, BENCHMARK_SECONDS)
     s = times.summary()
     yield (f"benchmark  {times.count} hops of 10 ms, paced, on {used}: p50 {s['p50']:.2f} ms, p99 {s['p99']:.2f}, p99.9 {s['p999']:.2f}, "
            f"worst {s['worst']:.2f}")  # fmt: skip

@@ -20,6 +20,7 @@ from marssep_rt.hops import HopProcessor
 from marssep_rt.keys import HELP
 from marssep_rt.live_run import Setup, StopFlag, configured, discard, finish, free_name, prepare, run_until
 from marssep_rt.mix import Controls
+from marssep_rt.providers import open_fastest
 from marssep_rt.query import Query, combine
 from marssep_rt.recorder import sound_format
 from marssep_rt.session import GraphInfo, open_graph
@@ -127,7 +128,7 @@ def main(
     rate, channels_in, channels_out = (48_000, 1, max(to) if to else 1) if devices is None else negotiate(*devices, outputs)
     if routes and max(routes) >= channels_out:
         raise UsageError(f"the output has {channels_out} channels, there is no channel {max(routes) + 1}")
-    session, used = open_graph(bundle, provider)
+    session, used = open_fastest(bundle, provider, lambda words: opt.console.print(words, markup=False))
     vectors = np.stack([asked.vector for asked in queries]) if routes else queries[0].vector
     hops = HopProcessor(session, used, 1 if routes else min(channels_in, 2), vectors, controls)
     if demo and record is None:

@@ -98,9 +98,13 @@ def zero_state(info: GraphInfo, streams: int, channels: int) -> dict[str, Array]
 
 
 class GraphStream:
-    """``streams`` parallel streams of ``channels`` channels: hops in, hops out, state inside. Nothing is allocated per hop on the CPU."""
+    """``streams`` parallel streams of ``channels`` channels: hops in, hops out, state inside. Nothing is allocated per hop.
 
-    def __init__(self, session: ort.InferenceSession, provider: str, channels: int, streams: int = 1, hops: int = 1) -> None:
+    On a GPU the state stays there; only ``audio`` and ``query`` go to it and ``target`` comes back. ``device``: where that is, for tests.
+    """
+
+    def __init__(self, session: ort.InferenceSession, provider: str, channels: int, streams: int = 1, hops: int = 1,
+                 device: str | None = None) -> None:  # fmt: skip
         self.session, self.provider = session, provider
         self.info = GraphInfo.of(session)
         self.channels, self.hops = channels, hops
@@ -111,8 +115,10 @@ class GraphStream:
         self.query: Array = np.zeros((streams, self.info.query_dim), np.float32)
         self.states = [zero_state(self.info, streams, channels) for _ in range(2)]
         self.turn = 0
-        self.bindings = [self._bind(0), self._bind(1)] if provider == "cpu" else []
-        self.outputs = ["target", *(f"{k}_next" for k in self.info.states)]
+        self.moved: list[tuple[ort.OrtValue, Array]] = []  # to the device before every run
+        self.kept: list[tuple[ort.OrtValue, Array]] = []  # state on the device, and its zeros
+        device = device or ("cuda" if provider == "cuda" else None)
+        self.bindings = self._bind_device(device) if device else [self._bind(0), self._bind(1)]
 
     def _bind(self, turn: int) -> ort.IOBinding:
         """State is read from one set of arrays and written to the other; the two bindings take turns."""
@@ -130,16 +136,35 @@ class GraphStream:
             bind("output", f"{name}_next", self.states[1 - turn][name])
         return binding
 
+    def _bind_device(self, device: str) -> list[ort.IOBinding]:
+        """The same with everything but ``target`` in values of the device."""
+
+        def there(array: Array) -> ort.OrtValue:
+            return ort.OrtValue.ortvalue_from_numpy(array, device, 0)
+
+        inputs = {"audio": self.audio} if self.baked else {"audio": self.audio, "query": self.query}
+        given = {name: there(array) for name, array in inputs.items()}
+        self.moved = [(given[name], array) for name, array in inputs.items()]
+        states = [{name: there(array) for name, array in kept.items()} for kept in self.states]
+        self.kept = [(states[i][name], array) for i in range(2) for name, array in self.states[i].items()]
+        bindings = []
+        for turn in range(2):
+            binding = self.session.io_binding()
+            for name, value in (*given.items(), *states[turn].items()):
+                binding.bind_ortvalue_input(name, value)
+            binding.bind_output("target", "cpu", 0, np.float32, self.target.shape, self.target.ctypes.data)
+            for name, value in states[1 - turn].items():
+                binding.bind_ortvalue_output(f"{name}_next", value)
+            bindings.append(binding)
+        return bindings
+
     def run(self) -> None:
         """One step: ``audio`` and ``query`` are read, ``target`` is written, the state moves on."""
-        if self.bindings:
-            self.session.run_with_iobinding(self.bindings[self.turn])
-        else:
-            feed = {"audio": self.audio, **({} if self.baked else {"query": self.query}), **self.states[self.turn]}
-            results = self.session.run(self.outputs, feed)
-            self.target[...] = results[0]
-            for array, result in zip(self.states[1 - self.turn].values(), results[1:], strict=True):
-                array[...] = result
+        for value, array in self.moved:
+            value.update_inplace(array)
+        self.session.run_with_iobinding(self.bindings[self.turn])
+        if self.moved:
+            self.bindings[self.turn].synchronize_outputs()
         self.turn = 1 - self.turn
 
     def reset(self) -> None:
@@ -147,6 +172,8 @@ class GraphStream:
         for states in self.states:
             for array in states.values():
                 array.fill(0.0)
+        for value, zeros in self.kept:
+            value.update_inplace(zeros)
         self.audio.fill(0.0)
         self.target.fill(0.0)
 
