@@ -21,13 +21,12 @@ from marssep_rt import bundle as bundles
 from marssep_rt import options as opt
 from marssep_rt.cluster import on_ray
 from marssep_rt.errors import UsageError
-from marssep_rt.files import FileError, Job, Outcome, check_job, plan, process_file
+from marssep_rt.files import FileError, Job, Outcome, Result, check_job, plan, process_file
 from marssep_rt.ledger import Ledger, settings_key
 from marssep_rt.mix import Controls
 from marssep_rt.query import combine
 from marssep_rt.session import open_graph
 
-Result = tuple[Job, Outcome | None, float, str]  # why it failed, where there is no outcome
 COLUMNS = (
     TextColumn("{task.description}"),
     BarColumn(),
@@ -95,10 +94,9 @@ def main(
     if skipped := len(work) - len(left) - len(failures):
         opt.console.print(f"{skipped} of {len(work)} files are done already ({report})", markup=False, soft_wrap=True)
     workers = jobs or os.cpu_count() or 1
-    stop = threading.Event()
     with Progress(*COLUMNS, console=opt.console, transient=True) as progress:
         if ray is None:
-            results = on_threads(left, workers, open_graph(bundle, provider), asked.vector, controls, progress, stop)
+            results = on_threads(left, workers, open_graph(bundle, provider), asked.vector, controls, progress)
         else:
             results = on_ray(ray, left, model and model.absolute(), provider, asked.vector, controls, workers)
             progress.add_task(f"{len(left)} files on Ray", total=None, speed="")
@@ -123,12 +121,13 @@ def main(
 
 
 def on_threads(jobs: Sequence[Job], workers: int, graph: tuple[InferenceSession, str], query: npt.NDArray[np.float32],
-               controls: Controls, progress: Progress, stop: threading.Event) -> Generator[Result, None, None]:  # fmt: skip
+               controls: Controls, progress: Progress) -> Generator[Result, None, None]:  # fmt: skip
     """Every job with its outcome and time, or None and why it failed, as they finish; the session is shared, and releases Python's lock.
 
     Closed early, it waits until the threads have left what they were at.
     """
     session, used = graph
+    stop = threading.Event()
 
     def one(job: Job) -> tuple[Outcome, float]:
         began = time.monotonic()

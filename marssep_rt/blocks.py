@@ -30,3 +30,8 @@ def slack_for(compute_seconds: float, block: int, sample_rate: int) -> int:
     """Slack that lets one hop take ``compute_seconds``: a multiple of the block; none when it fits into the block's own time."""
     blocks = -(-int(compute_seconds * sample_rate) // block) - 1
     return max(0, blocks) * block
+
+
+def live_slack(slowest_hop: float, block: int, sample_rate: int) -> int:
+    """Slack of a live run whose slowest hop took so many seconds: twice that, and what a Python thread may oversleep."""
+    return slack_for(2 * slowest_hop + 0.003, block, sample_rate)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from marssep_rt import bundle as bundles
 from marssep_rt.errors import MarssepError, UsageError
-from marssep_rt.files import FileError, Job, Outcome, process_file
+from marssep_rt.files import FileError, Job, Outcome, Result, process_file
 from marssep_rt.mix import Controls
 from marssep_rt.session import open_graph
 
@@ -57,7 +57,7 @@ def knock(address: str) -> None:
 
 
 def on_ray(address: str, jobs: Sequence[Job], bundle: Path | None, provider: str, query: npt.NDArray[np.float32],
-           controls: Controls, workers: int | None = None) -> Generator[tuple[Job, Outcome | None, float, str], None, None]:  # fmt: skip
+           controls: Controls, workers: int | None = None) -> Generator[Result, None, None]:  # fmt: skip
     """Every job with its outcome and time, or None and why it failed, as they finish.
 
     ``address``: of a cluster, "auto" for the one of this machine, "local" for one of our own with ``workers`` processes; ``bundle``: None

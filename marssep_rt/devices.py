@@ -79,23 +79,31 @@ def choose(wanted: str | None, kind: str) -> Device:
     return found[0]
 
 
+def takes(rate: int, source: Device, channels_in: int, sink: Device, channels_out: int) -> bool:
+    """Whether the devices open at that rate with so many channels; a side of no channels is not asked."""
+    sd = portaudio()
+    try:
+        if channels_in:
+            sd.check_input_settings(source.index, channels_in, "float32", samplerate=rate)
+        if channels_out:
+            sd.check_output_settings(sink.index, channels_out, "float32", samplerate=rate)
+    except (sd.PortAudioError, ValueError):
+        return False
+    return True
+
+
 def negotiate(source: Device, sink: Device, outputs: int = 2) -> tuple[int, int, int]:
     """(rate, input channels, output channels): 48 kHz where the devices can, else what they can; raises NoDeviceError.
 
     ``outputs``: how many are wanted; more than two must be there (UsageError).
     """
-    sd = portaudio()
     if outputs > max(2, sink.outputs):
         raise UsageError(f"{sink.name} has {sink.outputs} outputs, there is no output {outputs}")
     channels_in, channels_out = min(2, source.inputs), min(outputs, sink.outputs)
     rates = list(dict.fromkeys((*RATES[:1], source.default_rate, sink.default_rate, *RATES[1:])))
     for rate in rates:
-        try:
-            sd.check_input_settings(source.index, channels_in, "float32", samplerate=rate)
-            sd.check_output_settings(sink.index, channels_out, "float32", samplerate=rate)
+        if takes(rate, source, channels_in, sink, channels_out):
             return rate, channels_in, channels_out
-        except (sd.PortAudioError, ValueError):
-            continue
     raise NoDeviceError(f"{source.name} and {sink.name} share no sample rate; choose other devices (--list-devices)")
 
 

@@ -9,11 +9,11 @@ from importlib import metadata
 
 import onnxruntime as ort
 
-from marssep_rt.blocks import slack_for, worker_delay
+from marssep_rt.blocks import live_slack, worker_delay
 from marssep_rt.bundle import Bundle
-from marssep_rt.devices import Device, NoDeviceError, list_devices, portaudio
+from marssep_rt.devices import Device, NoDeviceError, list_devices, portaudio, takes
 from marssep_rt.providers import paced
-from marssep_rt.session import PROVIDERS, has_cuda_driver, open_graph
+from marssep_rt.session import PROVIDERS, GraphInfo, has_cuda_driver, open_graph
 from marssep_rt.telemetry import HopTimes
 
 BENCHMARK_SECONDS = 5.0
@@ -64,18 +64,7 @@ def sound() -> Iterator[str]:
 
 
 def rates(device: Device) -> str:
-    sd = portaudio()
-    found = []
-    for rate in (44_100, 48_000, 96_000):
-        try:
-            if device.inputs:
-                sd.check_input_settings(device.index, min(2, device.inputs), "float32", samplerate=rate)
-            if device.outputs:
-                sd.check_output_settings(device.index, min(2, device.outputs), "float32", samplerate=rate)
-            found.append(str(rate))
-        except (sd.PortAudioError, ValueError):
-            continue
-    return ", ".join(found)
+    return ", ".join(str(r) for r in (44_100, 48_000, 96_000) if takes(r, device, min(2, device.inputs), device, min(2, device.outputs)))
 
 
 def advice(times: HopTimes, hop: int, latency: int, rate: int) -> Iterator[str]:
@@ -85,12 +74,11 @@ def advice(times: HopTimes, hop: int, latency: int, rate: int) -> Iterator[str]:
     if times.quantile(0.99) > period:
         yield f"advice     too slow: one hop in a hundred takes longer than the {period:.0f} ms it lasts; close what else runs"
         return
-    best = min(BLOCKS, key=lambda b: worker_delay(b, hop, slack_for(2e-3 * p999 + 0.003, b, rate)))
-    for block in BLOCKS:
-        slack = slack_for(2e-3 * p999 + 0.003, block, rate)
-        total = 1e3 * (latency + worker_delay(block, hop, slack)) / rate
+    late = {block: latency + worker_delay(block, hop, live_slack(1e-3 * p999, block, rate)) for block in BLOCKS}
+    best = min(late, key=lambda block: late[block])
+    for block, samples in late.items():
         mark = "   <- least" if block == best else ""
-        yield f"latency    --blocksize {block}: {total:.1f} ms and the device's own{mark}"
+        yield f"latency    --blocksize {block}: {1e3 * samples / rate:.1f} ms and the device's own{mark}"
     if times.worst > period:
         yield f"advice     the worst hop took {times.worst:.1f} ms: something else held the processor; expect single dropouts"
     yield "advice     measure what the device adds: marssep-live --measure-latency with output and input joined"
@@ -112,4 +100,5 @@ def report(bundle: Bundle, provider: str) -> Iterator[str]:
     s = times.summary()
     yield (f"benchmark  {times.count} hops of 10 ms, paced, on {used}: p50 {s['p50']:.2f} ms, p99 {s['p99']:.2f}, p99.9 {s['p999']:.2f}, "
            f"worst {s['worst']:.2f}")  # fmt: skip
-    yield from advice(times, 480, 480, 48_000)
+    info = GraphInfo.of(session)
+    yield from advice(times, info.hop, info.latency, info.sample_rate)

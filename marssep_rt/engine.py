@@ -69,8 +69,7 @@ class Engine:
         rate, model_rate, hop, channels = config.device_rate, hops.info.sample_rate, hops.info.hop, config.channels
         rows = config.rows
         self.resampled = rate != model_rate
-        self.to_model = StreamResampler(rate, model_rate, channels) if self.resampled else None
-        self.to_device = StreamResampler(model_rate, rate, rows) if self.resampled else None
+        self._open_resamplers()
         device_hop = math.ceil(hop * rate / model_rate)
         # with resampling the two roundings may each hold one sample back
         self.adaptation = worker_delay(config.blocksize, device_hop, config.slack) + (2 if self.resampled else 0)
@@ -96,6 +95,11 @@ class Engine:
         self.failure: BaseException | None = None
         if self.record is not None:
             self.record.put(np.zeros((rows, self.adaptation), np.float32))
+
+    def _open_resamplers(self) -> None:
+        config, model_rate = self.config, self.hops.info.sample_rate
+        self.to_model = StreamResampler(config.device_rate, model_rate, config.channels) if self.resampled else None
+        self.to_device = StreamResampler(model_rate, config.device_rate, config.rows) if self.resampled else None
 
     # ---- the device's side -------------------------------------------------------------------------------------------------
 
@@ -283,10 +287,7 @@ class Engine:
         self.owed = 0
         self.resuming = False
         self.model_side = self.model_side[:, :0]
-        if self.resampled:
-            rate, model_rate = self.config.device_rate, self.hops.info.sample_rate
-            self.to_model = StreamResampler(rate, model_rate, self.config.channels)
-            self.to_device = StreamResampler(model_rate, rate, self.config.rows)
+        self._open_resamplers()
         self.reset_model()
 
     def start(self) -> None:

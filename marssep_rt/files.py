@@ -46,6 +46,9 @@ class Outcome:
     nan_samples: int
 
 
+Result = tuple[Job, Outcome | None, float, str]  # a job, its outcome and the seconds it took, or None and why there is none
+
+
 def gather(inputs: list[Path], recursive: bool) -> Iterator[tuple[Path, Path]]:
     """(file, folder that it was found under) of every input; folders give what libsndfile reads, without our own outputs."""
     for path in inputs:

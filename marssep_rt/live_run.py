@@ -18,7 +18,7 @@ import numpy as np
 from rich.live import Live
 
 from marssep_rt import options as opt
-from marssep_rt.blocks import slack_for
+from marssep_rt.blocks import live_slack
 from marssep_rt.bundle import Bundle
 from marssep_rt.control import LiveControl
 from marssep_rt.demo import PacedDevice, demo_parts
@@ -93,9 +93,9 @@ def free_name(path: Path) -> Path:
 def configured(
     hops: HopProcessor, rate: int, blocksize: int, channels_in: int, channels_out: int, routes: tuple[int, ...] = ()
 ) -> EngineConfig:
-    """Warm up and choose the slack: twice the slowest warm hop, and what a Python thread may oversleep."""
+    """Warm up and choose the slack."""
     config = EngineConfig(rate, blocksize, channels_in, channels_out, routes=routes)
-    return replace(config, slack=slack_for(2 * Engine(hops, config).warm_up() + 0.003, blocksize, rate))
+    return replace(config, slack=live_slack(Engine(hops, config).warm_up(), blocksize, rate))
 
 
 def prepare(

@@ -19,6 +19,7 @@ from marssep_rt.presence import PresenceMeter, probability, share_db
 from marssep_rt.session import open_graph
 from offline_training.corpus import Corpus
 from offline_training.eval_set import EvalConfig, draw_pairs, render
+from offline_training.vocabulary import roc_auc
 
 HOPS_AT_ONCE = 20
 
@@ -49,9 +50,7 @@ def signs(corpus: Corpus, split: str, mixtures: int) -> tuple[np.ndarray, np.nda
 
 
 def auc(score: np.ndarray, there: np.ndarray) -> float:
-    """The chance that a mixture with the sound scores above one without; ties count half."""
-    a, b = score[there][:, None], score[~there][None]
-    return float(((a > b) + 0.5 * (a == b)).mean())
+    return roc_auc(score[there], score[~there])
 
 
 def interval(score: np.ndarray, there: np.ndarray) -> tuple[float, float]:
