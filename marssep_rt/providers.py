@@ -5,37 +5,28 @@ A small model on a CPU often beats a GPU, which is asked for one hop at a time a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 import onnxruntime as ort
 
 from marssep_rt.bundle import Bundle
-from marssep_rt.hops import HopProcessor
-from marssep_rt.mix import Controls
-from marssep_rt.session import PROVIDERS, GraphInfo, has_cuda_driver, open_graph
-from marssep_rt.telemetry import HopTimes
+from marssep_rt.pacing import Times, paced
+from marssep_rt.session import PROVIDERS, GraphStream, has_cuda_driver, open_graph
 
 TRIAL_SECONDS = 2.0
 
 
-def paced(session: ort.InferenceSession, used: str, seconds: float) -> HopTimes:
-    """Times of single hops of noise, one every hop time."""
+def time_hops(session: ort.InferenceSession, used: str, seconds: float, streams: int = 1) -> Times:
+    """Times of single hops of noise in ms, one every hop time; ``streams`` of them at once."""
+    stream = GraphStream(session, used, 1, streams)
     rng = np.random.default_rng(0)
-    query = rng.standard_normal(GraphInfo.of(session).query_dim).astype(np.float32)
-    hops = HopProcessor(session, used, 1, query / np.linalg.norm(query), Controls())
-    noise = (0.1 * rng.standard_normal((1, hops.size))).astype(np.float32)
+    query = rng.standard_normal(stream.query.shape)
+    stream.query[...] = query / np.linalg.norm(query, axis=1, keepdims=True)
+    stream.audio[...] = 0.1 * rng.standard_normal(stream.audio.shape)
     for _ in range(30):
-        hops.process(noise)
-    times, period = HopTimes(), hops.info.hop / hops.info.sample_rate
-    began = time.perf_counter()
-    for i in range(round(seconds / period)):
-        before = time.perf_counter()
-        hops.process(noise)
-        times.add((time.perf_counter() - before) * 1e3)
-        time.sleep(max(0.0, began + (i + 1) * period - time.perf_counter()))
-    return times
+        stream.run()
+    return paced(stream.run, stream.info.hop / stream.info.sample_rate, seconds)
 
 
 def open_fastest(bundle: Bundle, provider: str, say: Callable[[str], None] = lambda _: None,
@@ -47,7 +38,7 @@ def open_fastest(bundle: Bundle, provider: str, say: Callable[[str], None] = lam
     cpu, _ = open_graph(bundle, "cpu")
     if used != "cuda":
         return cpu, "cpu"
-    times = {"cuda": paced(gpu, "cuda", seconds).quantile(0.99), "cpu": paced(cpu, "cpu", seconds).quantile(0.99)}
+    times = {name: float(np.quantile(time_hops(session, name, seconds), 0.99)) for name, session in (("cuda", gpu), ("cpu", cpu))}
     best = min(times, key=lambda name: times[name])
     say(f"running on {best}: p99 of a hop is {times['cpu']:.2f} ms on the CPU and {times['cuda']:.2f} ms on the GPU")
     return (gpu if best == "cuda" else cpu), best

@@ -8,7 +8,7 @@ Paced: one block per block time, as a host does it. Needs what building plug-ins
 import argparse
 import resource
 import sys
-import time
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from daw_tools import Engine, sound
 
 from export.daw.plugin import SPARE_HOPS
+from marssep_rt.pacing import paced
 
 
 def resident_mb() -> float:
@@ -24,22 +25,20 @@ def resident_mb() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-def paced(rate: int, block: int, seconds: float) -> tuple[np.ndarray, int]:
+def blocks(rate: int, block: int, seconds: float) -> tuple[np.ndarray, int]:
     """Microseconds of every block, and the samples that came too late."""
     engine = Engine(rate=rate, block=block, offline=False, spare=SPARE_HOPS)
     x = np.tile(sound(2.0, rate=rate), 2)
-    times, at = [], 0
-    begun = time.perf_counter()
-    for i in range(int(seconds * rate / block)):
-        part = x[:, at : at + block]
-        at = (at + block) % (x.shape[1] - block)
-        before = time.perf_counter()
-        engine.process(part)
-        times.append(1e6 * (time.perf_counter() - before))
-        time.sleep(max(0.0, begun + (i + 1) * block / rate - time.perf_counter()))
+    starts = cycle(range(0, x.shape[1] - block, block))
+
+    def one() -> None:
+        at = next(starts)
+        engine.process(x[:, at : at + block])
+
+    times = 1e3 * paced(one, block / rate, seconds)
     missed = engine("missed")
     engine.close()
-    return np.array(times), missed
+    return times, missed
 
 
 def main() -> None:
@@ -50,7 +49,7 @@ def main() -> None:
     print(f"{'rate':>6} {'block':>5} {'median':>8} {'p99':>8} {'worst':>8} {'late samples':>13} {'of a block time':>16}")
     for rate in (48_000, 44_100):
         for block in (64, 256, 1024):
-            times, missed = paced(rate, block, seconds)
+            times, missed = blocks(rate, block, seconds)
             middle, high, worst = np.median(times), np.percentile(times, 99), times.max()
             print(f"{rate:6} {block:5} {middle:8.1f} {high:8.1f} {worst:8.1f} {missed:13} {middle / (1e6 * block / rate):16.4f}")
     Engine().close()  # what is shared is loaded

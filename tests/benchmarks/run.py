@@ -23,41 +23,36 @@ from marssep_rt import bundle as bundles
 from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
+from marssep_rt.pacing import Times, paced, quantiles
 from marssep_rt.session import open_graph
 
 RATE, HOP = 48_000, 480
 
 
-def quantiles(times: list[float]) -> dict[str, float]:
-    ms = np.array(times) * 1e3
-    p50, p99, p999 = np.percentile(ms, [50, 99, 99.9])
-    return {"p50_ms": round(p50, 3), "p99_ms": round(p99, 3), "p999_ms": round(p999, 3), "worst_ms": round(ms.max(), 3)}
+def noise() -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).standard_normal((1, HOP))).astype(np.float32)
 
 
-def paced(work: Callable[[np.ndarray], object], seconds: float) -> dict[str, float]:
+def hop_by_hop(work: Callable[[np.ndarray], object], seconds: float) -> dict[str, float]:
     """Call ``work`` with a hop of noise once per hop time."""
-    noise = (0.1 * np.random.default_rng(0).standard_normal((1, HOP))).astype(np.float32)
-    times = []
-    began = time.perf_counter()
-    for i in range(int(seconds * RATE / HOP)):
-        wait = began + i * HOP / RATE - time.perf_counter()
-        if wait > 0:
-            time.sleep(wait)
-        t0 = time.perf_counter()
-        work(noise)
-        times.append(time.perf_counter() - t0)
-    result = quantiles(times)
+    x = noise()
+    times = paced(lambda: work(x), HOP / RATE, seconds)
+    result = in_ms(times)
     result["real_time_factor_p50"] = round(result["p50_ms"] / (HOP / RATE * 1e3), 3)
-    result["misses"] = sum(t > HOP / RATE for t in times)
+    result["misses"] = int((times > 1e3 * HOP / RATE).sum())
     return result
 
 
+def in_ms(times: Times) -> dict[str, float]:
+    return {f"{name}_ms": value for name, value in quantiles(times).items()}
+
+
 def back_to_back(work: Callable[[np.ndarray], object], count: int = 1000) -> float:
-    noise = (0.1 * np.random.default_rng(0).standard_normal((1, HOP))).astype(np.float32)
-    work(noise)
+    x = noise()
+    work(x)
     t0 = time.perf_counter()
     for _ in range(count):
-        work(noise)
+        work(x)
     return round((time.perf_counter() - t0) / count / (HOP / RATE), 4)
 
 
@@ -104,8 +99,8 @@ def timed(call: Callable[[], object], times: int = 50) -> dict[str, float]:
     for _ in range(times):
         t0 = time.perf_counter()
         call()
-        took.append(time.perf_counter() - t0)
-    return quantiles(took)
+        took.append(1e3 * (time.perf_counter() - t0))
+    return in_ms(np.array(took))
 
 
 def rnnoise() -> Callable[[np.ndarray], object] | None:
@@ -127,23 +122,23 @@ def main() -> None:
     vector = np.full(bundle.query_dim, bundle.query_dim**-0.5, np.float32)
     hops = HopProcessor(session, used, 1, vector, Controls())
     text, audio, image = TextEncoder(bundle), AudioEncoder(bundle), ImageEncoder(bundle)
-    noise = 0.1 * np.random.default_rng(0).standard_normal(4 * RATE).astype(np.float32)
+    recording = 0.1 * np.random.default_rng(0).standard_normal(4 * RATE).astype(np.float32)
     pixels = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)
     a, b = np.ones((48, 256), np.float32), np.ones((256, 256), np.float32)
     figures: dict[str, object] = {
         "model": bundle.name,
-        "paced": paced(hops.process, options.seconds),
+        "paced": hop_by_hop(hops.process, options.seconds),
         "back_to_back_real_time_factor": back_to_back(hops.process),
         "text_query": timed(lambda: text.embed("a hound woofing in the yard")),
-        "audio_query_of_4_s": timed(lambda: audio.embed_windows([noise])),
+        "audio_query_of_4_s": timed(lambda: audio.embed_windows([recording])),
         "image_query": timed(lambda: image.embed_pixels(pixels)),
-        "machine_matmul_paced": paced(lambda _: a @ b, 2.0),
+        "machine_matmul_paced": hop_by_hop(lambda _: a @ b, 2.0),
         "file": file_throughput(options.minutes),
         "first_sound": first_sound(),
         "peak_mb_of_this_process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     peer = rnnoise()
-    figures["pyrnnoise_paced"] = paced(peer, options.seconds) if peer else "not installed (pip install pyrnnoise)"
+    figures["pyrnnoise_paced"] = hop_by_hop(peer, options.seconds) if peer else "not installed (pip install pyrnnoise)"
     print(json.dumps(figures, indent=1))
 
 

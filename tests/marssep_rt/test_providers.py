@@ -5,7 +5,6 @@ import pytest
 
 from marssep_rt import providers
 from marssep_rt.session import GraphStream
-from marssep_rt.telemetry import HopTimes
 
 
 @pytest.mark.parametrize(("channels", "streams", "hops"), [(1, 1, 1), (2, 1, 1), (1, 3, 2)])
@@ -27,14 +26,12 @@ def test_state_on_a_device_gives_the_same(session, vector, channels, streams, ho
 @pytest.mark.parametrize(("gpu_ms", "best"), [(1.0, "cuda"), (9.0, "cpu")])
 def test_auto_takes_the_faster_one_and_says_so(bundle, monkeypatch, gpu_ms, best):
     def timed(session, used, seconds):
-        times = HopTimes()
-        times.add(gpu_ms if used == "cuda" else 3.0)
-        return times
+        return np.full(5, gpu_ms if used == "cuda" else 3.0)
 
     monkeypatch.setattr(providers, "has_cuda_driver", lambda: True)
     monkeypatch.setattr(providers.ort, "get_available_providers", lambda: [*providers.PROVIDERS.values()])
     monkeypatch.setattr(providers, "open_graph", lambda bundle, provider: (provider, "cpu" if provider == "cpu" else "cuda"))
-    monkeypatch.setattr(providers, "paced", timed)
+    monkeypatch.setattr(providers, "time_hops", timed)
     said = []
     session, used = providers.open_fastest(bundle, "auto", said.append)
     assert (session, used) == ("cpu" if best == "cpu" else "auto", best)
@@ -43,5 +40,5 @@ def test_auto_takes_the_faster_one_and_says_so(bundle, monkeypatch, gpu_ms, best
 
 def test_without_a_gpu_nothing_is_timed(bundle, monkeypatch):
     monkeypatch.setattr(providers, "has_cuda_driver", lambda: False)
-    monkeypatch.setattr(providers, "paced", lambda *_: pytest.fail("timed"))
+    monkeypatch.setattr(providers, "time_hops", lambda *_: pytest.fail("timed"))
     assert providers.open_fastest(bundle, "auto")[1] == "cpu"
