@@ -28,5 +28,5 @@ class Memory:
         else:
             past = self.past[name].to(x.dtype)
         joined = torch.cat([past, x], dim=dim)
-        self.future[name] = joined.narrow(dim, x.shape[dim], frames)  # the last ``frames``, counted from the front: n may be dynamic
+        self.future[name] = joined[(slice(None),) * dim + (slice(-frames, None),)]  # counted from the end: n may be dynamic
         return joined

@@ -7,7 +7,7 @@ import torch
 from offline_training.memory import Memory
 from offline_training.separator import MaskSeparator, SeparatorConfig
 from offline_training.spectral import SpectralConfig
-from offline_training.unet import StreamingUNet, UNetConfig
+from offline_training.unet import Film, StreamingUNet, UNetConfig, modulations
 
 HOP = 480
 
@@ -96,6 +96,18 @@ def test_state_shapes_are_what_the_memory_holds(model):
 def test_query_matters_at_the_output(model):
     audio, query = inputs(10)
     assert not torch.allclose(stream(model, audio, query, [10]), stream(model, audio, -query, [10]))
+
+
+def test_modulations_of_all_blocks_at_once_are_those_of_each():
+    torch.manual_seed(0)
+    films = [Film(6, channels) for channels in (3, 5, 4)]
+    for film in films:
+        torch.nn.init.normal_(film.linear.bias)
+    h = torch.randn(2, 6)
+    for film, (scale, shift) in zip(films, modulations(films, h), strict=True):
+        gamma, beta = film.linear(h).chunk(2, dim=1)
+        torch.testing.assert_close(scale[:, :, 0, 0], 1 + gamma)
+        torch.testing.assert_close(shift[:, :, 0, 0], beta)
 
 
 def test_the_shipped_size_is_within_its_budget():
