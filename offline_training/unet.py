@@ -143,7 +143,7 @@ class StreamingUNet(nn.Module):
     def forward(self, features: Tensor, query: Tensor, memory: Memory) -> Tensor:
         h = self.query(query * self.config.query_dim**0.5)
         blocks = self.blocks()
-        asked = dict(zip(blocks, modulations([block.film for block in blocks], h), strict=True))
+        asked: dict[nn.Module, Modulation] = dict(zip(blocks, modulations([block.film for block in blocks], h), strict=True))
         x = self.input_norm(features)
         skips: list[Tensor] = []
         for down, block in zip(self.downs, self.encoder, strict=True):
