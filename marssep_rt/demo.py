@@ -11,6 +11,7 @@ import numpy.typing as npt
 import scipy.signal
 
 from marssep_rt.engine import Engine
+from marssep_rt.priority import run_first
 
 Array = npt.NDArray[np.float32]
 
@@ -90,6 +91,7 @@ class PacedDevice:
         self.thread.start()
 
     def _run(self) -> None:
+        run_first()  # as the threads of real devices do
         config = self.engine.config
         out = np.zeros((config.blocksize, config.output_channels), np.float32)
         began = time.monotonic()

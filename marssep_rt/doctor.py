@@ -13,6 +13,7 @@ from marssep_rt.blocks import live_slack, worker_delay
 from marssep_rt.bundle import Bundle
 from marssep_rt.devices import Device, NoDeviceError, list_devices, portaudio, takes
 from marssep_rt.pacing import Times, quantiles
+from marssep_rt.priority import may_run_first
 from marssep_rt.providers import time_hops
 from marssep_rt.session import PROVIDERS, GraphInfo, has_cuda_driver, open_graph
 
@@ -44,6 +45,15 @@ def cuda() -> str:
     if not has_cuda_driver():
         return "no NVIDIA driver (libcuda) on this machine"
     return "driver found; whether its libraries load shows in the benchmark below"
+
+
+def priority() -> str:
+    """Whether the model's thread comes before ordinary ones, and what to do about it."""
+    if may_run_first():
+        return "real time is granted: the model does not wait for other programs"
+    if not hasattr(os, "sched_setscheduler"):
+        return "ordinary (real time is only asked for on Linux)"
+    return "ordinary: where the system allows real-time priority (group audio, ulimit -r), the model does not wait for other programs"
 
 
 def sound() -> Iterator[str]:
@@ -88,6 +98,7 @@ def report(bundle: Bundle, provider: str) -> Iterator[str]:
     """Line by line; the benchmark's take some seconds."""
     yield f"marssep    {version('marssep')}, Python {platform.python_version()}, {platform.platform()}"
     yield f"processor  {processor()}, {os.cpu_count()} logical cores"
+    yield f"priority   {priority()}"
     yield "packages   " + ", ".join(f"{p} {version(p)}" for p in PACKAGES[1:])
     yield f"runtime    onnxruntime {ort.__version__} with {', '.join(ort.get_available_providers())}"
     yield f"CUDA       {cuda()}"

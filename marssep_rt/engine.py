@@ -23,6 +23,7 @@ from marssep_rt.blocks import worker_delay
 from marssep_rt.hops import HopProcessor
 from marssep_rt.mix import Controls
 from marssep_rt.presence import PresenceMeter
+from marssep_rt.priority import run_as_others, run_first
 from marssep_rt.recorder import Recorder
 from marssep_rt.resample import StreamResampler
 from marssep_rt.rings import Ring
@@ -302,10 +303,18 @@ class Engine:
 
     def _loop(self) -> None:
         nap = min(0.001, self.hop_seconds / 8)
+        self.telemetry.real_time = run_first()
+        most_in_a_row = round(1.5 * RING_SECONDS / self.hop_seconds)
+        row = 0  # hops since the worker last had nothing to do
         try:
             while not self.stopping:
-                if self.work(most=64) == 0:
+                row += (done := self.work(most=64))
+                if done == 0:
+                    row = 0
                     time.sleep(nap)
+                elif row > most_in_a_row and self.telemetry.real_time:  # too slow for this machine: others must not starve for it
+                    run_as_others()
+                    self.telemetry.real_time = False
         except BaseException as e:
             self.failure = e
 

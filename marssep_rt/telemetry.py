@@ -54,6 +54,7 @@ class Telemetry:
         self.misses = 0
         self.nan_samples = 0
         self.hop_times = HopTimes()
+        self.real_time = False  # whether the system runs the worker before ordinary threads
 
     def counters(self) -> dict[str, Any]:
         """The counting part of the ``--stats`` file."""
@@ -61,6 +62,7 @@ class Telemetry:
             "hops": self.hops,
             "hop_ms": self.hop_times.summary(),
             "misses": self.misses,
+            "real_time_priority": self.real_time,
             "underruns": self.underruns,
             "overflows": self.overflows,
             "nan_samples": self.nan_samples,

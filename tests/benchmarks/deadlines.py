@@ -1,9 +1,10 @@
 """Deadlines of the live engine beside a load that competes for the processor, paced: the model beside an identity model.
 
-    python tests/benchmarks/deadlines.py [--minutes 10] [--load 2]
+    python tests/benchmarks/deadlines.py [--minutes 10] [--load 2] [--ordinary]
 
 One hop every 10 ms, as a device of 480 samples would bring them, through the engine's own worker thread; ``--load`` processes that never
 rest run beside it at normal priority. A hop is missed when it takes longer than it lasts; the engine's underruns are what one would hear.
+``--ordinary``: as where the system grants no real-time priority.
 """
 
 import argparse
@@ -17,6 +18,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from signals import RATE, mixture
 
+import marssep_rt.demo
+import marssep_rt.engine
 from marssep_rt import bundle as bundles
 from marssep_rt.demo import PacedDevice
 from marssep_rt.engine import Engine
@@ -58,13 +61,17 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--minutes", type=float, default=10.0)
     options.add_argument("--load", type=int, default=2)
+    options.add_argument("--ordinary", action="store_true")
     given = options.parse_args()
+    if given.ordinary:
+        marssep_rt.engine.run_first = marssep_rt.demo.run_first = lambda: False
     for name, kind in (("model", HopProcessor), ("identity", Identity)):
         engine = run(kind, given.minutes, given.load)
         t = engine.telemetry
         s = t.hop_times.summary()
         slack = engine.latency_ms()["slack"]
-        print(f"{name}: {given.minutes:g} minutes beside {given.load} busy processes, slack {slack:.0f} ms: p50 {s['p50']:.2f} ms, p99 "
+        print(f"{name}: {given.minutes:g} minutes beside {given.load} busy processes, {'real-time' if t.real_time else 'ordinary'} priority, slack "
+              f"{slack:.0f} ms: p50 {s['p50']:.2f} ms, p99 "
               f"{s['p99']:.2f}, p99.9 {s['p999']:.2f}, worst {s['worst']:.2f}; {t.misses} of {t.hops} hops missed, {t.underruns} "
               "underruns")  # fmt: skip
 

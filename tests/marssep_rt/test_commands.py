@@ -129,7 +129,8 @@ def test_demo_runs_in_real_time_and_live_equals_file(tmp_path):
     assert "latency" in done.stdout
     stats = json.loads((tmp_path / "s.json").read_text())
     assert set(stats) == {"sample_rate", "blocksize", "hop", "provider", "query", "latency_ms", "hops", "hop_ms", "misses", "underruns",
-                          "overflows", "nan_samples", "peak_in", "peak_out", "seconds", "queries", "presence"}  # fmt: skip
+                          "real_time_priority", "overflows", "nan_samples", "peak_in", "peak_out", "seconds", "queries",
+                          "presence"}  # fmt: skip
     assert set(stats["latency_ms"]) == {"algorithmic", "blocks", "slack", "device_in", "device_out", "total"}
     assert stats["seconds"] == pytest.approx(12.0, abs=0.02)
     assert stats["hops"] == 1200
