@@ -70,7 +70,8 @@ def main() -> None:
         t = engine.telemetry
         s = t.hop_times.summary()
         slack = engine.latency_ms()["slack"]
-        print(f"{name}: {given.minutes:g} minutes beside {given.load} busy processes, {'real-time' if t.real_time else 'ordinary'} priority, slack "
+        priority = "real-time" if t.real_time else "ordinary"
+        print(f"{name}: {given.minutes:g} minutes beside {given.load} busy processes, {priority} priority, slack "
               f"{slack:.0f} ms: p50 {s['p50']:.2f} ms, p99 "
               f"{s['p99']:.2f}, p99.9 {s['p999']:.2f}, worst {s['worst']:.2f}; {t.misses} of {t.hops} hops missed, {t.underruns} "
               "underruns")  # fmt: skip
