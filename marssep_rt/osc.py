@@ -24,7 +24,7 @@ def number(values: tuple[Any, ...], otherwise: float | None = None) -> float:
     """The only argument as a number; raises UsageError for anything else."""
     if not values and otherwise is not None:
         return otherwise
-    if len(values) != 1 or isinstance(values[0], str):
+    if len(values) != 1 or not isinstance(values[0], (int, float)):
         raise UsageError("OSC: one number is expected")
     return float(values[0])
 

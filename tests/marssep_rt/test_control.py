@@ -272,6 +272,10 @@ def test_osc_on_loopback(control):
         client.send_message("/marssep/wet", "much")
         until(lambda: "one number is expected" in control.message)
         until(lambda: "one number" in got.get("/marssep/message", [""])[0])
+        for odd in (None, [[1.0, 2.0]], b"blob", []):  # OSC knows nil, arrays, blobs and messages without arguments
+            control.message = ""
+            client.send_message("/marssep/gain", odd)
+            until(lambda: "one number is expected (/marssep/gain)" in control.message)
         client.send_message("/marssep/nonsense", 1)
         until(lambda: "there is no /marssep/nonsense" in control.message)
         until(lambda: "/marssep/meters" in got)
