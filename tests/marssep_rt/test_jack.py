@@ -28,9 +28,9 @@ def wait_for_line(process, start):
     raise AssertionError(process.stderr.read())
 
 
-@pytest.mark.parametrize("block", [256, 480])
-def test_live_equals_file_to_the_sample(jack_server, tmp_path, block):
-    """A player in the JACK graph feeds marssep-live; its recordings and marssep-file on what it heard must agree."""
+@pytest.fixture
+def player(jack_server):
+    """A client in the JACK graph that plays a mixture again and again, and its port."""
     _, env = jack_server
     os.environ.update({k: env[k] for k in ("JACK_DEFAULT_SERVER", "JACK_NO_START_SERVER")})
     jack = pytest.importorskip("jack")
@@ -42,23 +42,35 @@ def test_live_equals_file_to_the_sample(jack_server, tmp_path, block):
     @client.set_process_callback
     def _(frames):
         nonlocal position
-        chunk = x[position : position + frames]
-        port.get_array()[:] = 0
-        port.get_array()[: len(chunk)] = chunk
+        port.get_array()[:] = x[(position + np.arange(frames)) % len(x)]
         position += frames
 
+    with client:
+        yield client, port
+
+
+def inputs_of_programs(client, others=()):
+    """Input ports of the programs that came through PortAudio, but for ``others``; waits for them."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        ports = client.get_ports("PortAudio.*", is_audio=True, is_input=True)
+        if new := [port for port in ports if port not in others]:
+            return new
+        time.sleep(0.05)
+    raise AssertionError("nobody came")
+
+
+@pytest.mark.parametrize("block", [256, 480])
+def test_live_equals_file_to_the_sample(jack_server, player, tmp_path, block):
+    """A player in the JACK graph feeds marssep-live; its recordings and marssep-file on what it heard must agree."""
+    _, env = jack_server
+    client, port = player
     process = live(env, tmp_path, "--query", "dog barking", "--blocksize", block, "--record", "out.wav", "--record-input", "in.wav",
                    "--duration", 5, "--stats", "s.json")  # fmt: skip
     wait_for_line(process, "latency")
-    with client:
-        deadline = time.monotonic() + 10
-        inputs = []
-        while not inputs and time.monotonic() < deadline:
-            inputs = client.get_ports("PortAudio.*", is_audio=True, is_input=True)
-            time.sleep(0.05)
-        for target in inputs:
-            client.connect(port, target)
-        _, err = process.communicate(timeout=60)
+    for target in inputs_of_programs(client):
+        client.connect(port, target)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     stats = json.loads((tmp_path / "s.json").read_text())
     assert stats["overflows"] == 0
@@ -74,6 +86,27 @@ def test_live_equals_file_to_the_sample(jack_server, tmp_path, block):
     n = min(len(heard) - late, len(file))
     assert n > 4 * RATE
     np.testing.assert_allclose(heard[late : late + n], file[:n], atol=1e-5)
+
+
+def test_two_instances_do_not_meet(jack_server, player, tmp_path):
+    """One hears a player, the other nothing: each records its own, and the one that ends first takes nothing from the other."""
+    _, env = jack_server
+    client, port = player
+    first = live(env, tmp_path, "--query", "dog barking", "--record-input", "first.wav", "--duration", 6)
+    wait_for_line(first, "latency")
+    for target in inputs_of_programs(client):
+        client.connect(port, target)
+    taken = client.get_ports("PortAudio.*", is_audio=True, is_input=True)
+    second = live(env, tmp_path, "--query", "rain", "--record-input", "second.wav", "--duration", 2)
+    inputs_of_programs(client, taken)
+    for process in (second, first):
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    heard, silent = (soundfile.read(tmp_path / name, dtype="float32")[0] for name in ("first.wav", "second.wav"))
+    assert len(heard) > 4 * RATE
+    assert np.abs(heard[-RATE:]).max() > 0.1
+    assert len(silent) > RATE
+    assert not silent.any()
 
 
 def test_devices_are_listed_and_chosen(jack_server, tmp_path):
