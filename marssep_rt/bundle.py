@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from marssep_rt.errors import UsageError
+from marssep_rt.whole_files import written_beside
 
 FORMAT = 1
 DEFAULT = Path(__file__).parent / "models" / "default"
@@ -105,16 +106,15 @@ def write(path: Path, card: Mapping[str, Any], files: Mapping[str, bytes]) -> No
     """Write a bundle folder, or a zip where the name ends in ``.marssep``; beside first, then renamed over the old one."""
     full = {"format": FORMAT, **card, "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}}
     contents = {"card.json": (json.dumps(full, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode(), **files}
-    beside = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".marssep":
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        with written_beside(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in contents.items():
                 archive.writestr(name, data)
-        os.replace(beside, path)
         return
     if path.exists() and not (path / "card.json").exists():
         raise BundleError(f"{path} exists and is not a bundle; choose another place")
+    beside = path.with_name(path.name + ".part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     for name, data in contents.items():

@@ -31,6 +31,7 @@ from marssep_rt.mix import Controls
 from marssep_rt.query import Query
 from marssep_rt.recorder import Recorder
 from marssep_rt.view import RunInfo, plain_line, view
+from marssep_rt.whole_files import write_whole
 
 DEMO_SECONDS = 12.0
 SILENT_SECONDS = 1.5  # a device that calls back this rarely has gone
@@ -271,12 +272,10 @@ def finish(setup: Setup, stats: Path | None, message: str | None, plain: bool, d
             "queries": setup.control.asked,
             "presence": setup.control.timeline,
         }
-        beside = stats.with_name(stats.name + ".part")
         try:
-            beside.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-            os.replace(beside, stats)
-        except OSError as e:
-            message, code = message or f"cannot write {stats}: {e.strerror}", 1
+            write_whole(stats, json.dumps(figures, indent=1) + "\n")
+        except MarssepError as e:
+            message, code = message or str(e), 1
     if plain:
         quietly(lambda: print(plain_line(t, t.frames / info.rate, engine.presence.presence()), flush=True))
     for recorder in recorders:

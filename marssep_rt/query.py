@@ -7,7 +7,6 @@ vectors. Negative (OmniSep, ICLR 2025): q <- normalise(1.5 q - 0.5 q_not).
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ import numpy.typing as npt
 from marssep_rt import bundle as bundles
 from marssep_rt.bundle import Bundle
 from marssep_rt.encoders import QueryError, audio_encoder, check_text, image_encoder, text_encoder, unit
-from marssep_rt.errors import MarssepError
 from marssep_rt.known_sounds import KnownSounds
+from marssep_rt.whole_files import write_whole
 
 Array = npt.NDArray[np.float32]
 QUERY_FORMAT = 1
@@ -90,13 +89,7 @@ def as_plain(query: Query) -> dict[str, Any]:
 
 def write_query(path: Path, query: Query) -> None:
     """Written beside and renamed; raises MarssepError where that is not possible."""
-    data = as_plain(query)
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.write_text(json.dumps(data) + "\n", encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as e:
-        raise MarssepError(f"cannot write {path}: {e.strerror}") from e
+    write_whole(path, json.dumps(as_plain(query)) + "\n")
 
 
 def combine(

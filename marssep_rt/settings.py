@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tomllib
@@ -11,7 +12,8 @@ from typing import Any
 
 import typer
 
-from marssep_rt.errors import UsageError
+from marssep_rt.errors import MarssepError, UsageError
+from marssep_rt.whole_files import write_whole
 
 FOLDER_VARIABLE = "MARSSEP_CONFIG"
 PRESETS, DEVICES = "presets.toml", "devices.json"
@@ -95,11 +97,6 @@ def last_devices() -> tuple[str | None, str | None]:
 
 def remember_devices(source: str | None, sink: str | None) -> None:
     """Keep them for the next run; a folder that cannot be written is no reason to stop."""
-    place = folder() / DEVICES
-    beside = place.with_name(f"{DEVICES}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps({"input": source, "output": sink}) + "\n", encoding="utf-8")
-        os.replace(beside, place)
-    except OSError:
-        pass
+    with contextlib.suppress(OSError, MarssepError):
+        folder().mkdir(parents=True, exist_ok=True)
+        write_whole(folder() / DEVICES, json.dumps({"input": source, "output": sink}) + "\n")

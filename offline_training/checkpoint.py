@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from marssep_rt.whole_files import written_beside
 from offline_training.paper_network import PaperConfig, PaperSeparator, PaperSpectral
 from offline_training.separator import MaskSeparator, SeparatorConfig
 from offline_training.spectral import SpectralConfig
@@ -38,13 +38,11 @@ def build(data: Mapping[str, Any]) -> Separator:
 
 def save(path: Path, content: dict[str, Any]) -> None:
     """Atomic torch.save; raises CheckpointError where it cannot be written: what was there before stays."""
-    beside = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, beside)
-        os.replace(beside, path)
+        with written_beside(path) as beside:
+            torch.save(content, beside)
     except (OSError, RuntimeError) as e:  # torch's own writer turns a full disk into a RuntimeError
-        beside.unlink(missing_ok=True)
         reason = e.strerror if isinstance(e, OSError) else "is the disk full?"
         raise CheckpointError(f"cannot write {path} ({reason}); an earlier one is untouched") from e
 

@@ -10,6 +10,7 @@ import typer
 
 from marssep_rt import options as opt
 from marssep_rt.errors import UsageError
+from marssep_rt.whole_files import write_whole
 from offline_training.cli_tools import (
     CorpusFolder,
     Device,
@@ -25,7 +26,6 @@ from offline_training.cli_tools import (
     read_table,
     sentences,
     stepwise,
-    write_bytes,
     write_json,
 )
 
@@ -288,7 +288,7 @@ def vocabulary(
             shown = material.held_out_photos(bank, labels, "val")
             pictures = encoder.embed_image([rgb for group in shown.values() for rgb in group])
         known, figures = vocabulary.fit(encoder, labels, sounds, pictures)
-    write_bytes(output, known.dump(encoder.id, figures))
+    write_whole(output, known.dump(encoder.id, figures))
     print(json.dumps(figures, indent=1))
 
 

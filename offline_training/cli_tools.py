@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from marssep_rt import options as opt
 from marssep_rt.errors import UsageError
+from marssep_rt.whole_files import write_whole
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -99,19 +99,9 @@ def stepwise(progress: Progress) -> Any:
     return report
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Written beside and renamed; raises UsageError where that is not possible."""
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
-    except OSError as e:
-        raise UsageError(f"cannot write {path}: {e.strerror}") from e
-
-
 def write_json(path: Path, figures: Any) -> None:
     """Figures as JSON, written beside and renamed."""
-    write_bytes(path, (json.dumps(figures, indent=1, ensure_ascii=False) + "\n").encode())
+    write_whole(path, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
 
 
 def check_device(device: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from marssep_rt.whole_files import write_whole
 from offline_training.evaluate import Row
 
 Numbers = npt.NDArray[np.float64]
@@ -190,7 +190,7 @@ class Experiment:
             if not self.train(arm, recipe, self.folder / name):
                 return False
             checkpoint = self.folder / name / "best.pt"
-        put(self.rows_path(name), json.dumps([asdict(row) for row in self.measure(checkpoint)]))
+        write_whole(self.rows_path(name), json.dumps([asdict(row) for row in self.measure(checkpoint)]))
         return True
 
     def run(self, only: Collection[str] = ()) -> dict[str, Any] | None:
@@ -214,13 +214,6 @@ class Experiment:
             rows = json.loads(self.rows_path(name).read_text(encoding="utf-8"))
             found[arm.name].append(columns([Row(**plain) for plain in rows]))
         report = {"plan": asdict(self.plan), "arms": compare(found, self.plan.control)}
-        put(self.folder / "report.json", json.dumps(report, indent=1))
-        put(self.folder / "report.md", as_markdown(report["arms"], self.plan.control))
+        write_whole(self.folder / "report.json", json.dumps(report, indent=1))
+        write_whole(self.folder / "report.md", as_markdown(report["arms"], self.plan.control))
         return report
-
-
-def put(path: Path, text: str) -> None:
-    """Write beside, then rename."""
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)

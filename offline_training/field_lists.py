@@ -7,11 +7,11 @@ The recordings and frames themselves are the user's own; what a list names but n
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from marssep_rt.whole_files import written_beside
 from offline_training.corpus import CorpusError
 
 FRAMES = 3  # around the middle of the clip, as in the paper
@@ -95,8 +95,6 @@ def write_manifests(lists: Mapping[str, Path], root: Path, folder: Path) -> dict
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in (("manifest.csv", sounds), ("images.csv", pictures)):
         if table:
-            beside = folder / f"{name}.part"
-            with open(beside, "w", newline="", encoding="utf-8") as f:
+            with written_beside(folder / name) as beside, open(beside, "w", newline="", encoding="utf-8") as f:
                 csv.writer(f).writerows([["path", "label", "split", "group"], *table])
-            os.replace(beside, folder / name)
     return counts
