@@ -71,8 +71,8 @@ class AlignmentConfig:
     def of(cls, recipe: dict[str, Any]) -> AlignmentConfig:
         """From a recipe's plain data; raises TypeError or ValueError for unknown settings."""
         plain = dict(recipe)
-        stages: list[dict[str, Any]] = [{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()} for s in plain.pop("stages", [])]
-        return cls(stages=tuple(StageConfig(**stage) for stage in stages), **plain)
+        stages = tuple(StageConfig(**checkpoint.with_tuples(stage)) for stage in plain.pop("stages", []))
+        return cls(stages=stages, **plain)
 
 
 class AudioViews(Protocol):

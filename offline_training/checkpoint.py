@@ -24,11 +24,15 @@ class CheckpointError(ValueError):
 Separator = MaskSeparator | PaperSeparator
 
 
+def with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data of a recipe or checkpoint as frozen settings take it: lists become tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+
+
 def build(data: Mapping[str, Any]) -> Separator:
     """An untrained separator from plain data as it stands in recipes and checkpoints: ``network`` streaming (default) or paper, its
     ``spectral`` and ``unet`` settings; raises TypeError for unknown settings, ValueError for an unknown network."""
-    unet: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(data.get("unet", {})).items()}
-    spectral, network = dict(data.get("spectral", {})), data.get("network", "streaming")
+    unet, spectral, network = with_tuples(data.get("unet", {})), dict(data.get("spectral", {})), data.get("network", "streaming")
     if network == "paper":
         return PaperSeparator(PaperConfig(PaperSpectral(**spectral), **unet))
     if network != "streaming":

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marssep_rt.whole_files import write_whole
+from offline_training.checkpoint import with_tuples
 from offline_training.evaluate import Row
 
 Numbers = npt.NDArray[np.float64]
@@ -61,8 +62,7 @@ class Plan:
         """From a recipe of kind experiment; raises TypeError for unknown settings, ValueError for impossible ones."""
         settings = dict(plain)
         arms = tuple(Arm(**arm) for arm in settings.pop("arms", []))
-        lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-        plan = cls(arms=arms, **lists)
+        plan = cls(arms=arms, **with_tuples(settings))
         names = [arm.name for arm in arms]
         if len(set(names)) != len(names) or plan.control not in names:
             told = ", ".join(names) or "missing"

@@ -55,7 +55,7 @@ class ReinforceConfig:
     @classmethod
     def of(cls, plain: dict[str, Any]) -> ReinforceConfig:
         """From a recipe's [reinforce], [surrogate] and [reward]; raises TypeError for unknown settings, ValueError for impossible ones."""
-        own: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.get("reinforce", {}).items()}
+        own = checkpoint.with_tuples(plain.get("reinforce", {}))
         config = cls(**own, surrogate=SurrogateConfig(**plain.get("surrogate", {})),
                      reward=RewardConfig(**plain.get("reward", {})))  # fmt: skip
         if min(config.group, config.inner_steps, config.refresh_every, *config.block) < 1:

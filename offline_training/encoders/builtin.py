@@ -18,7 +18,7 @@ from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder
 from marssep_rt.example_image import views
 from offline_training import alignment
 from offline_training.alignment import Towers
-from offline_training.checkpoint import CheckpointError
+from offline_training.checkpoint import CheckpointError, with_tuples
 from offline_training.encoders import mobilenet
 from offline_training.encoders.base import EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.mobilenet import MobileTrunk
@@ -30,8 +30,7 @@ from offline_training.text_tower import TEXT_ID, Tokens, embed, load_tower
 
 def tower_shape(plain: dict[str, Any]) -> TowerShape:
     """From plain data, as it stands in recipes and checkpoints; raises TypeError for unknown settings."""
-    settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-    return TowerShape(**settings)
+    return TowerShape(**with_tuples(plain))
 
 
 def build_towers(audio: TowerShape, image: TowerShape, temperature: float = 0.07) -> Towers:
