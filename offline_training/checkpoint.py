@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,20 @@ def describe(model: Separator) -> dict[str, Any]:
 def slim(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Half-precision copy for storage."""
     return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
+
+
+def mean(paths: Sequence[Path]) -> dict[str, Any]:
+    """The first checkpoint with the mean of all their weights: one model from runs that began with the same one (model soups, Wortsman
+    et al. 2022). Raises CheckpointError where one cannot be read or is of another shape."""
+    first, *others = (load(path) for path in paths)
+    weights: dict[str, Tensor] = dict(first["weights"])
+    for path, other in zip(paths[1:], others, strict=True):
+        if {k: v.shape for k, v in other["weights"].items()} != {k: v.shape for k, v in weights.items()}:
+            raise CheckpointError(f"{path} is a model of another shape than {paths[0]}")
+    for name, value in weights.items():
+        if value.is_floating_point():
+            weights[name] = torch.stack([value.float(), *(other["weights"][name].float() for other in others)]).mean(dim=0).to(value.dtype)
+    return {**first, "weights": weights}
 
 
 def load_separator(path: Path) -> tuple[Separator, dict[str, Any]]:

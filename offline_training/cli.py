@@ -229,6 +229,21 @@ def draw(bundle: Any, data: Any, config: Any, folder: Path, count: int = 4) -> N
 
 @app.command()
 @opt.plain_errors
+def average(
+    checkpoints: Annotated[list[Path], typer.Argument(help="best.pt of runs with one start.", metavar="CHECKPOINT...")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The checkpoint to write.", metavar="FILE.pt")],
+) -> None:
+    """One separator of several runs that began with the same checkpoint, each with its own seed: the mean of their weights."""
+    from offline_training import checkpoint
+
+    if len(checkpoints) < 2:
+        raise UsageError("name at least two checkpoints")
+    with sentences():
+        checkpoint.save(output, checkpoint.mean(checkpoints))
+
+
+@app.command()
+@opt.plain_errors
 def notice(
     corpus: CorpusFolder = Path("cache/corpus"),
     photos: Photos = None,

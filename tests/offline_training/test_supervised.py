@@ -84,6 +84,20 @@ def test_best_checkpoint_loads_and_fits_no_other(corpus, table, tmp_path):
         checkpoint.load(tmp_path / "other.pt")
 
 
+def test_mean_of_checkpoints(tmp_path):
+    paths = [tmp_path / f"{i}.pt" for i in range(3)]
+    for i, path in enumerate(paths):
+        weights = {"w": torch.full((2,), float(i * i)).half(), "batches": torch.tensor(i + 7)}
+        checkpoint.save(path, {"separator": {}, "weights": weights, "encoder": str(i)})
+    made = checkpoint.mean(paths)
+    torch.testing.assert_close(made["weights"]["w"], torch.full((2,), 5 / 3).half(), rtol=0, atol=0)
+    assert made["weights"]["batches"] == 7
+    assert made["encoder"] == "0"
+    checkpoint.save(paths[2], {"separator": {}, "weights": {"w": torch.zeros(3)}})
+    with pytest.raises(CheckpointError, match=r"2\.pt is a model of another shape than .*0\.pt"):
+        checkpoint.mean(paths)
+
+
 def weights_of(trainer):
     return {k: v.clone() for k, v in trainer.model.named_parameters()}
 
