@@ -58,12 +58,13 @@ def test_vst3_in_mono_and_at_another_rate(tmp_path):
     x = sound(1.2, 1)
     _, expected = separated(tmp_path, x, 48_000)
     np.testing.assert_allclose(vst3(1)(x, 48_000, buffer_size=512), expected, atol=1e-4)
+    # both resample in their own way; the plug-in's filter takes 32 frames, which are left out so that both cut the same hops of 441
     (tmp_path / "44").mkdir()
-    x = sound(1.2, 2, 44_100)
+    x = np.pad(sound(1.2, 2, 44_100), [(0, 0), (441, 0)])
     _, expected = separated(tmp_path / "44", x, 44_100)
-    y = vst3()(x, 44_100, buffer_size=512)
-    error = 10 * np.log10(np.square(y - expected).sum() / np.square(expected).sum())
-    assert error < -30  # two resamplers differ; a shift of one sample alone would be above
+    y = vst3()(x[:, 32:], 44_100, buffer_size=512)
+    error = 10 * np.log10(np.square(y - expected[:, 32:]).sum() / np.square(expected).sum())
+    assert error < -60  # -66; one frame more or less: -54 and above
 
 
 def test_vst3_parameters_and_state(stereo, tmp_path):
