@@ -116,7 +116,10 @@ def run_to_the_end(trainer: Any) -> None:
 
         best = trainer.run(report)
     curves(trainer.folder)
-    opt.console.print(f"best SI-SDRi on val: {best:.2f} dB ({trainer.folder / 'best.pt'})")
+    if (trainer.folder / "best.pt").exists():
+        opt.console.print(f"best SI-SDRi on val: {best:.2f} dB ({trainer.folder / 'best.pt'})")
+    else:
+        opt.console.print("stopped before the first validation; the same command goes on")
 
 
 @app.command()

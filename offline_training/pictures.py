@@ -54,7 +54,8 @@ def training_curves(log: Path, output: Path) -> None:
         if known:
             last.plot(*zip(*known, strict=True), marker=".", label=name)
     last.set(xlabel="step", title="validation, averaged weights, dB")
-    last.legend()
+    if vals:
+        last.legend()
     last.grid(alpha=0.3)
     figure.savefig(output, dpi=90)
     plt.close(figure)
