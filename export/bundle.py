@@ -162,7 +162,7 @@ def make_bundle(source: Path, output: Path, name: str, sources: QuerySources, me
         "kappa": KAPPA,
         "licence": "Apache-2.0",
         "trained_on": trained_on,
-        "training": {"step": content.get("step"), "val": content.get("val"), "recipe": json.loads(content.get("recipe", "{}"))},
+        "training": checkpoint.training(content),
         **query_card,
         **({"image_licence": IMAGE_LICENCE} if "image.onnx" in files else {}),
         "text_licence": "Apache-2.0; distilled from all-MiniLM-L6-v2 (Apache-2.0), some phrases from WordNet 3.0 (Princeton); see NOTICE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -84,17 +85,29 @@ def slim(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def mean(paths: Sequence[Path]) -> dict[str, Any]:
-    """The first checkpoint with the mean of all their weights: one model from runs that began with the same one (model soups, Wortsman
-    et al. 2022). Raises CheckpointError where one cannot be read or is of another shape."""
-    first, *others = (load(path) for path in paths)
-    weights: dict[str, Tensor] = dict(first["weights"])
-    for path, other in zip(paths[1:], others, strict=True):
-        if {k: v.shape for k, v in other["weights"].items()} != {k: v.shape for k, v in weights.items()}:
+    """A checkpoint with the mean of all their weights: one model from runs that began with the same one (model soups, Wortsman et al.
+    2022). Raises CheckpointError where one cannot be read, is of another shape or was trained on another encoder than the first."""
+    contents = [load(path) for path in paths]
+    first = contents[0]
+    for path, content in zip(paths, contents, strict=True):
+        if {k: v.shape for k, v in content["weights"].items()} != {k: v.shape for k, v in first["weights"].items()}:
             raise CheckpointError(f"{path} is a model of another shape than {paths[0]}")
-    for name, value in weights.items():
-        if value.is_floating_point():
-            weights[name] = torch.stack([value.float(), *(other["weights"][name].float() for other in others)]).mean(dim=0).to(value.dtype)
-    return {**first, "weights": weights}
+        if content["encoder"] != first["encoder"]:
+            raise CheckpointError(f"{path} was trained on encoder {content['encoder']}, {paths[0]} on {first['encoder']}")
+    weights = {
+        name: torch.stack([content["weights"][name].float() for content in contents]).mean(dim=0).to(value.dtype)
+        if value.is_floating_point()
+        else value
+        for name, value in first["weights"].items()
+    }
+    return {"separator": first["separator"], "weights": weights, "encoder": first["encoder"], "mean_of": [training(c) for c in contents]}
+
+
+def training(content: Mapping[str, Any]) -> dict[str, Any]:
+    """How weights came about, as cards tell it: step, figures on val and recipe of their run, or those of every run averaged."""
+    if "mean_of" in content:
+        return {"mean_of": content["mean_of"]}
+    return {"step": content.get("step"), "val": content.get("val"), "recipe": json.loads(content.get("recipe", "{}"))}
 
 
 def load_separator(path: Path) -> tuple[Separator, dict[str, Any]]:

@@ -88,11 +88,18 @@ def test_mean_of_checkpoints(tmp_path):
     paths = [tmp_path / f"{i}.pt" for i in range(3)]
     for i, path in enumerate(paths):
         weights = {"w": torch.full((2,), float(i * i)).half(), "batches": torch.tensor(i + 7)}
-        checkpoint.save(path, {"separator": {}, "weights": weights, "encoder": str(i)})
+        checkpoint.save(path, {"separator": {}, "weights": weights, "encoder": "e", "step": i, "val": {"si_sdri": 5.0 + i}})
     made = checkpoint.mean(paths)
     torch.testing.assert_close(made["weights"]["w"], torch.full((2,), 5 / 3).half(), rtol=0, atol=0)
     assert made["weights"]["batches"] == 7
-    assert made["encoder"] == "0"
+    assert made["encoder"] == "e"
+    assert "val" not in made  # nobody has measured the mean
+    told = checkpoint.training(made)["mean_of"]
+    assert [(run["step"], run["val"]["si_sdri"]) for run in told] == [(0, 5.0), (1, 6.0), (2, 7.0)]
+    checkpoint.save(paths[1], {"separator": {}, "weights": weights, "encoder": "f"})
+    with pytest.raises(CheckpointError, match=r"1\.pt was trained on encoder f, .*0\.pt on e"):
+        checkpoint.mean(paths)
+    checkpoint.save(paths[1], {"separator": {}, "weights": weights, "encoder": "e"})
     checkpoint.save(paths[2], {"separator": {}, "weights": {"w": torch.zeros(3)}})
     with pytest.raises(CheckpointError, match=r"2\.pt is a model of another shape than .*0\.pt"):
         checkpoint.mean(paths)
