@@ -11,6 +11,7 @@ import typer
 
 from marssep_rt import options as opt
 from marssep_rt.errors import UsageError
+from marssep_rt.whole_files import write_whole
 from offline_training import cli_encoders, cli_experiment, cli_field
 from offline_training.cli_tools import (
     RECIPES,
@@ -262,7 +263,7 @@ def notice(
         if bank is not None:
             text += "\nThe image tower was trained on photographs of the following collections. No photograph is part of this package.\n\n"
             text += credits(attributions(bank.photos), "photograph")
-    output.write_text(text, encoding="utf-8")
+    write_whole(output, text)
 
 
 def credits(lines: list[tuple[str, str, int]], what: str) -> str:

@@ -6,7 +6,6 @@ cost: powers of independent sounds add, filters multiply, and a change of speed 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from marssep_rt.whole_files import written_beside
 from offline_training.corpus import Clip, Corpus
 from offline_training.encoders.towers import LogMel
 
@@ -68,19 +68,18 @@ class MelBank:
 @torch.no_grad()
 def _analyse(corpus: Corpus, starts: npt.NDArray[np.int64], path: Path, progress: Callable[[int, int], None]) -> None:
     analysis = LogMel(MELS)
-    beside = path.with_name("mels.part.npy")
-    out = np.lib.format.open_memmap(beside, "w+", np.float16, (int(starts[-1]), MELS))
-    for i, clip in enumerate(corpus.clips):
-        count = int(starts[i + 1] - starts[i])
-        audio = np.zeros(count * 480, np.float32)
-        samples = corpus.audio(clip)[: len(audio)]
-        audio[: len(samples)] = samples.astype(np.float32) / 32768.0
-        power = analysis.power(torch.from_numpy(audio)[None])[0]
-        out[starts[i] : starts[i + 1]] = torch.log(power + FLOOR).half().numpy()
-        progress(i + 1, len(corpus.clips))
-    out.flush()
-    del out
-    os.replace(beside, path)
+    with written_beside(path) as beside:
+        out = np.lib.format.open_memmap(beside, "w+", np.float16, (int(starts[-1]), MELS))
+        for i, clip in enumerate(corpus.clips):
+            count = int(starts[i + 1] - starts[i])
+            audio = np.zeros(count * 480, np.float32)
+            samples = corpus.audio(clip)[: len(audio)]
+            audio[: len(samples)] = samples.astype(np.float32) / 32768.0
+            power = analysis.power(torch.from_numpy(audio)[None])[0]
+            out[starts[i] : starts[i + 1]] = torch.log(power + FLOOR).half().numpy()
+            progress(i + 1, len(corpus.clips))
+        out.flush()
+        del out
 
 
 class MelViews:
