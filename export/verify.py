@@ -41,16 +41,17 @@ def chunks(total: int, rng: np.random.Generator, most: int = 7) -> list[int]:
     return sizes
 
 
-def run_graph(session: ort.InferenceSession, audio: Array, query: Array, split: list[int]) -> Array:
-    """Audio [B, C, n*hop] through the graph in pieces of ``split`` hops, from a fresh state."""
+def run_graph(session: ort.InferenceSession, audio: Array, query: Array, split: list[int], other: Array | None = None) -> Array:
+    """Audio [B, C, n*hop] through the graph in pieces of ``split`` hops, from a fresh state; ``other``: zeros where None."""
     info = GraphInfo.of(session)
     state = zero_state(info, audio.shape[0], audio.shape[1])
-    baked = "query" not in {i.name for i in session.get_inputs()}
+    vectors = {"query": query, "other": np.zeros_like(query) if other is None else other}
+    asked = {name: vectors[name] for name in vectors.keys() & {i.name for i in session.get_inputs()}}
     names = ["target", *(f"{k}_next" for k in state)]
     outs, at = [], 0
     for n in split:
         piece = audio[..., at * info.hop : (at + n) * info.hop]
-        results = session.run(names, {"audio": piece, **({} if baked else {"query": query}), **state})
+        results = session.run(names, {"audio": piece, **asked, **state})
         outs.append(results[0])
         state = dict(zip(state, results[1:], strict=True))
         at += n
@@ -91,6 +92,10 @@ def prove(
                 offline = torch_whole(separator, audio, query)
                 hold(f"{case}: graph = torch offline", whole, offline)
                 hold(f"{case}: torch stream = torch offline", torch_stream(separator, audio, query, chunks(hops, rng)), offline)
+            if separator is not None and separator.config.unet.other:
+                away = np.roll(query, 1, axis=1)
+                hold(f"{case}: graph = torch offline, with other", run_graph(session, audio, query, chunks(hops, rng), away),
+                     torch_whole(separator, audio, query, away))  # fmt: skip
             if streams == 2:
                 alone = np.concatenate([run_graph(session, audio[i : i + 1], query[i : i + 1], [hops]) for i in range(2)])
                 hold(f"{case}: streams do not mix", whole, alone)
@@ -130,9 +135,10 @@ def test_signal(streams: int, channels: int, samples: int, rate: int, rng: np.ra
 
 
 @torch.no_grad()
-def torch_whole(separator: MaskSeparator, audio: Array, query: Array) -> Array:
+def torch_whole(separator: MaskSeparator, audio: Array, query: Array, other: Array | None = None) -> Array:
     """The model as training runs it, in one go."""
-    result: Array = separator.eval()(torch.from_numpy(audio), torch.from_numpy(query), Memory()).numpy()
+    away = None if other is None else torch.from_numpy(other)
+    result: Array = separator.eval()(torch.from_numpy(audio), torch.from_numpy(query), Memory(), away).numpy()
     return result
 
 
@@ -143,7 +149,8 @@ def torch_stream(separator: MaskSeparator, audio: Array, query: Array, split: li
     hop = separator.config.spectral.hop
     state, at, outs = graph.zeros(audio.shape[0], audio.shape[1]), 0, []
     for n in split:
-        target, *state_list = graph(torch.from_numpy(audio[..., at * hop : (at + n) * hop]), torch.from_numpy(query), *state)
+        asked = [torch.from_numpy(query), torch.zeros(query.shape)][: len(graph.vectors)]
+        target, *state_list = graph(torch.from_numpy(audio[..., at * hop : (at + n) * hop]), *asked, *state)
         state = tuple(state_list)
         outs.append(target.numpy())
         at += n

@@ -82,6 +82,8 @@ class AudioViews(Protocol):
 
     def mixtures(self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]: ...
 
+    def pairs(self, chosen: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]: ...
+
 
 class ImageViews(Protocol):
     """What an image tower trains on: augmented inputs for photographs, by number."""
@@ -140,19 +142,21 @@ class Material:
 
 
 TERMS = ("audio_labels", "image_labels", "audio_text", "audio_audio", "audio_triplet", "mixture_triplet", "consistency", "audio_image",
-         "image_triplet", "image_text", "near")  # fmt: skip
+         "image_triplet", "image_text", "keep", "near")  # fmt: skip
 
 
 class Losses:
     """The loss terms of one step; inputs and vectors that several terms share are made once."""
 
-    def __init__(self, towers: Towers, material: Material, config: AlignmentConfig, stage: StageConfig, rng: np.random.Generator) -> None:
+    def __init__(self, towers: Towers, material: Material, config: AlignmentConfig, stage: StageConfig, rng: np.random.Generator,
+                 reference: nn.Module | None = None) -> None:  # fmt: skip
+        self.reference = reference
         self.towers, self.material, self.config, self.stage, self.rng = towers, material, config, stage, rng
         self.dtype = half(wanted=config.bf16)
         power = config.thin_label_power
         weights = stage.weights
         self.near: list[Tensor] = []
-        if weights.keys() - {"audio_labels", "image_labels", "image_text", "near"}:
+        if weights.keys() - {"audio_labels", "image_labels", "image_text", "keep", "near"}:
             pool = material.clips
             if weights.keys() & {"audio_image", "image_triplet"}:
                 pool = {label: clips for label, clips in pool.items() if label in material.photos}
@@ -242,6 +246,16 @@ class Losses:
         self.near.append(1 - (self.v * self.material.anchors[labels]).sum(1).mean())
         return contrast.info_nce(self.v, self.text(self.photo_labels), labels, self.towers.scale)
 
+    def keep(self) -> Tensor:
+        """What the audio tower heard in a plain recording when the run began, it shall hear in a rough one: sounds without a label too."""
+        assert self.reference is not None
+        m = self.material
+        drawn = m.draw_labels(m.clips, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False)
+        plain, rough = m.audio_views.pairs([m.item(m.clips[label], self.rng) for label in drawn], self.rng)
+        with torch.no_grad(), self.autocast():
+            wanted = self.reference(plain).float()
+        return 1 - (self.audio(rough) * wanted).sum(1).mean()
+
     def all(self) -> dict[str, Tensor]:
         """Every weighted term and their weighted sum as ``loss``."""
         terms = {name: getattr(self, name)() for name in TERMS if name in self.stage.weights and name != "near"}
@@ -286,6 +300,7 @@ class Alignment:
                  measure: Callable[[Towers], dict[str, float]], describe: dict[str, Any]) -> None:  # fmt: skip
         self.folder, self.towers, self.material, self.config, self.measure = folder, towers, material, config, measure
         self.describe = describe
+        self.reference = copy.deepcopy(towers.audio).eval().requires_grad_(False)  # as the run begins
         self.done: list[int] = []  # stages that are finished
         self.step, self.best = 0, -math.inf
         self.optimiser_state: dict[str, Any] | None = None
@@ -349,7 +364,7 @@ class Alignment:
             rate = stage.lr * min(1.0, (self.step + 1) / stage.warmup) * 0.5 * (1 + math.cos(math.pi * self.step / stage.steps))
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            terms = Losses(self.towers, self.material, self.config, stage, rng).all()
+            terms = Losses(self.towers, self.material, self.config, stage, rng, self.reference).all()
             optimiser.zero_grad(set_to_none=True)
             terms["loss"].backward()
             if torch.isfinite(nn.utils.clip_grad_norm_(moving, 1.0)):  # one bad vector must not end a run

@@ -118,9 +118,16 @@ def load_separator(path: Path) -> tuple[Separator, dict[str, Any]]:
     return model.eval(), content
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], what: str = "model") -> None:
-    """Weights of any precision into an fp32 model; raises CheckpointError, naming it by ``what``, where shapes or names differ."""
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], what: str = "model", may_lack: tuple[str, ...] = ()) -> None:
+    """Weights of any precision into an fp32 model; raises CheckpointError, naming it by ``what``, where shapes or names differ.
+
+    ``may_lack``: name prefixes of what may be missing in ``weights`` and then stays as it is.
+    """
+    given = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+    for name, value in model.state_dict().items():
+        if name.startswith(may_lack or ("\0",)):
+            given.setdefault(name, value)
     try:
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+        model.load_state_dict(given)
     except RuntimeError as e:
         raise CheckpointError(f"the checkpoint does not fit the {what}: {str(e).splitlines()[-1].strip()}") from e

@@ -58,10 +58,13 @@ def corpus(
 @opt.plain_errors
 def text(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tower.", metavar="FOLDER")],
+    places: Annotated[Path, typer.Option("--places", help="Where words lie, by marssep-train space.", metavar="FILE.npz")] = Path(
+        "runs/space/places.npz"
+    ),
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("text"),
     wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path("/usr/share/wordnet"),
 ) -> None:
-    """Distil and teach the text tower; prints its top-1 and top-5 on the frozen paraphrases beside the teacher's."""
+    """Teach the text tower where words sound; prints its top-1 and top-5 on the frozen paraphrases beside the teacher's."""
     from offline_training.text_tower import TowerConfig, build
 
     settings = read_recipe(recipe, "text")
@@ -76,7 +79,7 @@ def text(
             opt.console.print(" ".join(f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}" for k, v in entry.items()))
 
     with sentences():
-        figures = build(TowerConfig(**settings), output, wordnet, report)
+        figures = build(TowerConfig(**settings), read_table(places), output, wordnet, report)
     print(json.dumps(figures, indent=1))
 
 

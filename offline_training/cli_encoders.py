@@ -93,15 +93,71 @@ def align(
 
 @opt.plain_errors
 def trunk(
-    source: Annotated[Path, typer.Argument(help="A MobileNetV2 in TensorFlow Lite, or a file that has one inside.")],
+    source: Annotated[Path, typer.Argument(help="YAMNet or a MobileNetV2 in TensorFlow Lite, or a file that has one inside.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The trunk to write.", metavar="FILE.pt")],
 ) -> None:
-    """Take the image tower's trunk out of a TensorFlow Lite model (align --trunk FILE.pt)."""
-    from offline_training.encoders.mobilenet import convert
+    """Take a pre-trained trunk out of a TensorFlow Lite model: YAMNet for sounds (space --trunk), MobileNetV2 for images (align --trunk)."""
+    from offline_training.encoders.trunks import convert
 
     with sentences():
-        convert(source, output)
-    opt.console.print(f"wrote {output}", markup=False, soft_wrap=True)
+        name = convert(source, output)
+    opt.console.print(f"wrote {output} ({name})", markup=False, soft_wrap=True)
+
+
+@opt.plain_errors
+def space(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for ear.pt and places.npz.", metavar="FOLDER")],
+    trunk: Annotated[Path, typer.Option("--trunk", help="YAMNet's trunk, by marssep-train trunk.", metavar="FILE.pt")],
+    corpus: CorpusFolder = Path("cache/corpus"),
+    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("space"),
+) -> None:
+    """Make the query space out of sound: an audio encoder into it, and where labels, families and AudioSet's classes lie in it.
+
+    Next: text --places teaches the text encoder those places, align --start ear.pt trains the audio encoder further.
+    """
+    from offline_training import alignment, checkpoint, sound_space
+    from offline_training.corpus import Corpus
+    from offline_training.encoders.builtin import describe
+    from offline_training.encoders.towers import ImageTower, TowerShape
+
+    try:
+        config = sound_space.space_config(read_recipe(recipe, "space"))
+    except TypeError as e:
+        raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
+    with sentences(), bar() as progress:
+        report = stepwise(progress)
+        made = sound_space.make(trunk, Corpus(corpus), config, lambda done, total: report("listening", done, total))
+        towers = alignment.Towers(made.ear, ImageTower(TowerShape(dim=config.dim)))
+        checkpoint.save(output / "ear.pt", {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()})
+    made.places.save(output / "places.npz")
+    opt.console.print(f"{output}: {len(made.places.phrases)} labels, {len(made.places.families)} families, {len(made.places.classes)} "
+                      "further classes", markup=False, soft_wrap=True)  # fmt: skip
+
+
+@opt.plain_errors
+def rebase(
+    checkpoint: Annotated[Path, typer.Argument(help="A separator of another query space.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The checkpoint to write.", metavar="FILE.pt")],
+    queries: Queries = Path("runs/queries.npz"),
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Whose words the checkpoint was asked with (None: the built-in one).")
+    ] = None,
+) -> None:
+    """Fit a separator's query layer to another query space: what "supervise --start" then goes on from."""
+    from marssep_rt import bundle as bundles
+    from marssep_rt.encoders import TextEncoder
+    from marssep_rt.known_sounds import KnownSounds
+    from offline_training import checkpoint as checkpoints
+    from offline_training.rebase import rebase as into
+
+    with sentences():
+        table, content, asked = read_table(queries), checkpoints.load(checkpoint), bundles.load(bundle)
+        if asked.encoder != content["encoder"]:
+            raise UsageError(f"{checkpoint} was trained on encoder {content['encoder']}, the bundle {asked.path} speaks {asked.encoder}")
+        words, known = TextEncoder(asked), KnownSounds.of(asked)
+        labels = known.labels if known else tuple(table.phrases)
+        checkpoints.save(output, into(content, {label: words.embed(label) for label in labels}, table))
+    opt.console.print(f"wrote {output} (encoder {table.encoder})", markup=False, soft_wrap=True)
 
 
 def read_fold(plain: str) -> list[int]:
@@ -176,10 +232,18 @@ def embed(
     with sentences(), bar() as progress:
         loaded = open_encoder(encoder, weights, heads, device, text)
         bank = photo_bank(photos, progress)
-        phrases = material.phrase_lists(wordnet, [p.label for p in bank.photos] if bank else [])
         data = Corpus(corpus) if corpus is not None else None
         others = crossed_encoders(crossed or [], text)
-        table = material.query_table(loaded, phrases, data, bank, report=stepwise(progress), crossed=others)
+        report = stepwise(progress)
+        words = None if text is None or not (text / "queries.npz").exists() else read_table(text / "queries.npz")
+        phrases = words.phrases if words else material.phrase_lists(wordnet, [p.label for p in bank.photos] if bank else [])
+        ear = getattr(loaded, "ear", None)
+        rough = None
+        if data is not None and ear is not None and not others:
+            rough = material.rough_vectors(ear, data, 4, report)
+        table = material.query_table(loaded, phrases, data, bank, report=report, crossed=others, rough_of=rough)
+        if words:
+            table.families, table.family_vectors, table.classes = words.families, words.family_vectors, words.classes
     table.save(output)
     opt.console.print(f"{output}: encoder {table.encoder}, {len(phrases)} labels, {len(table.audio)} with recordings, "
                       f"{len(table.image)} with photographs", markup=False, soft_wrap=True)  # fmt: skip
@@ -294,5 +358,5 @@ def vocabulary(
 
 def register(app: typer.Typer) -> None:
     """Put the commands on ``marssep-train``."""
-    for command in (align, trunk, judge, embed, query, semantics, vocabulary):
+    for command in (align, trunk, space, rebase, judge, embed, query, semantics, vocabulary):
         app.command()(command)

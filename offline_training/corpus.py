@@ -23,6 +23,7 @@ import soxr
 
 SAMPLE_RATE = 48_000
 SPLITS = ("train", "val", "test")
+BACKGROUNDS = ("ambience",)  # labels of recordings of places: nothing in particular, so nobody asks for them
 FORMAT = 1
 MOST_UNREADABLE = 0.05
 

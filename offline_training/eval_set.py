@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from offline_training.corpus import SAMPLE_RATE, Clip, Corpus
+from offline_training.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus
 
 Audio = npt.NDArray[np.float32]
 
@@ -23,6 +25,7 @@ class EvalConfig:
     least_training_clips: int = 8
     seed: int = 20261123
     level_dbfs: float = -25.0
+    unseen_mixtures: int = 0
 
 
 @dataclass(frozen=True)
@@ -36,20 +39,33 @@ class Pair:
     seed: int
 
 
-def draw_pairs(corpus: Corpus, config: EvalConfig) -> list[Pair]:
-    """Labels drawn uniformly, so that thin ones count as much as common ones; raises ValueError with fewer than three labels."""
-    common = set(corpus.common_labels(config.least_training_clips))
+def draw_pairs(corpus: Corpus, config: EvalConfig, unseen: Collection[str] = ()) -> list[Pair]:
+    """Labels drawn uniformly, so that thin ones count as much as common ones; raises ValueError with fewer than three labels.
+
+    ``unseen``: labels that training never heard. They are targets of nothing but the ``config.unseen_mixtures`` pairs at the end, whose
+    target is any clip of the split, or of a half of train's recordings that is the split's own: training had none of them.
+    """
+    common = set(corpus.common_labels(config.least_training_clips)) - {*unseen, *BACKGROUNDS}
     clips = {label: group for label, group in corpus.by_label(config.split).items() if label in common}
     labels = list(clips)
     if len(labels) < 3:
         raise ValueError(f"split {config.split} has fewer than three labels with {config.least_training_clips} training clips")
     rng = np.random.default_rng(config.seed)
     pairs = []
-    for _ in range(config.mixtures):
+    never: dict[str, list[Clip]] = {}
+    for clip in corpus.clips:
+        mine = clip.split == "train" and zlib.crc32(clip.group.encode()) % 2 == (config.split == "test")
+        if clip.label in unseen and (clip.split == config.split or mine):
+            never.setdefault(clip.label, []).append(clip)
+    new = sorted(never)
+    for number in range(config.mixtures + (config.unseen_mixtures if new else 0)):
         target, interferer, absent = (labels[i] for i in rng.choice(len(labels), 3, replace=False))
+        wanted = clips[target]
+        if number >= config.mixtures:
+            wanted = never[new[(number - config.mixtures) % len(new)]]
         pairs.append(
             Pair(
-                target=clips[target][int(rng.integers(len(clips[target])))],
+                target=wanted[int(rng.integers(len(wanted)))],
                 interferer=clips[interferer][int(rng.integers(len(clips[interferer])))],
                 snr_db=float(rng.uniform(-config.snr_db, config.snr_db)),
                 absent_label=absent,

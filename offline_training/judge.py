@@ -20,9 +20,9 @@ from offline_training.alignment import Material, Towers
 from offline_training.corpus import Corpus
 from offline_training.encoders.base import Encoder, EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.builtin import Mels
-from offline_training.encoders.towers import to_unit
+from offline_training.encoders.towers import LogMel, to_unit
 from offline_training.material import Report, builtin_held_out, training_items
-from offline_training.mel_bank import MELS, MelBank, MelViews, ViewConfig
+from offline_training.mel_bank import MelBank, MelViews, ViewConfig
 from offline_training.phrases import QueryTable
 from offline_training.semantics import HeldOut, mean_vector, windows
 
@@ -34,7 +34,7 @@ class JudgeTower(nn.Module):
 
     def __init__(self, dim: int, width: int = 160, layers: int = 4, heads: int = 4, most: int = 128) -> None:
         super().__init__()
-        self.patch = nn.Conv1d(MELS, width, 8, stride=4, padding=2)
+        self.patch = nn.Conv1d(LogMel().mels, width, 8, stride=4, padding=2)
         self.positions = nn.Parameter(torch.randn(most, width) * 0.02)
         layer = nn.TransformerEncoderLayer(width, heads, 3 * width, dropout=0.15, activation="gelu", batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)

@@ -67,9 +67,10 @@ def read_lexicon(path: Path = RECIPES / "lexicon.txt") -> list[Entry]:
     return entries
 
 
-def read_paraphrases(path: Path = RECIPES / "paraphrases.txt") -> list[tuple[str, str]]:
-    """(paraphrase, label) pairs of the frozen list."""
-    return [(phrase.strip(), label) for label, rest in read_lines(path) for phrase in rest.split("|")]
+def read_paraphrases(*paths: Path) -> list[tuple[str, str]]:
+    """(paraphrase, label) pairs of the frozen lists, or of ``paths``."""
+    lists = paths or (RECIPES / "paraphrases.txt", RECIPES / "paraphrases_2.txt")
+    return [(phrase.strip(), label) for path in lists for label, rest in read_lines(path) for phrase in rest.split("|")]
 
 
 class WordNet:

@@ -17,11 +17,12 @@ from offline_training.crossfit import left_out
 from offline_training.encoders.base import Encoder, Vectors
 from offline_training.encoders.builtin import Mels, build_towers, describe, tower_shape
 from offline_training.encoders.heads import VectorViews, build_heads
-from offline_training.encoders.towers import ImageTower, TowerShape
+from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, TowerShape
 from offline_training.mel_bank import MelBank, MelViews, ViewConfig
 from offline_training.mixtures import MixtureConfig, augmented
 from offline_training.photos import PhotoBank, PhotoViews
 from offline_training.phrases import ROUGH, Examples, QueryTable, unit
+from offline_training.precision import half
 from offline_training.semantics import HeldOut, windows
 
 Report = Callable[[str, int, int], None]
@@ -101,13 +102,15 @@ def builtin(
     for part in fresh:
         setattr(towers, part, getattr(untrained, part))
     labels = list(table.phrases)
-    bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
+    assert isinstance(towers.audio, AudioTower)
+    front_end = towers.audio.front_end()
+    bank = MelBank(corpus, lambda done, total: report("analysing", done, total), front_end)
     clips, groups = training_items(corpus, labels, held_out, without, splits)
     audio = MelViews(bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group])
     image = PhotoViews(photos, image_size(towers)) if photos is not None else None
     material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, splits, held_out, without), image)
     described = {**describe(towers), "labels": labels, "left_out": sorted(without), "splits": list(splits)}
-    return towers, material, builtin_held_out(corpus, photos, labels, "val", image_size(towers)), described
+    return towers, material, builtin_held_out(corpus, photos, labels, "val", image_size(towers), front_end=front_end), described
 
 
 def image_size(towers: Towers) -> int:
@@ -124,11 +127,11 @@ def one_hot(table: QueryTable) -> QueryTable:
 
 
 def builtin_held_out(corpus: Corpus, photos: PhotoBank | None, labels: list[str], split: str, size: int = 64,
-                     pairs: int = 150) -> HeldOut:  # fmt: skip
+                     pairs: int = 150, front_end: FrontEnd | None = None) -> HeldOut:  # fmt: skip
     """A split as the builtin towers' inputs."""
     shown = held_out_photos(photos, labels, split)
     pictures = {label: [torch.from_numpy(views(rgb, size)) for rgb in group] for label, group in shown.items()}
-    return HeldOut(corpus, labels, split, Mels(), pairs, pictures)
+    return HeldOut(corpus, labels, split, Mels(front_end), pairs, pictures)
 
 
 def excerpt(corpus: Corpus, clip: Clip, rng: np.random.Generator) -> np.ndarray:
@@ -171,13 +174,35 @@ def heads(encoder: Encoder, corpus: Corpus, photos: PhotoBank | None, table: Que
     return build_heads(encoder.dim), material, measured, {"kind": "heads", "encoder": encoder.id}
 
 
+@torch.no_grad()
+def rough_vectors(tower: AudioTower, corpus: Corpus, each: int, report: Report = lambda *_: None, batch: int = 32) -> dict[str, Vectors]:
+    """Vectors [each, D] of altered stretches of every training clip, by its path: another microphone, something behind it, hiss."""
+    front_end, precision = tower.front_end(), half()
+    bank = MelBank(corpus, lambda done, total: report("analysing", done, total), front_end)
+    train = [i for i, c in enumerate(corpus.clips) if c.split == "train"]
+    views = MelViews(bank, ViewConfig(frames=336, speed=0.3, masks=0.0, background=0.6, background_snr_db=(0.0, 25.0)), train)
+    rng = np.random.default_rng(1)
+    tower = tower.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    found: dict[str, Vectors] = {}
+    for first in range(0, len(train), batch):
+        chosen = train[first : first + batch]
+        x = views.clips([i for i in chosen for _ in range(each)], rng)
+        with torch.autocast("cpu", dtype=precision or torch.bfloat16, enabled=precision is not None):
+            vectors = tower(x).float().numpy().reshape(len(chosen), each, -1)
+        found |= {corpus.clips[i].path: v for i, v in zip(chosen, vectors, strict=True)}
+        report("embedding rough views", first + len(chosen), len(train))
+    return found
+
+
 def query_table(encoder: Encoder, phrases: dict[str, list[str]], corpus: Corpus | None, photos: PhotoBank | None, augmented: int = 3,
-                report: Report = lambda *_: None, crossed: Mapping[str, Encoder] | None = None) -> QueryTable:  # fmt: skip
+                report: Report = lambda *_: None, crossed: Mapping[str, Encoder] | None = None,
+                rough_of: Mapping[str, Vectors] | None = None) -> QueryTable:  # fmt: skip
     """The phrases, the training and validation clips and the photographs of every label as vectors of ``encoder``.
 
     A training clip stands there as a query by that file would, and ``augmented`` times as an altered excerpt with another clip softly
     behind it: what users bring is rougher than what towers were trained on. ``crossed``: by path, an encoder that has never met the item:
-    it makes the rough vectors of that clip (the whole clip is one of them then), and the only vector of that photograph.
+    it makes the rough vectors of that clip (the whole clip is one of them then), and the only vector of that photograph. ``rough_of``:
+    by path, rough vectors that are there already.
     """
     crossed = crossed or {}
     vectors = {label: encoder.embed_text(group) for label, group in phrases.items()}
@@ -191,11 +216,12 @@ def query_table(encoder: Encoder, phrases: dict[str, list[str]], corpus: Corpus 
         for done, clip in enumerate(wanted):
             whole = corpus.audio(clip).astype(np.float32) / 32768.0
             rough = [whole] if clip.path in crossed else []
-            for _ in range(augmented if clip.split == "train" else 0):
+            for _ in range(augmented if clip.split == "train" and rough_of is None else 0):
                 other = excerpt(corpus, train[int(rng.integers(len(train)))], rng)
                 rough.append(excerpt(corpus, clip, rng) + other * np.float32(10 ** (-rng.uniform(5, 25) / 20)))
             own = rows.setdefault(clip.label, [])
             own += [(v, clip.split, clip.group) for v in as_queries(encoder, [whole])]
+            own += [(v, ROUGH, clip.group) for v in (rough_of or {}).get(clip.path, ())]
             if rough:
                 own += [(v, ROUGH, clip.group) for v in as_queries(crossed.get(clip.path, encoder), rough)]
             report("embedding sounds", done + 1, len(wanted))

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from marssep_rt.whole_files import written_beside
 from offline_training.corpus import Clip, Corpus
-from offline_training.encoders.towers import LogMel
+from offline_training.encoders.towers import FrontEnd, LogMel
 
 Mels = npt.NDArray[np.float32]
 FLOOR = 1e-10
-MELS = 64
 
 
 @dataclass(frozen=True)
@@ -40,18 +39,19 @@ class ViewConfig:
 
 
 class MelBank:
-    """Log mel powers of every clip, float16 [frames, mels] each, in one array; made once and kept beside the corpus."""
+    """Log mel powers of every clip, float16 [frames, mels] each, in one array; made once a front end and kept beside the corpus."""
 
-    def __init__(self, corpus: Corpus, progress: Callable[[int, int], None] = lambda *_: None) -> None:
+    def __init__(self, corpus: Corpus, progress: Callable[[int, int], None] = lambda *_: None, front_end: FrontEnd | None = None) -> None:
         self.clips: list[Clip] = corpus.clips
-        path = corpus.folder / "mels.f16.npy"
+        self.front_end = front_end or LogMel()
+        path = corpus.folder / ("mels.f16.npy" if isinstance(self.front_end, LogMel) else f"{type(self.front_end).__name__}.f16.npy")
         counts = [max(1, clip.length // 480) for clip in self.clips]
         self.starts = np.concatenate([[0], np.cumsum(counts)])
         if not path.exists():
-            _analyse(corpus, self.starts, path, progress)
+            _analyse(corpus, self.front_end, self.starts, path, progress)
         self.data = np.load(path, mmap_mode="r")
-        if self.data.shape != (self.starts[-1], MELS):
-            _analyse(corpus, self.starts, path, progress)
+        if self.data.shape != (self.starts[-1], self.front_end.mels):
+            _analyse(corpus, self.front_end, self.starts, path, progress)
             self.data = np.load(path, mmap_mode="r")
         self.index = {clip.path: i for i, clip in enumerate(self.clips)}
 
@@ -66,10 +66,9 @@ class MelBank:
 
 
 @torch.no_grad()
-def _analyse(corpus: Corpus, starts: npt.NDArray[np.int64], path: Path, progress: Callable[[int, int], None]) -> None:
-    analysis = LogMel(MELS)
+def _analyse(corpus: Corpus, analysis: FrontEnd, starts: npt.NDArray[np.int64], path: Path, progress: Callable[[int, int], None]) -> None:
     with written_beside(path) as beside:
-        out = np.lib.format.open_memmap(beside, "w+", np.float16, (int(starts[-1]), MELS))
+        out = np.lib.format.open_memmap(beside, "w+", np.float16, (int(starts[-1]), analysis.mels))
         for i, clip in enumerate(corpus.clips):
             count = int(starts[i + 1] - starts[i])
             audio = np.zeros(count * 480, np.float32)
@@ -116,7 +115,7 @@ class MelViews:
         factor = float(rng.uniform(0.8, 1.25)) if rng.random() < config.speed else 1.0
         power = self.raw(clip, rng, round(config.frames * factor))
         if factor != 1.0:
-            power = change_speed(power, config.frames, factor)
+            power = change_speed(power, config.frames, factor, self.bank.front_end)
         return colour(power, config, rng)
 
     def add(self, power: Mels, other: Mels, snr_db: float) -> Mels:
@@ -124,23 +123,37 @@ class MelViews:
         ratio = power.mean() / max(float(other.mean()), 1e-12)
         return np.asarray(power + other * (ratio * 10 ** (-snr_db / 10)), np.float32)
 
+    def spoilt(self, power: Mels, rng: np.random.Generator) -> Mels:
+        """Another sound softly behind a view, and hiss, each as often as configured."""
+        config = self.config
+        if rng.random() < config.background:
+            other = self.view(self.others[int(rng.integers(len(self.others)))], rng)
+            power = self.add(power, other, float(rng.uniform(*config.background_snr_db)))
+        if rng.random() < config.noise:
+            hiss = rng.gamma(2.0, 0.5, power.shape).astype(np.float32)
+            power = self.add(power, hiss, float(rng.uniform(10, 40)))
+        return power
+
     def clips(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
         """Augmented views; half of them have another sound softly behind them."""
         config, rows = self.config, []
         for clip in chosen:
-            power = self.view(clip, rng)
-            if rng.random() < config.background:
-                other = self.view(self.others[int(rng.integers(len(self.others)))], rng)
-                power = self.add(power, other, float(rng.uniform(*config.background_snr_db)))
-            if rng.random() < config.noise:
-                hiss = rng.gamma(2.0, 0.5, power.shape).astype(np.float32)
-                power = self.add(power, hiss, float(rng.uniform(10, 40)))
-            rows.append(power)
-        x = LogMel.compress(torch.from_numpy(np.stack(rows)))
+            rows.append(self.spoilt(self.view(clip, rng), rng))
+        x = self.bank.front_end.compress(torch.from_numpy(np.stack(rows)))
         for row in x:
             if rng.random() < config.masks:
                 mask(row, rng)
         return x
+
+    def pairs(self, chosen: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """(plain, rough) log-mels of the same stretches: as recorded, and through another microphone with something behind it."""
+        plain, rough = [], []
+        for clip in chosen:
+            power = self.raw(clip, rng, self.config.frames)
+            plain.append(power)
+            rough.append(self.spoilt(colour(power, self.config, rng), rng))
+        compress = self.bank.front_end.compress
+        return compress(torch.from_numpy(np.stack(plain))), compress(torch.from_numpy(np.stack(rough)))
 
     def mixtures(self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """(clean, mixture) pairs of the same view: the mixture has ``others`` in it at -5..5 dB."""
@@ -149,16 +162,17 @@ class MelViews:
             power = self.view(clip, rng)
             clean.append(power)
             mixed.append(self.add(power, self.view(other, rng), float(rng.uniform(-5, 5))))
-        return LogMel.compress(torch.from_numpy(np.stack(clean))), LogMel.compress(torch.from_numpy(np.stack(mixed)))
+        compress = self.bank.front_end.compress
+        return compress(torch.from_numpy(np.stack(clean))), compress(torch.from_numpy(np.stack(mixed)))
 
 
-def change_speed(power: Mels, frames: int, factor: float) -> Mels:
-    """Played ``factor`` times as fast: time shrinks to ``frames``, everything moves up by ``factor`` on the mel axis."""
+def change_speed(power: Mels, frames: int, factor: float, scale: FrontEnd) -> Mels:
+    """Played ``factor`` times as fast: time shrinks to ``frames``, everything moves up by ``factor`` on the mel axis of ``scale``."""
     mels = power.shape[1]
-    mel = np.linspace(0, 1, mels + 2)[1:-1]
-    top = 2595 * np.log10(1 + 16_000 / 700)
-    source = 2595 * np.log10(1 + 700 * (10 ** (mel * top / 2595) - 1) / factor / 700) / top
-    columns = np.interp(source, mel, np.arange(mels))
+    low_mel, top_mel = (2595 * np.log10(1 + hz / 700) for hz in (scale.low_hz, scale.top_hz))
+    at = np.linspace(low_mel, top_mel, mels + 2)[1:-1]
+    source = 2595 * np.log10(1 + 700 * (10 ** (at / 2595) - 1) / factor / 700)
+    columns = np.interp(source, at, np.arange(mels))
     low = np.floor(columns).astype(int).clip(0, mels - 2)
     part = (columns - low).astype(np.float32)
     power = power[:, low] * (1 - part) + power[:, low + 1] * part

@@ -133,9 +133,9 @@ class PaperSeparator(nn.Module):
         magnitude = torch.matmul(spectrum.abs(), self.warp)
         return Spectra(spectrum.real, spectrum.imag, magnitude.square().mean(1))
 
-    def logits(self, spectra: Spectra, query: Tensor, memory: Memory) -> Tensor:
-        """Mask logits [B, T, rows]."""
-        del memory
+    def logits(self, spectra: Spectra, query: Tensor, memory: Memory, other: Tensor | None = None) -> Tensor:
+        """Mask logits [B, T, rows]; the paper's network knows of no ``other``."""
+        del memory, other
         frames = spectra.band_power.shape[1]
         features = 0.5 * torch.log(spectra.band_power + 1e-20)  # log magnitude, floor 1e-10 as in the paper
         padded = nn.functional.pad(features, (0, 0, 0, -frames % 128), value=math.log(1e-10))
@@ -152,6 +152,7 @@ class PaperSeparator(nn.Module):
         own = torch.istft(spectrum.flatten(0, 1).transpose(1, 2), spectral.n_fft, spectral.n_fft // 4, window=self.window)
         return resample(own, spectral.own_rate, spectral.sample_rate).unflatten(0, lead)
 
-    def forward(self, audio: Tensor, query: Tensor, memory: Memory) -> Tensor:
+    def forward(self, audio: Tensor, query: Tensor, memory: Memory, other: Tensor | None = None) -> Tensor:
+        del other
         spectra = self.spectra(audio, memory)
         return self.apply_mask(spectra, torch.sigmoid(self.logits(spectra, query, memory)), memory)

@@ -26,6 +26,10 @@ class Examples:
     splits: tuple[str, ...]
     groups: tuple[str, ...]
 
+    def of_group(self, group: str) -> npt.NDArray[np.intp]:
+        """Row numbers of one recording."""
+        return np.array([i for i, g in enumerate(self.groups) if g == group], np.intp)
+
     def of(self, *splits: str, other_than: str | None = None) -> npt.NDArray[np.intp]:
         """Row numbers in ``splits``, not of the group ``other_than`` where there is another."""
         rows = np.array([i for i, s in enumerate(self.splits) if s in splits], np.intp)
@@ -52,12 +56,19 @@ def blend(parts: Sequence[tuple[str, Vectors]], known: KnownSounds | None) -> Ve
 
 
 class QueryTable:
-    """Phrases and unit vectors of each label; a label's first phrase is the label itself. ``audio`` and ``image``: examples, where any."""
+    """Phrases and unit vectors of each label; a label's first phrase is the label itself. ``audio`` and ``image``: examples, where any.
+
+    ``families``: names of sums of labels -> members, and ``family_vectors`` [phrases, D] of each; ``classes``: sounds that have a place
+    in the space, [D], but no recordings in the corpus.
+    """
 
     def __init__(self, phrases: dict[str, list[str]], vectors: dict[str, Vectors], encoder: str,
-                 audio: dict[str, Examples] | None = None, image: dict[str, Examples] | None = None) -> None:  # fmt: skip
+                 audio: dict[str, Examples] | None = None, image: dict[str, Examples] | None = None,
+                 families: dict[str, tuple[str, ...]] | None = None, family_vectors: dict[str, Vectors] | None = None,
+                 classes: dict[str, Vectors] | None = None) -> None:  # fmt: skip
         self.phrases, self.vectors, self.encoder = phrases, vectors, encoder
         self.audio, self.image = audio or {}, image or {}
+        self.families, self.family_vectors, self.classes = families or {}, family_vectors or {}, classes or {}
         self.index = {label: i for i, label in enumerate(phrases)}
 
     @property
@@ -102,6 +113,19 @@ class QueryTable:
             parts += [("image", self.image[label].vectors[i]) for i in rng.choice(rows, min(3, len(rows)), replace=False)]
         return blend(parts, self.known) if parts else None
 
+    def recordings_query(self, label: str, count: int, other_than: str, seed: int) -> Vectors | None:
+        """The mean of ``count`` training or validation recordings of a label but ``other_than``; None where there are none."""
+        examples = self.audio.get(label)
+        if examples is None:
+            return None
+        rng = np.random.default_rng(seed)
+        groups = sorted({g for g, s in zip(examples.groups, examples.splits, strict=True) if g != other_than and s in ("train", "val")})
+        if not groups:
+            return None
+        chosen = rng.choice(groups, min(count, len(groups)), replace=False)
+        clean = {g: [i for i in examples.of_group(g) if examples.splits[i] != ROUGH] for g in chosen}
+        return unit(np.mean([examples.vectors[int(rng.choice(rows))] for rows in clean.values()], axis=0))
+
     def save(self, path: Path) -> None:
         """Written as one ``.npz`` without pickle."""
         labels = [label for label, phrases in self.phrases.items() for _ in phrases]
@@ -113,6 +137,12 @@ class QueryTable:
                 examples[f"{kind}_splits"] = np.array([s for e in table.values() for s in e.splits])
                 examples[f"{kind}_groups"] = np.array([g for e in table.values() for g in e.groups])
                 examples[f"{kind}_vectors"] = np.concatenate([e.vectors for e in table.values()])
+        if self.families:
+            examples["family_names"] = np.array([name for name, v in self.family_vectors.items() for _ in v])
+            examples["family_vectors"] = np.concatenate(list(self.family_vectors.values()))
+            examples["families"] = np.array([f"{name}\n{label}" for name, members in self.families.items() for label in members])
+        if self.classes:
+            examples |= {"class_names": np.array(list(self.classes)), "class_vectors": np.stack(list(self.classes.values()))}
         np.savez(path, labels=np.array(labels), phrases=np.array(phrases), encoder=np.array(self.encoder),
                  vectors=np.concatenate(list(self.vectors.values())), **examples)  # fmt: skip
 
@@ -128,8 +158,17 @@ class QueryTable:
                     splits, groups, all_vectors = (data[f"{kind}_{part}"] for part in ("splits", "groups", "vectors"))
                     for label, index in _rows(data[f"{kind}_labels"]).items():
                         table[label] = Examples(all_vectors[index], tuple(map(str, splits[index])), tuple(map(str, groups[index])))
-            encoder = str(data["encoder"])
-            return cls(phrases, {label: vectors[index] for label, index in rows.items()}, encoder, examples["audio"], examples["image"])
+            families: dict[str, tuple[str, ...]] = {}
+            family_vectors: dict[str, Vectors] = {}
+            if "families" in data:
+                for pair in data["families"]:
+                    name, _, label = str(pair).partition("\n")
+                    families[name] = (*families.get(name, ()), label)
+                stored = data["family_vectors"]
+                family_vectors = {name: stored[index] for name, index in _rows(data["family_names"]).items()}
+            classes = dict(zip(map(str, data["class_names"]), data["class_vectors"], strict=True)) if "class_names" in data else {}
+            return cls(phrases, {label: vectors[index] for label, index in rows.items()}, str(data["encoder"]), examples["audio"],
+                       examples["image"], families, family_vectors, classes)  # fmt: skip
 
 
 def _rows(labels: npt.NDArray[np.str_]) -> dict[str, list[int]]:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from offline_training.encoders.towers import LogMel
-from offline_training.mel_bank import MELS
+from offline_training.encoders.towers import AudioTower, LogMel
 from offline_training.metrics import ratio_db, si_sdr
 
 SoundVectors = Callable[[Tensor], Tensor]
@@ -35,11 +34,11 @@ class TowerEar:
 
     def __init__(self, tower: torch.nn.Module, device: torch.device | str = "cpu") -> None:
         self.tower = tower.to(device).eval().requires_grad_(False)
-        self.analysis = LogMel(MELS).to(device)
+        self.analysis = (tower.front_end() if isinstance(tower, AudioTower) else LogMel()).to(device)
 
     @torch.no_grad()
     def __call__(self, sound: Tensor) -> Tensor:
-        hop = self.analysis.config.hop
+        hop = self.analysis.hop
         with torch.autocast(sound.device.type, enabled=False):
             mels = self.analysis(sound[:, : sound.shape[1] // hop * hop].float())
             return self.tower(mels).float()  # type: ignore[no-any-return]

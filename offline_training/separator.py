@@ -84,9 +84,9 @@ class MaskSeparator(nn.Module):
         exponent = COMPRESSION / 2
         return ((spectra.band_power * (1 / FLOOR) + 1.0).pow(exponent) * FLOOR**exponent).unsqueeze(1)
 
-    def logits(self, spectra: Spectra, query: Tensor, memory: Memory) -> Tensor:
-        """Mask logits [B, T, bands]."""
-        return self.unet(self.features(spectra), query, memory)
+    def logits(self, spectra: Spectra, query: Tensor, memory: Memory, other: Tensor | None = None) -> Tensor:
+        """Mask logits [B, T, bands]; ``other``: vectors of what to push away, where the network takes them."""
+        return self.unet(self.features(spectra), query, memory, other)
 
     def apply_mask(self, spectra: Spectra, mask: Tensor, memory: Memory) -> Tensor:
         """Mask [B, T, bands] in 0..1 on every channel's spectrum, back to audio [B, C, T * hop]."""
@@ -97,6 +97,6 @@ class MaskSeparator(nn.Module):
         tails = memory.extend("overlap", second, 1, dim=2).narrow(2, 0, first.shape[2])
         return (first + tails).reshape(first.shape[0], first.shape[1], -1)
 
-    def forward(self, audio: Tensor, query: Tensor, memory: Memory) -> Tensor:
+    def forward(self, audio: Tensor, query: Tensor, memory: Memory, other: Tensor | None = None) -> Tensor:
         spectra = self.spectra(audio, memory)
-        return self.apply_mask(spectra, torch.sigmoid(self.logits(spectra, query, memory)), memory)
+        return self.apply_mask(spectra, torch.sigmoid(self.logits(spectra, query, memory, other)), memory)

@@ -10,8 +10,7 @@ import copy
 import json
 import signal
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,12 @@ from offline_training.eval_set import EvalConfig, draw_pairs, render
 from offline_training.memory import Memory
 from offline_training.metrics import ratio_db, sdr, si_sdr
 from offline_training.mixtures import Batch, MixtureConfig, MixtureDataset
-from offline_training.phrases import QueryTable
+from offline_training.phrases import QueryTable, Vectors
 from offline_training.precision import half
 from offline_training.processes import Processes
 from offline_training.runs import RunError, differences, log_lines, parameter_groups, scalars, stop_signals
 from offline_training.separator import Spectra
+from offline_training.unet import ADDED
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def loss_terms(model: Separator, batch: Batch, config: TrainConfig, step: int, a
     with torch.no_grad():
         spectra = model.spectra(batch["mixtures"][:, None, :usable], Memory()).repeat(batch["mixture_of"])
     with torch.autocast(batch["targets"].device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-        logits = model.logits(spectra, batch["queries"], Memory())
+        logits = model.logits(spectra, batch["queries"], Memory(), batch["others"])
     return mask_losses(model, spectra, logits.float(), batch, config, step)
 
 
@@ -113,62 +113,100 @@ def mask_losses(model: Separator, spectra: Spectra, logits: Tensor, batch: Batch
     return terms
 
 
+Queries = Sequence[Vectors | None]
+
+
+class Asking:
+    """A batch of rendered validation mixtures that a model is asked about in several ways; a query of None is not asked."""
+
+    def __init__(self, model: Separator, mixtures: Vectors, targets: Vectors, autocast: torch.dtype | None) -> None:
+        self.model, self.autocast = model, autocast
+        self.device = next(model.parameters()).device
+        self.mixture, self.target = (torch.from_numpy(x).to(self.device) for x in (mixtures, targets))
+
+    def estimates(self, queries: Queries, others: Queries | None = None) -> tuple[list[int], Tensor]:
+        """Rows that have a query, and what the model separates for them [rows, samples]."""
+        rows = [i for i, q in enumerate(queries) if q is not None]
+        asked, away = (
+            None if x is None else torch.from_numpy(np.stack([v for v in (x[i] for i in rows) if v is not None])).to(self.device)
+            for x in (queries, others)
+        )
+        assert asked is not None
+        return rows, separate(self.model, self.mixture[rows], asked, self.autocast, away)
+
+    def gains(self, queries: Queries, others: Queries | None = None) -> dict[int, tuple[float, float]]:
+        """SI-SDRi and SDRi in dB of every row that has a query."""
+        if all(q is None for q in queries):
+            return {}
+        rows, estimate = self.estimates(queries, others)
+        mixture, target = self.mixture[rows, : estimate.shape[1]], self.target[rows, : estimate.shape[1]]
+        gain = si_sdr(estimate, target) - si_sdr(mixture, target)
+        plain = sdr(estimate, target) - sdr(mixture, target)
+        return dict(zip(rows, zip(gain.tolist(), plain.tolist(), strict=True), strict=True))
+
+    def levels(self, queries: Queries) -> list[float]:
+        """Level of the output against the mixture in dB."""
+        rows, estimate = self.estimates(queries)
+        return ratio_db(estimate.square().sum(-1), self.mixture[rows, : estimate.shape[1]].square().sum(-1)).tolist()  # type: ignore[no-any-return]
+
+
 @torch.no_grad()
-def validate(model: Separator, corpus: Corpus, table: QueryTable, config: EvalConfig, autocast: torch.dtype | None) -> dict[str, float]:
+def validate(model: Separator, corpus: Corpus, table: QueryTable, config: EvalConfig, autocast: torch.dtype | None,
+             unseen: Collection[str] = ()) -> dict[str, float]:  # fmt: skip
     """SI-SDRi and SDRi (mean, median) on the fixed validation mixtures, share made worse, level when the queried sound is absent.
 
-    Where the table has recordings and photographs, also the SI-SDRi of queries by them and by all three, each beside that of text on
-    the same mixtures (``text_for_image``).
+    Where the table has recordings and images, also the SI-SDRi of queries by them and by all three, each beside that of text on the
+    same mixtures (``text_for_image``); where the separator takes it, that of text with the true other sound to push away
+    (``with_other``). ``unseen``: labels that training never heard, asked for in words and by three recordings.
     """
-    device = next(model.parameters()).device
-    gains: list[Tensor] = []
-    plain: list[Tensor] = []
-    absent_db: list[Tensor] = []
+    rows: list[dict[str, float]] = []
+    absent_db: list[float] = []
     kinds = [kind for kind, there in (("audio", table.audio), ("image", table.image), ("omni", table.audio)) if there]
-    others: dict[str, list[float]] = defaultdict(list)
-    pairs = [p for p in draw_pairs(corpus, config) if p.target.label in table.index]
+    takes_other = getattr(model.unet, "other", None) is not None
+    pairs = [p for p in draw_pairs(corpus, config, unseen)
+             if {p.target.label, p.interferer.label, p.absent_label} <= table.index.keys()]  # fmt: skip
     for first in range(0, len(pairs), 8):
         group = pairs[first : first + 8]
         rendered = [render(corpus, pair, config) for pair in group]
-        mixture = torch.from_numpy(np.stack([r[0] for r in rendered])).to(device)
-        target = torch.from_numpy(np.stack([r[1] for r in rendered])).to(device)
-        asked = [table.label_vector(p.target.label) for p in group] + [table.label_vector(p.absent_label) for p in group]
-        output = separate(model, mixture.repeat(2, 1), torch.from_numpy(np.stack(asked)).to(device), autocast)
-        estimate, other = output.chunk(2)
-        n = estimate.shape[1]
-        mixture, target = mixture[:, :n], target[:, :n]
-        gains.append(si_sdr(estimate, target) - si_sdr(mixture, target))
-        plain.append(sdr(estimate, target) - sdr(mixture, target))
-        absent_db.append(ratio_db(other.square().sum(-1), mixture.square().sum(-1)))
+        asking = Asking(model, np.stack([r[0] for r in rendered]), np.stack([r[1] for r in rendered]), autocast)
+        words: Queries = [table.label_vector(p.target.label) for p in group]
+        found = {"text": asking.gains(words)}
+        if takes_other:
+            found["with_other"] = asking.gains(words, [table.label_vector(p.interferer.label) for p in group])
         for kind in kinds:
-            asked_so = [table.held_out_query(p.target.label, kind, config.split, p.seed) for p in group]
-            rows = [i for i, q in enumerate(asked_so) if q is not None]
-            if rows:
-                by_example = torch.from_numpy(np.stack([q for q in asked_so if q is not None])).to(device)
-                whole = torch.from_numpy(np.stack([rendered[i][0] for i in rows])).to(device)
-                found = separate(model, whole, by_example, autocast)
-                others[kind] += (si_sdr(found, target[rows]) - si_sdr(mixture[rows], target[rows])).tolist()
-                if kind == "image":
-                    others["text_for_image"] += gains[-1][rows].tolist()
-    gain = torch.cat(gains).cpu()
-    return {
-        "si_sdri": gain.mean().item(),
-        "si_sdri_median": gain.median().item(),
-        "sdri": torch.cat(plain).mean().item(),
-        "worse": (gain < 0).float().mean().item(),
-        "absent_db": torch.cat(absent_db).mean().item(),
-        **{f"si_sdri_{kind}": float(np.mean(values)) for kind, values in others.items()},
+            found[kind] = asking.gains([table.held_out_query(p.target.label, kind, config.split, p.seed) for p in group])
+        if unseen:
+            found["three_recordings"] = asking.gains([table.recordings_query(p.target.label, 3, p.target.group, p.seed) for p in group])
+        rows += [
+            {name: gains[i][0] for name, gains in found.items() if i in gains} | {"sdri": found["text"][i][1]} for i in range(len(group))
+        ]
+        absent_db += asking.levels([table.label_vector(p.absent_label) for p in group])
+    seen = [row for row, pair in zip(rows, pairs, strict=True) if pair.target.label not in unseen]
+    new = [row for row, pair in zip(rows, pairs, strict=True) if pair.target.label in unseen]
+
+    def mean(among: list[dict[str, float]], name: str, where: str | None = None) -> float:
+        return float(np.mean([row[name] for row in among if (where or name) in row]))
+
+    gain = np.array([row["text"] for row in seen])
+    figures = {"si_sdri": float(gain.mean()), "si_sdri_median": float(np.median(gain)), "sdri": mean(seen, "sdri"),
+               "worse": float((gain < 0).mean()), "absent_db": float(np.mean(absent_db))}  # fmt: skip
+    figures |= {f"si_sdri_{name}": mean(seen, name) for name in (*kinds, "with_other") if any(name in row for row in seen)}
+    if any("image" in row for row in seen):
+        figures["si_sdri_text_for_image"] = mean(seen, "text", where="image")
+    figures |= {
+        f"unseen_{name}": mean(new, name) for name in ("text", "with_other", "audio", "three_recordings") if any(name in row for row in new)
     }
+    return figures
 
 
-def separate(model: Separator, mixture: Tensor, query: Tensor, autocast: torch.dtype | None) -> Tensor:
+def separate(model: Separator, mixture: Tensor, query: Tensor, autocast: torch.dtype | None, other: Tensor | None = None) -> Tensor:
     """Mono mixtures [B, samples] and queries [B, D] -> estimates aligned to the mixture, [B, samples - latency] or a little less."""
     hop = model.config.spectral.hop
     usable = mixture.shape[1] // hop * hop
     memory = Memory()
     spectra: Spectra = model.spectra(mixture[:, None, :usable], memory)
     with torch.autocast(mixture.device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-        logits = model.logits(spectra, query, memory)
+        logits = model.logits(spectra, query, memory, other)
     return model.apply_mask(spectra, torch.sigmoid(logits.float()), memory)[:, 0, model.latency :]
 
 
@@ -212,8 +250,13 @@ class Trainer:
         if (folder / "last.pt").exists():
             self.resume(checkpoint.load(folder / "last.pt"))
         elif begun is not None:
-            checkpoint.load_weights(self.model, begun["weights"])
-            checkpoint.load_weights(self.average, begun["weights"])
+            if begun["encoder"] != table.encoder:
+                raise RunError(
+                    f"{start} was trained on encoder {begun['encoder']}, the query table is of {table.encoder}; see marssep-train rebase"
+                )
+            added = tuple(f"unet.{part}" for part in ADDED)
+            checkpoint.load_weights(self.model, begun["weights"], may_lack=added)
+            self.average.load_state_dict(self.model.state_dict())
         else:
             self.average.load_state_dict(self.model.state_dict())
 
@@ -334,7 +377,9 @@ class Trainer:
                 if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
                     if self.processes.main:
                         self.average.eval()
-                        figures = validate(self.average, self.corpus, self.table, self.validation, self.autocast)
+                        figures = validate(
+                            self.average, self.corpus, self.table, self.validation, self.autocast, self.mixtures.held_out_labels
+                        )
                         write({"step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}})
                         self.stale += 1
                         if figures["si_sdri"] > self.best:

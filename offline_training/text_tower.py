@@ -1,13 +1,15 @@
-"""The text tower that ships: a small transformer distilled from a sentence encoder and taught sound words.
+"""The text tower that ships: a small transformer that begins with a sentence encoder's layers and is taught where words sound.
 
-Its vectors of the labels are *anchors* (the teacher's vectors of the label and of "the sound of LABEL"), which the separator is
-trained on; everything that the lexicon calls that sound is drawn to its anchor, everything else stays where the teacher has it.
+Every word and phrase has a place in the space of sound (``sound_space``): what the lexicon calls a label lies with the label's recordings,
+a family with its members, a class of the audio encoder's classifier where it is heard. All other language is put between those by
+how near the sentence encoder finds it to each (``Teacher`` and ``between``): a word far from all of them ends up near none.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,18 +20,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from offline_training.lexicon import LexiconError, WordNet, general_phrases, read_lexicon, read_paraphrases, teaching_phrases
-from offline_training.phrases import QueryTable
+from marssep_rt.whole_files import written_beside
+from offline_training.lexicon import (
+    FRAMES,
+    LexiconError,
+    WordNet,
+    general_phrases,
+    normalised,
+    read_lexicon,
+    read_paraphrases,
+    teaching_phrases,
+)
+from offline_training.phrases import QueryTable, Vectors
 from offline_training.precision import half
 from offline_training.semantics import retrieval
+from offline_training.sound_space import read_families
 
 MOST_TOKENS = 64
-TEXT_ID = "builtin-text-1"  # names the space: queries by text, sound and picture all live in it
 
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """``teacher_layers``: which of the teacher's layers the student starts from, one each."""
+    """``teacher_layers``: which of the teacher's layers the student starts from, one each; ``neighbours``: between how many taught phrases
+    other language is put, weighted by their similarities over ``neighbour_temperature``."""
 
     vocabulary: int = 9_000
     teacher_layers: tuple[int, ...] = (0, 2, 5)
@@ -40,6 +53,8 @@ class TowerConfig:
     lr: float = 3e-4
     temperature: float = 0.05
     cosine_weight: float = 4.0
+    neighbours: int = 16
+    neighbour_temperature: float = 0.05
     held_out: float = 0.08
     seed: int = 1
 
@@ -119,9 +134,18 @@ class Teacher:
             progress(min(first + batch, len(order)))
         return result
 
-    def anchors(self, labels: list[str]) -> Tensor:
-        """What the separator is conditioned on: between the label and "the sound of LABEL", unit norm, [labels, 384]."""
-        return nn.functional.normalize(self.embed(labels) + self.embed([f"the sound of {label}" for label in labels]), dim=-1)
+
+def between(phrases: Tensor, taught: Tensor, places: Tensor, count: int, temperature: float) -> Tensor:
+    """Where phrases lie between taught ones, unit norm [N, D]: the mean of the ``count`` nearest's places, weighted by similarity.
+
+    ``phrases`` [N, E] and ``taught`` [M, E] are the teacher's unit vectors, ``places`` [M, D] those of the taught.
+    """
+    rows = []
+    for part in phrases.split(1024):
+        near = (part @ taught.T).topk(min(count, len(taught)), dim=1)
+        share = torch.softmax(near.values / temperature, dim=1)
+        rows.append(nn.functional.normalize((share[:, :, None] * places[near.indices]).sum(1), dim=-1))
+    return torch.cat(rows)
 
 
 def prune_vocabulary(teacher: Teacher, texts: Iterable[str], size: int) -> tuple[dict[str, Any], list[int]]:
@@ -200,29 +224,62 @@ def embed(tower: TextTower, tokens: Tokens, phrases: list[str], batch: int = 256
     return torch.cat([tower(*tokens.pad(rows[i : i + batch])) for i in range(0, len(rows), batch)])
 
 
-def build(config: TowerConfig, folder: Path, wordnet_folder: Path, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Distil and teach a tower into ``folder`` (``tower.pt``, ``tokenizer.json``, ``queries.npz``); returns the measured figures."""
+def taught_phrases(places: QueryTable, wordnet: WordNet, rng: np.random.Generator) -> dict[str, list[str]]:
+    """What is taught for every name that has a place: labels by the lexicon, families and classes by their words in frames."""
+    labels = teaching_phrases([e for e in read_lexicon() if e.label in places.index], wordnet, rng)
+    families = read_families(places.index)
+    named = {name: [name, *words] for name, (words, _) in families.items() if name in places.families}
+    named |= {name: class_words(name) for name in places.classes}
+    owned = {normalised(p) for words in named.values() for p in words}
+    result = {label: [label, *(p for p in phrases[1:] if normalised(p) not in owned)] for label, phrases in labels.items()}
+    result |= {label: [label] for label in places.phrases if label not in result}
+    measured = {normalised(p) for p, _ in read_paraphrases()}
+    for name, words in named.items():
+        framed = [frame.format(word) for word in words for frame in FRAMES]
+        every = dict.fromkeys([*words, *framed])
+        result[name] = [p for p in every if p == name or normalised(p) not in measured]
+    return result
+
+
+def class_words(name: str) -> list[str]:
+    """Ways to say a class of AudioSet: its whole name and the parts between commas."""
+    plain = re.sub(r"\s*\(.*?\)", "", name).lower()
+    return list(dict.fromkeys([plain, *(part.strip() for part in plain.split(",") if len(part.strip()) > 2)]))
+
+
+def place_of(places: QueryTable, name: str) -> Vectors:
+    """The place [D] of a label, family or class; a name that is both label and family means the family."""
+    if name in places.families:
+        return places.family_vectors[name][0]
+    return places.label_vector(name) if name in places.index else places.classes[name]
+
+
+def build(config: TowerConfig, places: QueryTable, folder: Path, wordnet_folder: Path,
+          report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:  # fmt: skip
+    """Teach a tower the ``places`` into ``folder`` (``tower.pt``, ``tokenizer.json``, ``queries.npz``); returns the measured figures."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(config.seed)
     torch.manual_seed(config.seed)
-    teacher, wordnet, entries = Teacher(), WordNet(wordnet_folder), read_lexicon()
-    labels = [e.label for e in entries]
-    taught = teaching_phrases(entries, wordnet, rng)
+    teacher, wordnet = Teacher(), WordNet(wordnet_folder)
+    taught = taught_phrases(places, wordnet, rng)
+    names = list(taught)
+    anchors = torch.from_numpy(np.stack([place_of(places, name) for name in names]))
     general = general_phrases(wordnet, rng, config.general_phrases)
     tokenizer, kept = prune_vocabulary(
         teacher, [*(p for group in taught.values() for p in group for _ in range(5)), *general], config.vocabulary
     )
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
     tokens = Tokens(tokenizer)
-    anchors = teacher.anchors(labels)
 
-    pairs = [(p, i) for i, label in enumerate(labels) for p in taught[label][1:]]
+    pairs = [(p, i) for i, name in enumerate(names) for p in taught[name][1:]]
     held = set(rng.permutation(len(pairs))[: int(config.held_out * len(pairs))].tolist())
-    train = [pairs[i] for i in range(len(pairs)) if i not in held] + [(label, i) for i, label in enumerate(labels) for _ in range(12)]
+    train = [pairs[i] for i in range(len(pairs)) if i not in held] + [(name, i) for i, name in enumerate(names) for _ in range(12)]
     held_pairs = [pairs[i] for i in sorted(held)]
     train_ids, train_targets = tokens.ids([p for p, _ in train]), torch.tensor([i for _, i in train])
     report({"stage": "teacher", "phrases": len(general), "taught": len(train), "held_out": len(held_pairs)})
-    general_targets = teacher.embed(general, progress=lambda n: report({"stage": "teacher", "embedded": n}))
+    known = teacher.embed([p for p, _ in train], progress=lambda n: report({"stage": "teacher", "embedded": n}))
+    general_targets = between(teacher.embed(general, progress=lambda n: report({"stage": "teacher", "embedded": n})), known,
+                              anchors[train_targets], config.neighbours, config.neighbour_temperature)  # fmt: skip
     general_ids = tokens.ids(general)
 
     tower = student_from_teacher(teacher, kept, config.teacher_layers)
@@ -241,35 +298,53 @@ def build(config: TowerConfig, folder: Path, wordnet_folder: Path, report: Calla
         target = train_targets[mine]
         named = nn.functional.cross_entropy(vectors[:n_taught] @ anchors.T / config.temperature, target)
         near = 1 - (vectors[:n_taught] * anchors[target]).sum(1).mean()
-        kept_sense = 1 - (vectors[n_taught:] * general_targets[rest]).sum(1).mean()
-        loss = named + config.cosine_weight * (near + 2 * kept_sense)
+        placed = 1 - (vectors[n_taught:] * general_targets[rest]).sum(1).mean()
+        loss = named + config.cosine_weight * (near + 2 * placed)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
         optimiser.step()
         if (step + 1) % 100 == 0:
             tower.eval()
-            top1, top5 = retrieval(
-                embed(tower, tokens, [p for p, _ in held_pairs]), [i for _, i in held_pairs], embed(tower, tokens, labels)
-            )
+            top1, top5 = retrieval(embed(tower, tokens, [p for p, _ in held_pairs]), [i for _, i in held_pairs], anchors)
             tower.train()
-            report({"stage": "student", "step": step + 1, "named": named.item(), "near": near.item(), "general": kept_sense.item(),
+            report({"stage": "student", "step": step + 1, "named": named.item(), "near": near.item(), "general": placed.item(),
                     "held_out_top1": top1, "held_out_top5": top5})  # fmt: skip
     tower.eval()
-    torch.save({"tower": tower.state_dict(), "vocabulary": len(kept), "layers": len(config.teacher_layers)}, folder / "tower.pt")
-    asked, wanted = zip(*read_paraphrases(), strict=True)
+    with written_beside(folder / "tower.pt") as beside:
+        torch.save(
+            {"tower": tower.state_dict(), "vocabulary": len(kept), "layers": len(config.teacher_layers), "encoder": places.encoder}, beside
+        )
+    labels = [label for label in places.phrases if label in taught]
+    asked, wanted = zip(*((p, label) for p, label in read_paraphrases() if label in places.index), strict=True)
     targets = [labels.index(label) for label in wanted]
+    label_places = torch.from_numpy(np.stack([place_of(places, label) for label in labels]))
     figures = {
         "student": retrieval(embed(tower, tokens, list(asked)), targets, embed(tower, tokens, labels)),
         "teacher": retrieval(teacher.embed(list(asked)), targets, teacher.embed(labels)),
         "paraphrases": len(asked),
         "labels": len(labels),
-        "label_to_anchor_cosine": (embed(tower, tokens, labels) * anchors).sum(1).min().item(),
+        "label_to_place_cosine": (embed(tower, tokens, labels) * label_places).sum(1).min().item(),
     }
-    vectors = {label: embed(tower, tokens, taught[label][:64]).numpy().astype(np.float32) for label in labels}
-    QueryTable({label: taught[label][:64] for label in labels}, vectors, TEXT_ID).save(folder / "queries.npz")
+    embed_places(places, taught, lambda phrases: embed(tower, tokens, phrases).numpy()).save(folder / "queries.npz")
     (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     return figures
+
+
+def embed_places(places: QueryTable, taught: dict[str, list[str]], words: Callable[[list[str]], Vectors], each: int = 64) -> QueryTable:
+    """The table of ``places`` by words: up to ``each`` phrases of every label and family as a text encoder has them."""
+    labels = {label: taught[label][:each] for label in places.phrases if label not in places.families}
+    labels |= {label: [label] for label in places.phrases if label in places.families}
+    # labels without a place, since training never heard them: words alone say where they lie
+    labels |= {entry.label: [entry.label] for entry in read_lexicon() if entry.label not in places.index}
+    vectors = {label: np.asarray(words(group), np.float32) for label, group in labels.items()}
+    of_family = {name: np.asarray(words(taught[name][:each]), np.float32) for name in places.families}
+    return QueryTable(labels, vectors, places.encoder, None, None, places.families, of_family, places.classes)
+
+
+def space_of(folder: Path) -> str:
+    """The name of the space that the tower in ``folder`` was taught."""
+    return str(torch.load(folder / "tower.pt", weights_only=True).get("encoder", "builtin-text-1"))
 
 
 def load_tower(folder: Path) -> TextTower:

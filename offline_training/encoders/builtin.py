@@ -22,10 +22,10 @@ from offline_training.checkpoint import CheckpointError, with_tuples
 from offline_training.encoders import mobilenet
 from offline_training.encoders.base import EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.mobilenet import MobileTrunk
-from offline_training.encoders.towers import AudioTower, ImageTower, LogMel, TowerShape
-from offline_training.mel_bank import MELS
+from offline_training.encoders.tflite_weights import load_trunk
+from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, LogMel, TowerShape
 from offline_training.semantics import mean_vector, windows
-from offline_training.text_tower import TEXT_ID, Tokens, embed, load_tower
+from offline_training.text_tower import Tokens, embed, load_tower, space_of
 
 
 def tower_shape(plain: dict[str, Any]) -> TowerShape:
@@ -44,7 +44,7 @@ def with_trunk(towers: Towers, trunk: Path, size: int = 160) -> Towers:
     assert isinstance(towers.audio, AudioTower)
     image = ImageTower(TowerShape(dim=towers.audio.shape.dim, trunk="mobilenet", size=size))
     assert isinstance(image.trunk, MobileTrunk)
-    mobilenet.load(image.trunk, trunk)
+    load_trunk(trunk, mobilenet.NAME, image.trunk)
     made = Towers(towers.audio, image)
     made.log_scale.data.copy_(towers.log_scale.data)
     return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -135,8 +135,8 @@ def open_towers(path: Path | None) -> Towers:
 class Mels:
     """Windows of one sound -> log-mels [windows, frames, mels]: what the audio tower takes."""
 
-    def __init__(self) -> None:
-        self.analysis = LogMel(MELS)
+    def __init__(self, analysis: FrontEnd | None = None) -> None:
+        self.analysis = analysis or LogMel()
 
     @torch.no_grad()
     def __call__(self, pieces: list[np.ndarray]) -> Tensor:
@@ -154,17 +154,21 @@ class BuiltinEncoder:
         if text is not None and (text / "tower.pt").exists():
             tower, tokens = load_tower(text), Tokens(json.loads((text / "tokenizer.json").read_text(encoding="utf-8")))
             self._embed_text: Callable[[list[str]], Vectors] = lambda texts: embed(tower, tokens, texts).numpy()
-            self.id, self.dim = TEXT_ID, tower.words.embedding_dim
+            self.id, self.dim = space_of(text), tower.words.embedding_dim
         else:
             bundle = bundles.load(text)
             encoder = TextEncoder(bundle)
             self._embed_text = lambda texts: np.stack([encoder.embed(t) for t in texts])
             self.id, self.dim = bundle.encoder, bundle.query_dim
         self._one: dict[str, Callable[[Any], Vectors]] = {}
+        self.ear: AudioTower | None = None
         if towers is not None:
-            loaded, mels = load_towers(towers)[0], Mels()
-            image = loaded.image
+            loaded = load_towers(towers)[0]
+            audio, image = loaded.audio, loaded.image
+            assert isinstance(audio, AudioTower)
             assert isinstance(image, ImageTower)
+            mels = Mels(audio.front_end())
+            self.ear = audio
             self._one["audio"] = lambda x: mean_vector(loaded.audio(mels(windows(x))))[0].numpy()
             size = image.shape.size
             self._one["image"] = lambda rgb: mean_vector(image(torch.from_numpy(views(rgb, size))))[0].numpy()

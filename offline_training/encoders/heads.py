@@ -52,6 +52,10 @@ class VectorViews:
     def clips(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
         return self._pick(self.audio, chosen, rng)
 
+    def pairs(self, chosen: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """(plain, rough): two views of each clip."""
+        return self.clips(chosen, rng), self.clips(chosen, rng)
+
     def mixtures(self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """The interferers are those of when the vectors were made, not ``others``."""
         return self._pick(self.audio, chosen, rng), self._pick(self.mixed, chosen, rng)

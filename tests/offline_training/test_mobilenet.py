@@ -12,8 +12,10 @@ from export.towers import export_audio, export_image, prove_towers
 from marssep_rt import bundle as bundles
 from offline_training.checkpoint import CheckpointError
 from offline_training.encoders.builtin import build_towers, describe, load_towers, towers_of, with_trunk
-from offline_training.encoders.mobilenet import FEATURES, Inverted, MobileTrunk, convert, load, same
+from offline_training.encoders.mobilenet import FEATURES, NAME, Inverted, MobileTrunk, same
+from offline_training.encoders.tflite_weights import load_trunk
 from offline_training.encoders.towers import TowerShape
+from offline_training.encoders.trunks import convert
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ def test_a_trunk_comes_back_out_of_a_file_with_a_model_inside(trunk, tmp_path, h
     (tmp_path / "packed.data").write_bytes(b"something before it" * 5 + write_tflite(layers(trunk), halves) + b"and after")
     convert(tmp_path / "packed.data", tmp_path / "trunk.pt")
     again = MobileTrunk().eval()
-    load(again, tmp_path / "trunk.pt")
+    load_trunk(tmp_path / "trunk.pt", NAME, again)
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(again(x), trunk(x), rtol=0.02, atol=1e-3)
@@ -122,7 +124,7 @@ def test_a_trunk_comes_back_out_of_a_file_with_a_model_inside(trunk, tmp_path, h
 
 def test_what_is_no_such_model(trunk, tmp_path):
     (tmp_path / "short.tflite").write_bytes(write_tflite(layers(trunk)[:-1], False))
-    with pytest.raises(CheckpointError, match="no MobileNetV2"):
+    with pytest.raises(CheckpointError, match="neither YAMNet nor MobileNetV2"):
         convert(tmp_path / "short.tflite", tmp_path / "trunk.pt")
     (tmp_path / "text").write_bytes(b"not a model")
     with pytest.raises(CheckpointError, match="no TensorFlow Lite model"):
@@ -132,7 +134,7 @@ def test_what_is_no_such_model(trunk, tmp_path):
     assert not (tmp_path / "trunk.pt").exists()
     torch.save({"kind": "towers"}, tmp_path / "towers.pt")
     with pytest.raises(CheckpointError, match="holds no trunk"):
-        load(MobileTrunk(), tmp_path / "towers.pt")
+        load_trunk(tmp_path / "towers.pt", NAME, MobileTrunk())
 
 
 def test_padding_is_tensorflows():

@@ -98,7 +98,7 @@ def test_views_are_reproducible_and_differ(corpus):
 def test_faster_is_higher():
     power = np.zeros((120, 64), np.float32)
     power[:, 30] = 1
-    fast, slow = (change_speed(power[: round(100 * f)], 100, f) for f in (1.2, 0.85))
+    fast, slow = (change_speed(power[: round(100 * f)], 100, f, LogMel()) for f in (1.2, 0.85))
     assert fast.shape == slow.shape == (100, 64)
     assert slow.sum(0).argmax() < 30 < fast.sum(0).argmax()
 
