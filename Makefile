@@ -7,7 +7,7 @@ TEST_VENV := .venv-test
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 
-# what building plug-ins takes (marssep-export plugin), besides ONNX Runtime's header: see export/daw/onnxruntime-headers
+# what building plug-ins takes (marssep-export plugin), besides ONNX Runtime's header: see export/plugin/onnxruntime-headers
 PLUGIN_TOOLS := g++:g++ make:make /usr/share/dpf/Makefile.plugins.mk:dpf-source /usr/include/nlohmann/json.hpp:nlohmann-json3-dev
 
 .PHONY: live test lint bench clean plugin-tools system-live system-test
@@ -52,7 +52,7 @@ system-test:
 
 plugin-tools:
 	$(call install_missing,$(PLUGIN_TOOLS))
-	export/daw/onnxruntime-headers /usr/local
+	export/plugin/onnxruntime-headers /usr/local
 
 $(VENV)/installed: pyproject.toml | system-live
 	$(PYTHON) -m venv $(VENV)
@@ -62,7 +62,7 @@ $(VENV)/installed: pyproject.toml | system-live
 $(TEST_VENV)/installed: pyproject.toml | system-test
 	$(PYTHON) -m venv $(TEST_VENV)
 	$(TEST_VENV)/bin/pip install -q --disable-pip-version-check -e ".[train,encoders,research,dev]"
-	export/daw/onnxruntime-headers $(TEST_VENV) || echo "no ONNX Runtime header: the plug-in tests will be skipped"
+	export/plugin/onnxruntime-headers $(TEST_VENV) || echo "no ONNX Runtime header: the plug-in tests will be skipped"
 	@touch $@
 
 clean:

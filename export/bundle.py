@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from export.graph import export_graph
-from export.streaming import StreamingGraph
-from export.verify import Check, prove
-from marssep_rt import bundle as bundles
-from marssep_rt.known_sounds import FILE
+from export.onnx.graph import export_graph
+from export.onnx.streaming_module import StreamingGraph
+from export.onnx.verify import Check, prove
+from marssep_rt.errors import BundleError
+from marssep_rt.model import bundle as bundles
+from marssep_rt.query.vocabulary import FILE
 from offline_training import checkpoint
 from offline_training.material import image_size
 from offline_training.separator import MaskSeparator
@@ -84,7 +85,7 @@ def query_files(sources: QuerySources, encoder: str) -> tuple[dict[str, bytes], 
     checks: list[Check] = []
     other = bundles.load(sources.bundle)
     if sources.tower is not None:
-        from export.text import export_text
+        from export.onnx.text import export_text
 
         files["text.onnx"] = export_text(load_tower(sources.tower))
         files["tokenizer.json"] = (sources.tower / "tokenizer.json").read_bytes()
@@ -93,9 +94,9 @@ def query_files(sources: QuerySources, encoder: str) -> tuple[dict[str, bytes], 
         files.update({name: other.read(name) for name in ("text.onnx", "tokenizer.json")})
         card["text"] = other.card.get("text", {})
     elif sources.bundle is not None or sources.towers is not None:
-        raise bundles.BundleError(f"the checkpoint was trained on encoder {encoder}, {other.path} offers {other.encoder}")
+        raise BundleError(f"the checkpoint was trained on encoder {encoder}, {other.path} offers {other.encoder}")
     if sources.towers is not None:
-        from export.towers import export_audio, export_image, prove_towers
+        from export.onnx.towers import export_audio, export_image, prove_towers
         from offline_training.encoders.builtin import load_towers
 
         towers, content = load_towers(sources.towers)
@@ -117,7 +118,7 @@ def query_files(sources: QuerySources, encoder: str) -> tuple[dict[str, bytes], 
     if FILE in files:
         known = json.loads(files[FILE])
         if known["encoder"] != encoder:
-            raise bundles.BundleError(f"the checkpoint was trained on encoder {encoder}, {FILE} belongs to {known['encoder']}")
+            raise BundleError(f"the checkpoint was trained on encoder {encoder}, {FILE} belongs to {known['encoder']}")
         card["vocabulary"] = known["figures"]
     if sources.semantics is not None:
         card["semantics"] = json.loads(sources.semantics.read_text(encoding="utf-8"))
@@ -146,9 +147,9 @@ def make_bundle(source: Path, output: Path, name: str, sources: QuerySources, me
     files["separator.onnx"] = graph
     for file, most in MOST_BYTES.items():
         if len(files.get(file, b"")) > most:
-            raise bundles.BundleError(f"{file} has {len(files[file]) / 1e6:.1f} MB, more than the {most / 1e6:.1f} MB that a bundle allows")
+            raise BundleError(f"{file} has {len(files[file]) / 1e6:.1f} MB, more than the {most / 1e6:.1f} MB that a bundle allows")
     if (size := sum(map(len, files.values()))) > MOST_BYTES_IN_ALL:
-        raise bundles.BundleError(f"the bundle would have {size / 1e6:.1f} MB, more than {MOST_BYTES_IN_ALL / 1e6:.0f} MB")
+        raise BundleError(f"the bundle would have {size / 1e6:.1f} MB, more than {MOST_BYTES_IN_ALL / 1e6:.0f} MB")
     card: dict[str, Any] = {
         "name": name,
         "encoder": encoder,

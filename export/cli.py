@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from marssep_rt import options as opt
+from marssep_rt.cli import options as opt
 from marssep_rt.errors import MarssepError, UsageError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Freeze a trained policy into a bundle.")
@@ -33,7 +33,7 @@ def bundle_command(
 ) -> None:
     """Export a checkpoint, prove the graph's contract, write the bundle."""
     from export.bundle import QuerySources, make_bundle
-    from export.verify import ContractError
+    from export.onnx.verify import ContractError
     from offline_training.checkpoint import CheckpointError
 
     try:
@@ -58,7 +58,7 @@ def bundle_command(
 def verify_command(bundle: Annotated[Path, typer.Argument(help="A bundle folder or NAME.marssep.")]) -> None:
     """Check a bundle's hashes and prove what its graph promises."""
     from export.bundle import verify_bundle
-    from export.verify import ContractError
+    from export.onnx.verify import ContractError
 
     try:
         verify_bundle(bundle, say)
@@ -79,7 +79,7 @@ def choices(
     bundle: Any, texts: list[str] | None, images: list[Path] | None, audios: list[Path] | None, files: list[Path] | None
 ) -> list[Any]:
     """Every given query as one of its own, with its warnings said; raises UsageError where there is none."""
-    from marssep_rt.query import combine
+    from marssep_rt.query.build import combine
 
     asked = [combine(bundle, texts=[t]) for t in texts or []] + [combine(bundle, images=[p]) for p in images or []]
     asked += [combine(bundle, audios=[p]) for p in audios or []] + [combine(bundle, files=[p]) for p in files or []]
@@ -101,10 +101,10 @@ def onnx_command(
     model: opt.Model = None,
 ) -> None:
     """The graph for your own program: alone, with each query baked in, with its contract and examples."""
-    from marssep_rt import bundle as bundles
+    from marssep_rt.model import bundle as bundles
 
     try:
-        from export.embed import export_onnx
+        from export.onnx.bake import export_onnx
     except ImportError as e:
         raise UsageError('baking queries needs the package onnx: pip install "marssep[export]"') from e
     loaded = bundles.load(model)
@@ -121,7 +121,7 @@ def web_command(
 ) -> None:
     """A static page that separates the microphone or a file in the browser; serve the folder with anything."""
     from export.web.site import export_web
-    from marssep_rt import bundle as bundles
+    from marssep_rt.model import bundle as bundles
 
     export_web(bundles.load(model), output, overwrite)
     opt.console.print(f"wrote {output}; try it: python -m http.server --directory {output}", markup=False, soft_wrap=True)
@@ -148,9 +148,9 @@ def plugin_command(
     library: Annotated[Path | None, typer.Option("--onnxruntime-library", help="Its shared library.", metavar="FILE")] = None,
 ) -> None:
     """Build VST3, CLAP and LV2 plug-ins and a JACK program; every query is a choice in the running plug-in."""
-    from export.daw.plugin import FORMATS, build
-    from export.daw.toolchain import find
-    from marssep_rt import bundle as bundles
+    from export.plugin.build import FORMATS, build
+    from export.plugin.toolchain import find
+    from marssep_rt.model import bundle as bundles
 
     wanted = list(FORMATS) if kinds == "all" else [k.strip() for k in kinds.split(",")]
     if unknown := [k for k in wanted if k not in FORMATS]:

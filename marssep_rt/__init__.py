@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marssep_rt.errors import MarssepError, UsageError
-    from marssep_rt.query import embed_audio, embed_image, embed_text
+    from marssep_rt.query.build import embed_audio, embed_image, embed_text
     from marssep_rt.separator import Separator
 
 __all__ = ["MarssepError", "Separator", "UsageError", "embed_audio", "embed_image", "embed_text"]
@@ -17,9 +17,9 @@ _HOME = {
     "MarssepError": "errors",
     "UsageError": "errors",
     "Separator": "separator",
-    "embed_audio": "query",
-    "embed_image": "query",
-    "embed_text": "query",
+    "embed_audio": "query.build",
+    "embed_image": "query.build",
+    "embed_text": "query.build",
 }
 
 

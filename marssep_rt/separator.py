@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from marssep_rt import bundle as bundles
-from marssep_rt.blocks import any_block_delay
-from marssep_rt.encoders import unit
+from marssep_rt.arrays import Array
+from marssep_rt.dsp.latency import any_block_delay
+from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.stream_processor import HopProcessor
 from marssep_rt.errors import UsageError
-from marssep_rt.hops import HopProcessor
-from marssep_rt.mix import Controls
-from marssep_rt.query import Query, combine
-from marssep_rt.session import GraphInfo, open_graph
-
-Array = npt.NDArray[np.float32]
+from marssep_rt.model import bundle as bundles
+from marssep_rt.model.providers import open_graph
+from marssep_rt.model.stream import GraphInfo
+from marssep_rt.query.build import combine
+from marssep_rt.query.encoders import unit
+from marssep_rt.query.types import Query
 
 
 def _several(value: str | Path | Sequence[str | Path] | None) -> list[str | Path]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from marssep_rt.whole_files import written_beside
+from marssep_rt.utils.atomic_io import written_beside
 from offline_training.paper_network import PaperConfig, PaperSeparator, PaperSpectral
 from offline_training.separator import MaskSeparator, SeparatorConfig
 from offline_training.spectral import SpectralConfig

@@ -18,7 +18,7 @@ import soundfile
 import soxr
 import torch
 
-from marssep_rt.example_image import read_image
+from marssep_rt.query.image_input import read_image
 from offline_training.bss import bss_eval
 from offline_training.checkpoint import Separator
 from offline_training.corpus import SAMPLE_RATE, CorpusError

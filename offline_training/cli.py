@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from marssep_rt import options as opt
+from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
-from marssep_rt.whole_files import write_whole
+from marssep_rt.utils.atomic_io import write_whole
 from offline_training import cli_encoders, cli_experiment, cli_field
 from offline_training.cli_tools import (
     RECIPES,
@@ -189,7 +189,7 @@ def evaluate(
 
     With audio and image towers in the bundle also for queries by recordings, photographs (--photos) and all at once.
     """
-    from marssep_rt import bundle as bundles
+    from marssep_rt.model import bundle as bundles
     from offline_training.corpus import Corpus
     from offline_training.encoders.builtin import BuiltinEncoder
     from offline_training.eval_set import EvalConfig

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from marssep_rt import options as opt
+from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
-from marssep_rt.whole_files import write_whole
+from marssep_rt.utils.atomic_io import write_whole
 from offline_training.cli_tools import (
     CorpusFolder,
     Device,
@@ -278,10 +278,11 @@ def query(
     """A .query file by any encoder: for bundles whose encoder is too large to ship."""
     import numpy as np
 
-    from marssep_rt.encoders import unit
-    from marssep_rt.example_audio import read_windows
-    from marssep_rt.example_image import read_image
-    from marssep_rt.query import Query, write_query
+    from marssep_rt.query.audio_input import read_windows
+    from marssep_rt.query.encoders import unit
+    from marssep_rt.query.image_input import read_image
+    from marssep_rt.query.query_file import write_query
+    from marssep_rt.query.types import Query
     from offline_training.encoders import open_encoder
 
     if not (query or image or audio):

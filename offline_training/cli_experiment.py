@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from marssep_rt import options as opt
+from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
 from offline_training.cli_tools import (
     CorpusFolder,
@@ -44,7 +44,7 @@ def experiment(
     device: Device = "cpu",
 ) -> None:
     """Train every arm of a recipe with every seed, compare all on the same mixtures. Ctrl-C saves; the same command goes on."""
-    from marssep_rt import bundle as bundles
+    from marssep_rt.model import bundle as bundles
     from offline_training.corpus import Corpus
     from offline_training.encoders.builtin import BuiltinEncoder
     from offline_training.eval_set import EvalConfig

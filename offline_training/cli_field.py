@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from marssep_rt import options as opt
+from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
 from offline_training.cli_tools import Device, EncoderName, Heads, TextFrom, Weights, bar, check_device, sentences, write_json
 

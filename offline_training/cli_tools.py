@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from marssep_rt import options as opt
+from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
-from marssep_rt.whole_files import write_whole
+from marssep_rt.utils.atomic_io import write_whole
 
 RECIPES = Path(__file__).parent / "recipes"
 

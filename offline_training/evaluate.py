@@ -14,10 +14,11 @@ import onnxruntime as ort
 import torch
 from torch import Tensor
 
-from marssep_rt.bundle import Bundle
-from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder
-from marssep_rt.known_sounds import KnownSounds
-from marssep_rt.session import GraphInfo, session_options, zero_state
+from marssep_rt.model.bundle import Bundle
+from marssep_rt.model.providers import session_options
+from marssep_rt.model.stream import GraphInfo, zero_state
+from marssep_rt.query.encoders import AudioEncoder, ImageEncoder, TextEncoder
+from marssep_rt.query.vocabulary import KnownSounds
 from offline_training.bootstrap import interval
 from offline_training.bss import bss_eval
 from offline_training.checkpoint import load_separator

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marssep_rt.whole_files import write_whole
+from marssep_rt.utils.atomic_io import write_whole
 from offline_training.checkpoint import with_tuples
 from offline_training.evaluate import Row
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from marssep_rt.whole_files import written_beside
+from marssep_rt.utils.atomic_io import written_beside
 from offline_training.corpus import CorpusError
 
 FRAMES = 3  # around the middle of the clip, as in the paper

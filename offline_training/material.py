@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from marssep_rt.example_image import read_image, views
+from marssep_rt.query.image_input import read_image, views
 from offline_training.alignment import AudioViews, ImageViews, Material, Towers
 from offline_training.corpus import Clip, Corpus
 from offline_training.crossfit import left_out

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from marssep_rt.whole_files import written_beside
+from marssep_rt.utils.atomic_io import written_beside
 from offline_training.corpus import Clip, Corpus
 from offline_training.encoders.towers import FrontEnd, LogMel
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from marssep_rt.example_image import ImageError, read_image
+from marssep_rt.errors import ImageError
+from marssep_rt.query.image_input import read_image
 from offline_training.corpus import CorpusError, read_manifest
 
 STORED = 96  # pixels a side

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marssep_rt.known_sounds import EXAMPLES, KnownSounds
+from marssep_rt.query.vocabulary import EXAMPLES, KnownSounds
 
 Vectors = npt.NDArray[np.float32]
 ROUGH = "rough"  # the split of vectors that only training asks with: altered excerpts, vectors by a tower that never met the clip

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from marssep_rt.example_audio import SoundError, loud, starts, windows_of
+from marssep_rt.errors import SoundError
+from marssep_rt.query.audio_input import loud, starts, windows_of
 from offline_training.corpus import SAMPLE_RATE, Clip, Corpus
 from offline_training.eval_set import EvalConfig, draw_pairs, render
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marssep_rt.known_sounds import KnownSounds
+from marssep_rt.query.vocabulary import KnownSounds
 from offline_training.encoders.base import Encoder, Vectors
 from offline_training.lexicon import RECIPES, read_lines, read_paraphrases
 

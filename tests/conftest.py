@@ -19,10 +19,10 @@ import pytest
 import soundfile
 from signals import RATE
 
-from marssep_rt import bundle as bundles
-from marssep_rt.hops import HopProcessor
-from marssep_rt.mix import Controls
-from marssep_rt.session import open_graph
+from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.model import bundle as bundles
+from marssep_rt.model.providers import open_graph
 
 # nobody's own presets and devices
 SETTINGS = tempfile.TemporaryDirectory(prefix="marssep-settings-")

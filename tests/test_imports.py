@@ -1,8 +1,9 @@
-"""Arrows point one way: export -> offline_training -> marssep_rt; the runtime never imports torch."""
+"""Imports go one way: export -> offline_training -> marssep_rt, from high floors to low ones inside a package, and never in a circle."""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,61 @@ FORBIDDEN = {
     "marssep_rt": {"torch", "torchaudio", "transformers", "onnx", "offline_training", "export", "matplotlib"},
     "offline_training": {"export"},
 }
+# The rooms of a package (sub-packages, and modules at its top) from the lowest floor to the highest: a room imports only from floors
+# below its own.
+FLOORS = {
+    "marssep_rt": [
+        {"errors", "arrays", "console"},
+        {"utils"},
+        {"model"},
+        {"query"},
+        {"dsp", "audio_io"},
+        {"separator", "live", "batch"},
+        {"cli"},
+        {"commands", "__init__"},
+    ],
+    "export": [{"slugs"}, {"onnx", "plugin", "web"}, {"bundle"}, {"cli"}],
+}
 
 
-def imported(path: Path) -> set[str]:
+def imports(path: Path) -> set[str]:
+    """The full names of all modules that a file imports, those of ``TYPE_CHECKING`` blocks and functions included."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.split(".")[0])
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
+
+
+def modules(package: str) -> dict[str, set[str]]:
+    """Module -> the modules of the same package that it imports."""
+    found = {module_of(path): path for path in (ROOT / package).rglob("*.py")}
+    return {name: {other for other in imports(path) if other in found and other != name} for name, path in found.items()}
+
+
+def rooms(package: str) -> dict[str, set[str]]:
+    """Room -> the rooms that it imports from."""
+    result: dict[str, set[str]] = {}
+    for name, others in modules(package).items():
+        room = name.split(".")[1]
+        result.setdefault(room, set()).update({other.split(".")[1] for other in others} - {room})
+    return result
+
+
+def first_cycle(arrows: dict[str, set[str]]) -> list[str]:
+    """The nodes of one cycle; empty where there is none."""
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as e:
+        return list(e.args[1])
+    return []
 
 
 @pytest.mark.parametrize("package", FORBIDDEN)
@@ -29,7 +75,28 @@ def test_package_imports_only_what_it_may(package):
     files = list((ROOT / package).rglob("*.py"))
     assert files
     for path in files:
-        assert not imported(path) & FORBIDDEN[package], path
+        assert not {name.split(".")[0] for name in imports(path)} & FORBIDDEN[package], path
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_room_imports_from_its_own_floor_or_from_above(package):
+    floor = {room: number for number, floor in enumerate(FLOORS[package]) for room in floor}
+    arrows = rooms(package)
+    assert set(arrows) <= {*floor, "__init__"}, "a room without a floor: add it to FLOORS"
+    upward = [f"{room} -> {other}" for room, others in arrows.items() for other in others if floor[other] >= floor[room]]
+    assert not upward
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_import_cycle(package):
+    assert not first_cycle(rooms(package))
+    assert not first_cycle(modules(package))
+
+
+def test_the_checks_find_what_they_are_for():
+    assert first_cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
+    assert "marssep_rt.model.stream" in modules("marssep_rt")["marssep_rt.dsp.stream_processor"]
+    assert "model" in rooms("marssep_rt")["dsp"]
 
 
 def test_running_the_runtime_loads_no_torch():

@@ -12,11 +12,12 @@ from typing import Any
 
 import onnxruntime
 
-from export.folders import whole_folder
-from marssep_rt.bundle import Bundle
 from marssep_rt.errors import MarssepError, UsageError
-from marssep_rt.known_sounds import KnownSounds
-from marssep_rt.session import GraphInfo, open_session
+from marssep_rt.model.bundle import Bundle
+from marssep_rt.model.providers import open_session
+from marssep_rt.model.stream import GraphInfo
+from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.utils.atomic_io import whole_folder
 
 PAGE = Path(__file__).parent / "page"
 # package of the npm registry -> its files that the page loads

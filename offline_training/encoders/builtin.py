@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from marssep_rt import bundle as bundles
-from marssep_rt.bundle import Bundle
-from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder
-from marssep_rt.example_image import views
+from marssep_rt.model import bundle as bundles
+from marssep_rt.model.bundle import Bundle
+from marssep_rt.query.encoders import AudioEncoder, ImageEncoder, TextEncoder
+from marssep_rt.query.image_input import views
 from offline_training import alignment
 from offline_training.alignment import Towers
 from offline_training.checkpoint import CheckpointError, with_tuples

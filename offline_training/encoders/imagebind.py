@@ -15,7 +15,7 @@ import soxr
 import torch
 from torch import Tensor
 
-from marssep_rt.example_image import views
+from marssep_rt.query.image_input import views
 from offline_training.encoders.base import EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.clap_clip import pooled
 

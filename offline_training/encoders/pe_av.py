@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from marssep_rt.example_image import views
+from marssep_rt.query.image_input import views
 from offline_training.encoders.base import Images, Sounds, Vectors
 from offline_training.encoders.clap_clip import pooled
 from offline_training.encoders.hub import local_then_hub

@@ -18,16 +18,16 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from signals import RATE, mixture
 
-import marssep_rt.demo
-import marssep_rt.engine
-from marssep_rt import bundle as bundles
-from marssep_rt.demo import PacedDevice
-from marssep_rt.engine import Engine
-from marssep_rt.hops import HopProcessor
-from marssep_rt.live_run import configured
-from marssep_rt.mix import Controls
-from marssep_rt.query import embed_text
-from marssep_rt.session import open_graph
+import marssep_rt.live.demo
+import marssep_rt.live.engine
+from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.live.demo import PacedDevice
+from marssep_rt.live.engine import Engine
+from marssep_rt.live.run import configured
+from marssep_rt.model import bundle as bundles
+from marssep_rt.model.providers import open_graph
+from marssep_rt.query.build import embed_text
 
 
 class Identity(HopProcessor):
@@ -64,7 +64,7 @@ def main() -> None:
     options.add_argument("--ordinary", action="store_true")
     given = options.parse_args()
     if given.ordinary:
-        marssep_rt.engine.run_first = marssep_rt.demo.run_first = lambda: False
+        marssep_rt.live.engine.run_first = marssep_rt.live.demo.run_first = lambda: False
     for name, kind in (("model", HopProcessor), ("identity", Identity)):
         engine = run(kind, given.minutes, given.load)
         t = engine.telemetry

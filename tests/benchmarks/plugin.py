@@ -16,8 +16,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from daw_tools import Engine, sound
 
-from export.daw.plugin import SPARE_HOPS
-from marssep_rt.pacing import paced
+from export.plugin.build import SPARE_HOPS
+from marssep_rt.utils.benchmark import paced
 
 
 def resident_mb() -> float:

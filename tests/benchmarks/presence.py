@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from marssep_rt import bundle as bundles
-from marssep_rt.encoders import audio_encoder, text_encoder
-from marssep_rt.hops import HopProcessor
-from marssep_rt.mix import Controls
-from marssep_rt.presence import PresenceMeter, probability, share_db
-from marssep_rt.session import open_graph
+from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.presence import PresenceMeter, probability, share_db
+from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.model import bundle as bundles
+from marssep_rt.model.providers import open_graph
+from marssep_rt.query.encoders import audio_encoder, text_encoder
 from offline_training.corpus import Corpus
 from offline_training.eval_set import EvalConfig, draw_pairs, render
 from offline_training.vocabulary import roc_auc
@@ -76,7 +76,7 @@ def main() -> None:
     options.add_argument("--corpus", required=True)
     options.add_argument("--split", default="test")
     options.add_argument("--mixtures", type=int, default=400)
-    options.add_argument("--fit", action="store_true", help="print the weights for marssep_rt/presence.py (on val)")
+    options.add_argument("--fit", action="store_true", help="print the weights for marssep_rt/dsp/presence.py (on val)")
     given = options.parse_args()
     x, there = signs(Corpus(Path(given.corpus)), given.split, given.mixtures)
     if given.fit:

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from marssep_rt import bundle as bundles
-from marssep_rt.encoders import AudioEncoder, ImageEncoder, TextEncoder
-from marssep_rt.hops import HopProcessor
-from marssep_rt.mix import Controls
-from marssep_rt.pacing import Times, paced, quantiles
-from marssep_rt.session import open_graph
+from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.model import bundle as bundles
+from marssep_rt.model.providers import open_graph
+from marssep_rt.query.encoders import AudioEncoder, ImageEncoder, TextEncoder
+from marssep_rt.utils.benchmark import Times, paced, quantiles
 
 RATE, HOP = 48_000, 480
 
@@ -65,7 +65,7 @@ def file_throughput(minutes: float) -> dict[str, float]:
             for _ in range(int(minutes * 6)):
                 f.write((0.1 * rng.standard_normal((10 * RATE, 2))).astype(np.float32))
         code = (
-            "import sys; from marssep_rt.batch import app\n"
+            "import sys; from marssep_rt.cli.file import app\n"
             "try: app(['--query', 'rain', '--provider', 'cpu', sys.argv[1]])\n"
             "except SystemExit: pass\n"
             "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"

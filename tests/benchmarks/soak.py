@@ -24,14 +24,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from signals import RATE, mixture
+from simulated_device import Conditions, simulate
 
-from marssep_rt import bundle as bundles
-from marssep_rt.engine import Engine, EngineConfig
-from marssep_rt.hops import HopProcessor
-from marssep_rt.mix import Controls
-from marssep_rt.query import embed_text
-from marssep_rt.session import open_graph
-from marssep_rt.simulated import Conditions, simulate
+from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.live.engine import Engine, EngineConfig
+from marssep_rt.model import bundle as bundles
+from marssep_rt.model.providers import open_graph
+from marssep_rt.query.build import embed_text
 
 QUERIES = ("dog barking", "rain", "violin", "siren")
 

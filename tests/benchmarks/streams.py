@@ -8,11 +8,11 @@ sound copied to it and back. A number of streams is carried while p99 stays belo
 
 import argparse
 
-from marssep_rt import bundle as bundles
 from marssep_rt.errors import MarssepError
-from marssep_rt.pacing import quantiles
-from marssep_rt.providers import time_hops
-from marssep_rt.session import PROVIDERS, GraphInfo, open_graph
+from marssep_rt.model import bundle as bundles
+from marssep_rt.model.providers import PROVIDERS, open_graph, time_hops
+from marssep_rt.model.stream import GraphInfo
+from marssep_rt.utils.benchmark import quantiles
 
 
 def main() -> None:

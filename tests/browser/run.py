@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from daw_tools import sound
 
 from marssep_rt import Separator, embed_text
-from marssep_rt.query import read_query
+from marssep_rt.query.query_file import read_query
 
 QUERY = "dog barking"
 FAR = "quarterly tax returns"

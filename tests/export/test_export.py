@@ -13,9 +13,9 @@ import torch
 
 from export import bundle as exporting
 from export.bundle import QuerySources, make_bundle, metadata, proven_graph
-from export.verify import ContractError, prove, run_graph, test_signal
+from export.onnx.verify import ContractError, prove, run_graph, test_signal
 from marssep_rt import Separator
-from marssep_rt import bundle as bundles
+from marssep_rt.model import bundle as bundles
 from offline_training import checkpoint
 from offline_training.separator import MaskSeparator, SeparatorConfig
 from offline_training.unet import UNetConfig

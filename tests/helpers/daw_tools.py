@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -13,23 +14,23 @@ import numpy as np
 import pytest
 
 import marssep_rt
-from export.daw.plugin import FORMATS, SOURCE, build
-from export.daw.toolchain import find
-from marssep_rt import bundle as bundles
+from export.plugin.build import FORMATS, SOURCE, build
+from export.plugin.toolchain import find
 from marssep_rt.errors import UsageError
-from marssep_rt.query import combine
+from marssep_rt.model import bundle as bundles
+from marssep_rt.query.build import combine
 
 ROOT = Path(__file__).parents[2]
 MODEL = Path(marssep_rt.__file__).parent / "models" / "default" / "separator.onnx"
 QUERIES = ("dog barking", "violin")
-UNITS = ("core_api.cpp", "engine.cpp", "model.cpp", "queries.cpp", "resampler.cpp")
+UNITS = ("capi/marssep.cpp", "core/engine.cpp", "core/model.cpp", "core/query_file.cpp", "core/resampler.cpp")
 FLOATS = c.POINTER(c.c_float)
 
 
 @cache
 def tools():
     """What building takes, or a skip that says what is missing."""
-    for headers in (None, *ROOT.glob(".venv*/include")):
+    for headers in (None, Path(sys.prefix) / "include", *ROOT.glob(".venv*/include")):
         try:
             return find(runtime_headers=headers)
         except UsageError as e:
@@ -49,7 +50,7 @@ def compile_cpp(output, sources, *flags):
     shared = ["-fPIC", "-shared"] if output.suffix == ".so" else []
     command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", *shared,
                *tools().include_flags,
-               f"-I{SOURCE}", *map(str, sources), "-o", str(output), *flags, "-ldl"]  # fmt: skip
+               f"-I{SOURCE / 'core'}", f"-I{SOURCE / 'capi'}", *map(str, sources), "-o", str(output), *flags, "-ldl"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return output
@@ -67,6 +68,7 @@ def compile_c(source, output):
 @cache
 def core(*flags):
     """The engine behind its C functions as a shared library, compiled with more flags."""
+    tools()  # or skip, before anything is made
     folder = scratch()[1] / ("core" + re.sub(r"\W", "", "".join(flags)))
     folder.mkdir()
     return compile_cpp(folder / "libcore.so", [SOURCE / u for u in UNITS], *flags)
@@ -89,35 +91,20 @@ def plugins(channels=2, /):
     return folder
 
 
+C_TYPES = {"void*": c.c_void_p, "const char*": c.c_char_p, "const float*": FLOATS, "float*": FLOATS, "unsigned": c.c_uint, "int": c.c_int,
+           "float": c.c_float, "void": None}  # fmt: skip
+
+
 @cache
 def library():
+    """The engine's C functions, with the signatures of its header."""
     loaded = c.CDLL(str(core()))
-    loaded.marssep_open.restype = c.c_void_p
-    loaded.marssep_error.restype = c.c_char_p
-    loaded.marssep_level.restype = loaded.marssep_presence.restype = c.c_float
-    for name in (
-        "controls",
-        "offline",
-        "start",
-        "latency",
-        "select",
-        "missed",
-        "level",
-        "presence",
-        "close",
-        "stop",
-        "reset",
-        "query_file",
-        "process",
-    ):
-        getattr(loaded, f"marssep_{name}").argtypes = {
-            "controls": [c.c_void_p, c.c_float, c.c_float, c.c_float, c.c_int],
-            "offline": [c.c_void_p, c.c_int],
-            "start": [c.c_void_p, c.c_uint, c.c_uint],
-            "select": [c.c_void_p, c.c_uint],
-            "query_file": [c.c_void_p, c.c_char_p],
-            "process": [c.c_void_p, FLOATS, FLOATS, c.c_uint, c.c_uint],
-        }.get(name, [c.c_void_p])
+    header = re.sub(r"/\*.*?\*/", "", (SOURCE / "capi" / "marssep.h").read_text(), flags=re.DOTALL)
+    for result, name, parameters in re.findall(r"^([\w ]+\*?) (marssep_\w+)\(([^)]*)\);", header, re.MULTILINE):
+        function = getattr(loaded, name)
+        function.restype = C_TYPES[result]
+        kinds = [" ".join(p.split()[:-1]) for p in parameters.split(",")] if parameters != "void" else []
+        function.argtypes = [C_TYPES[kind] for kind in kinds]
     return loaded
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from signals import mixture
 
 from marssep_rt import Separator, UsageError
-from marssep_rt.query import QueryError
+from marssep_rt.errors import QueryError
 
 
 @pytest.fixture(scope="module")

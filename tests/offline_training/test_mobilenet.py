@@ -8,8 +8,8 @@ import pytest
 import tflite
 import torch
 
-from export.towers import export_audio, export_image, prove_towers
-from marssep_rt import bundle as bundles
+from export.onnx.towers import export_audio, export_image, prove_towers
+from marssep_rt.model import bundle as bundles
 from offline_training.checkpoint import CheckpointError
 from offline_training.encoders.builtin import build_towers, describe, load_towers, towers_of, with_trunk
 from offline_training.encoders.mobilenet import FEATURES, NAME, Inverted, MobileTrunk, same

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from marssep_rt.encoders import TextEncoder
+from marssep_rt.query.encoders import TextEncoder
 from offline_training.lexicon import LexiconError, WordNet, general_phrases, normalised, read_lexicon, read_paraphrases, teaching_phrases
 from offline_training.text_tower import TextTower, retrieval
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from marssep_rt import bundle as bundles
+from marssep_rt.model import bundle as bundles
 from offline_training.encoders.base import EncoderError
 from offline_training.encoders.builtin import BuiltinEncoder
 from offline_training.lexicon import normalised, read_lexicon, read_paraphrases

@@ -84,7 +84,7 @@ async function start() {
     audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 },
   });
   context = new AudioContext({ sampleRate: model.rate, latencyHint: "interactive" });
-  await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
+  await context.audioWorklet.addModule(new URL("./worklet.mjs", import.meta.url));
   source = context.createMediaStreamSource(stream);
   node = new AudioWorkletNode(context, "marssep-io", { processorOptions: { hop: model.hop, slack: SLACK } });
   lost = 0;

@@ -1,0 +1,1 @@
+"""The torch model as ONNX graphs, with the proof that they compute the same."""

@@ -1,0 +1,89 @@
+"""The audio and image towers as ``audio.onnx`` and ``image.onnx``: int8 weights with a scale for each output channel."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx.numpy_helper
+import onnxruntime as ort
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from export.onnx.graph import strip, to_onnx
+from export.onnx.quantise import compact, small_weights
+from export.onnx.verify import Check, ContractError
+from offline_training.alignment import Towers
+from offline_training.encoders.towers import AudioTower
+from offline_training.material import image_size
+from offline_training.spectral import SpectralConfig
+
+Array = npt.NDArray[np.float32]
+LEAST_COSINE = 0.995  # between a tower's vectors in torch and in its int8 graph
+
+
+class AudioGraph(nn.Module):
+    """Mono audio [B, T] at 48 kHz, T a multiple of 480 -> unit vectors [B, D]."""
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(tower, AudioTower)
+        self.analysis = tower.front_end()
+        self.tower = tower
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return self.tower(self.analysis(audio))  # type: ignore[no-any-return]
+
+
+def _finish(model: onnx.ModelProto) -> bytes:
+    small_weights(model)
+    compact(model)
+    strip(model)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def export_audio(towers: Towers) -> bytes:
+    """``audio.onnx``; log-mels inside, B and T dynamic."""
+    graph = AudioGraph(copy.deepcopy(towers.audio).to(memory_format=torch.contiguous_format)).eval()  # type: ignore[call-overload]
+    hop = SpectralConfig().hop
+    hops = Dim("n", min=50, max=4096)
+    model = to_onnx(graph, (torch.zeros(3, 130 * hop),), ["audio"], ["embedding"], ({0: Dim("B", min=1, max=256), 1: hop * hops},))
+    return _finish(model)
+
+
+def export_image(towers: Towers) -> bytes:
+    """``image.onnx``; B dynamic, as many pixels as the tower looks at."""
+    assert towers.image is not None
+    size = image_size(towers)
+    graph = copy.deepcopy(towers.image).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    model = to_onnx(graph, (torch.zeros(3, 3, size, size),), ["image"], ["embedding"], ({0: Dim("B", min=1, max=256)},))
+    return _finish(model)
+
+
+@torch.no_grad()
+def prove_towers(towers: Towers, audio: bytes, image: bytes, seed: int = 1) -> list[Check]:
+    """Both graphs against torch on random inputs of several sizes; raises ContractError where a vector is turned by more than int8 may."""
+    rng = np.random.default_rng(seed)
+    towers = towers.eval()
+    size = image_size(towers)
+    checks = []
+    listen = AudioGraph(towers.audio).eval()
+    for name, content, module, shapes in (
+        ("audio", audio, listen, [(1, 480 * 100), (2, 480 * 400), (3, 480 * 157)]),
+        ("image", image, towers.image, [(1, 3, size, size), (4, 3, size, size)]),
+    ):
+        assert module is not None
+        session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+        for shape in shapes:
+            x = rng.random(shape).astype(np.float32) * (np.linspace(0, 1, shape[-1], dtype=np.float32) ** 2)
+            (found,) = session.run(["embedding"], {name: x})
+            cosine = float((found * module(torch.from_numpy(x)).numpy()).sum(1).min())
+            lengths = np.linalg.norm(found, axis=1)
+            if not cosine >= LEAST_COSINE or not np.allclose(lengths, 1, atol=1e-4):
+                raise ContractError(f"{name}.onnx {list(shape)}: cosine {cosine:.4f} to the torch tower, lengths {lengths}")
+            checks.append(Check(f"{name}.onnx {list(shape)} = torch tower, 1 - cosine", 1 - cosine))
+    return checks

@@ -1,0 +1,163 @@
+"""A bundle and some queries -> VST3, CLAP and LV2 plug-ins and a JACK program, from the C++ sources beside this file.
+
+Everything is built in a temporary folder and moved to its place when it is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import marssep_rt
+from export.plugin.naming import Naming, c_string
+from export.plugin.toolchain import Toolchain, licence_files
+from marssep_rt.errors import MarssepError, UsageError
+from marssep_rt.model.bundle import Bundle
+from marssep_rt.query.query_file import as_plain
+from marssep_rt.query.types import Query
+from marssep_rt.utils.atomic_io import refuse_existing, replace_folder, workplace
+
+FORMATS = ("vst3", "clap", "lv2", "jack")  # as the framework's makefile calls them
+SOURCE = Path(__file__).parent / "source"
+UNITS = ("dpf_plugin.cpp", "engine.cpp", "model.cpp", "query_file.cpp", "resampler.cpp")
+MOST_QUERIES = 100
+SPARE_HOPS = 1  # of latency: with none, a minute under JACK on two shared cores had late samples (README)
+WIDTHS = {1: "mono", 2: "stereo"}
+
+
+def config(naming: Naming, channels: int, labels: Sequence[str], library: str, spare: int = SPARE_HOPS) -> str:
+    """The generated header: names, channels, queries, and hops of latency that are spared."""
+    version = ", ".join(re.findall(r"\d+", marssep_rt.__version__)[:3])
+    characters = ", ".join(f"'{c}'" for c in naming.unique)
+    defines = {
+        "MARSSEP_NAME": c_string(naming.title),
+        "MARSSEP_LABEL": c_string(naming.slug.replace("-", "_")),
+        "MARSSEP_URI": c_string(naming.uri),
+        "MARSSEP_CLAP_ID": c_string(f"org.marssep.{naming.slug}"),
+        "MARSSEP_UNIQUE_ID": naming.unique,
+        "MARSSEP_UNIQUE_CHARACTERS": characters,
+        "MARSSEP_VERSION": version,
+        "MARSSEP_CHANNELS": str(channels),
+        "MARSSEP_CHANNELS_NAME": c_string(WIDTHS[channels]),
+        "MARSSEP_SPARE_HOPS": str(spare),
+        "MARSSEP_LIBRARY": c_string(library),
+        "MARSSEP_QUERY_COUNT": str(len(labels)),
+        "MARSSEP_QUERIES": ", ".join(c_string(label) for label in labels),
+    }
+    return "#pragma once\n" + "".join(f"#define {k} {v}\n" for k, v in defines.items())
+
+
+def makefile(naming: Naming, toolchain: Toolchain, formats: Sequence[str], flags: str = "") -> str:
+    """For the framework's rules; ``flags`` go to compiler and linker."""
+    targets = " ".join(f"$({kind})" for kind in formats)
+    include = " ".join(toolchain.include_flags)
+    return (
+        f"NAME = {naming.slug}\nFILES_DSP = {' '.join(UNITS)}\nDPF_PATH = {toolchain.dpf}\nDPF_TARGET_DIR = out\nDPF_BUILD_DIR = build\n"
+        "include $(DPF_PATH)/Makefile.plugins.mk\n"
+        f"BUILD_CXX_FLAGS += -std=gnu++20 -pthread {include} {flags}\nLINK_FLAGS += -pthread {flags}\nall: {targets}\n"
+        # see lv2_shim.cpp
+        "$(BUILD_DIR)/DistrhoPluginMain_LV2.cpp.o $(BUILD_DIR)/lv2_shim.cpp.o: "
+        "BUILD_CXX_FLAGS += -Dlv2_descriptor=marssep_framework_lv2_descriptor\n$(lv2): $(BUILD_DIR)/lv2_shim.cpp.o\n"
+        # see clap_shim.cpp
+        "$(BUILD_DIR)/DistrhoPluginMain_CLAP.cpp.o $(BUILD_DIR)/clap_shim.cpp.o: "
+        "BUILD_CXX_FLAGS += -Dclap_entry=marssep_framework_clap_entry\n$(clap): $(BUILD_DIR)/clap_shim.cpp.o\n"
+    )
+
+
+def folder_name(kind: str, naming: Naming) -> str:
+    """The folder that a format is installed as."""
+    return f"{naming.slug}.{kind}" if kind in ("vst3", "lv2") else f"{naming.slug}-{kind}"
+
+
+def build(bundle: Bundle, queries: Sequence[Query], output: Path, toolchain: Toolchain, formats: Sequence[str] = FORMATS,
+          title: str = "", channels: int = 2, overwrite: bool = False, flags: str = "", spare: int = SPARE_HOPS,
+          say: Callable[[str], None] = lambda _: None) -> list[Path]:  # fmt: skip
+    """Build and place plug-ins; returns what was put into ``output``. Raises UsageError or MarssepError and then leaves nothing behind.
+
+    ``title``: the plug-in's name (empty: the only query's label, or "marssep"); ``flags``: more flags for compiler and linker;
+    ``spare``: hops of latency beyond the least, for systems that let the model's thread wait at times.
+    """
+    if not 1 <= len(queries) <= MOST_QUERIES:
+        raise UsageError(f"a plug-in listens to 1 to {MOST_QUERIES} queries, not {len(queries)}")
+    naming = Naming.of(title or (f"marssep {queries[0].label}" if len(queries) == 1 else "marssep"), channels)
+    goals = {kind: output / folder_name(kind, naming) for kind in formats}
+    for goal in goals.values():
+        refuse_existing(goal, overwrite)
+    with workplace(output, f"plug-ins to {output}") as work:
+        made = _build(work, bundle, queries, naming, channels, toolchain, formats, flags, spare, say)
+        for kind, goal in goals.items():
+            replace_folder(made[kind], goal)
+    return list(goals.values())
+
+
+def _build(work: Path, bundle: Bundle, queries: Sequence[Query], naming: Naming, channels: int, toolchain: Toolchain,
+           formats: Sequence[str], flags: str, spare: int, say: Callable[[str], None]) -> dict[str, Path]:  # fmt: skip
+    """Compile in ``work`` and put together what each format consists of; returns the finished folders."""
+    for file in SOURCE.rglob("*.*pp"):
+        shutil.copy(file, work)  # into one folder, as the framework's makefile wants it
+    shutil.copy(SOURCE / "hosts" / "DistrhoPluginInfo.h", work)
+    library = toolchain.library.name
+    (work / "config.h").write_text(config(naming, channels, [q.label for q in queries], library, spare), encoding="utf-8")
+    (work / "Makefile").write_text(makefile(naming, toolchain, formats, flags), encoding="utf-8")
+    say(f"compiling {naming.title}")
+    done = subprocess.run([toolchain.make, f"-j{os.cpu_count() or 1}"], cwd=work, capture_output=True, text=True)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if "error:" in line.lower()] or done.stderr.splitlines()
+        raise MarssepError(f"the plug-in does not compile: {(errors or ['make failed'])[0].strip()}")
+    made = {}
+    for kind in formats:
+        say(f"packing {kind}")
+        made[kind] = pack(kind, work, naming)
+        binary = next(p for p in sorted(made[kind].rglob(f"{naming.slug}*")) if p.is_file() and p.suffix != ".ttl")
+        (binary.parent / "separator.onnx").write_bytes(bundle.read("separator.onnx"))
+        (binary.parent / "queries.json").write_text(json.dumps([as_plain(q) for q in queries]) + "\n", encoding="utf-8")
+        shutil.copy(toolchain.library, binary.parent / library)
+        for name, licence in licence_files(toolchain):
+            shutil.copy(licence, binary.parent / name)
+    return made
+
+
+def pack(kind: str, work: Path, naming: Naming) -> Path:
+    """The compiled format as a folder of its own."""
+    out = work / "out"
+    if kind in ("vst3", "lv2"):
+        folder = out / folder_name(kind, naming)
+        if kind == "lv2":
+            write_ttl(folder, naming)
+        return folder
+    folder = work / folder_name(kind, naming)
+    folder.mkdir()
+    name = f"{naming.slug}.clap" if kind == "clap" else naming.slug
+    shutil.move(out / name, folder / name)
+    return folder
+
+
+def write_ttl(folder: Path, naming: Naming) -> None:
+    """The LV2 plug-in describes itself, in a process of its own; ``amended`` says the rest."""
+    library = next(p for p in folder.iterdir() if p.stem == naming.slug)
+    code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).lv2_generate_ttl(sys.argv[2].encode())"
+    done = subprocess.run([sys.executable, "-c", code, f"./{library.name}", naming.slug], cwd=folder, capture_output=True, text=True)
+    described = folder / f"{naming.slug}.ttl"
+    if done.returncode or not described.is_file():
+        raise MarssepError(f"the LV2 plug-in does not describe itself: {(done.stderr.splitlines() or ['no description was written'])[-1]}")
+    described.write_text(amended(described.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def amended(ttl: str) -> str:
+    """The framework's description with what it leaves out, and without what it only says to one host.
+
+    The port "offline" is what hosts set while they render (``lv2:freeWheeling``); event ports may stay unconnected and features absent
+    (lv2_shim.cpp).
+    """
+    ttl, wheels = re.subn(r'(lv2:symbol "offline" ;)', r"\1\n        lv2:designation lv2:freeWheeling ;", ttl)
+    ttl, events = re.subn(r"(lv2:designation lv2:control ;)", r"\1\n        lv2:portProperty lv2:connectionOptional ;", ttl)
+    ttl, features = re.subn(r"lv2:requiredFeature", "lv2:optionalFeature", ttl)
+    if (wheels, events, features) != (1, 2, 1):
+        raise MarssepError("the LV2 description is not as this marssep knows it; another release of DISTRHO Plugin Framework?")
+    return re.sub(r"^ *mod:.*\n", "", ttl, flags=re.MULTILINE)

@@ -1,0 +1,137 @@
+// One stream from a host: any block size and sample rate in and out, the model on a thread of its own.
+//
+// The host's thread (process) only moves samples between the host and preallocated rings. It never takes a lock, allocates, or runs the
+// model; it waits for the model's thread only where the host is ahead of real time anyway (a bounce, an export) or said so (offline).
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <semaphore>
+#include <thread>
+#include <vector>
+
+#include "model.hpp"
+#include "resampler.hpp"
+#include "ring_buffer.hpp"
+
+namespace marssep {
+
+enum class Output { Target, Residual, Bypass };
+
+struct Controls {
+    float wet = 1.0f;               // 0..1
+    float limitDb = NO_LIMIT;       // the most that is taken away
+    float gainDb = 0.0f;
+    Output output = Output::Target;
+
+    static constexpr float NO_LIMIT = 100.0f; // from here on there is no limit
+
+    // a and b of y = a target + b delayed input: marssep_rt/dsp/mixer.py solved for its two inputs; bypass is the delayed input alone.
+    void coefficients(float& a, float& b) const;
+};
+
+// Lengths in samples at the host's rate.
+struct Delays {
+    unsigned conversion = 0; // the graph's own, and the resamplers' where there are any
+    unsigned blocks = 0;     // any sequence of block sizes against the model's hop
+    unsigned worker = 0;     // what the model's thread may take: the longest block, at least a hop, and what is spared beside
+
+    unsigned total() const { return conversion + blocks + worker; }
+    // ``ticks``: where the output resampler has to begin so that ``conversion`` is a whole number.
+    static Delays of(const GraphInfo& graph, unsigned hostRate, unsigned longestBlock, unsigned spareHops, std::uint64_t& ticks);
+};
+
+class Engine {
+public:
+    // Without a model the engine is silent, but for the delayed input in bypass. ``spareHops``: more latency for systems that let the
+    // model's thread wait at times, in hops of the model.
+    Engine(std::shared_ptr<const Model> model, unsigned channels, std::vector<std::vector<float>> queries, unsigned spareHops = 0);
+    ~Engine();
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    // Begin afresh. Not for the host's audio thread; neither runs while ``process`` does.
+    void start(unsigned sampleRate, unsigned longestBlock);
+    void stop();
+
+    unsigned latency() const { return delays.total(); }
+    unsigned latencyAt(unsigned sampleRate, unsigned longestBlock) const; // once started so
+
+    // On the host's audio thread: what comes from now on is separated as if nothing had been before; what is still inside is gone.
+    void reset();
+
+    // [channels][n] -> [channels][n], late by ``latency``; in and out may be the same.
+    void process(const float* const* in, float* const* out, unsigned n);
+
+    // From any thread. ``selectQuery``: one of the constructor's, or queries.size() for the one of ``setQuery``.
+    void selectQuery(unsigned index) { selected.store(index, std::memory_order_relaxed); }
+    void setOffline(bool on) { offline.store(on, std::memory_order_relaxed); }
+    void setControls(const Controls& controls);
+    // Not from the host's audio thread; takes effect with the next hop.
+    void setQuery(const std::vector<float>& vector);
+
+    float levelDb() const { return level.load(std::memory_order_relaxed); }      // of the output, dBFS
+    float presence() const { return present.load(std::memory_order_relaxed); }   // share of the input's energy that is the query's, 0..1
+    unsigned missed() const { return missedSamples.load(std::memory_order_relaxed); } // samples that came too late
+
+private:
+    using Clock = std::chrono::steady_clock;
+
+    void work();
+    void drain();
+    void hop();
+    void refresh();
+    void part(const float* const* in, float* const* out, unsigned n);
+    void askForRestart();
+    bool answered() const { return restarted.load(std::memory_order_acquire) == restart.load(std::memory_order_relaxed); }
+    template <class There> void waitUntil(There there, double spare);
+    void meter(const float* const* out, unsigned n);
+
+    const std::shared_ptr<const Model> model;
+    const unsigned channels;
+    const std::vector<std::vector<float>> queries;
+    const unsigned spareHops;
+
+    // set by start
+    unsigned rate = 48000, block = 0;
+    Delays delays;
+    std::unique_ptr<Ring> input, output;
+    std::vector<std::vector<float>> dry; // delayed input, a circle of latency + block
+    std::size_t dryAt = 0;
+    std::vector<std::vector<float>> wanted; // the target of the present block
+    std::vector<float*> wantedRows;
+
+    // the host's thread
+    float a = 1.0f, b = 0.0f, aStep = 0.0f, bStep = 0.0f, endA = 1.0f, endB = 0.0f, fade = 1.0f;
+    unsigned rampLeft = 0, rampLength = 480;
+    std::uint64_t owed = 0; // samples for which silence was given, still to be thrown away
+    double lead = 0.0;      // seconds by which the host is ahead of real time
+    Clock::time_point last;
+    bool begun = false;
+    bool pending = false; // the model's thread was asked to begin afresh and has not answered
+    float power = 0.0f;
+    std::atomic<float> wantedA{1.0f}, wantedB{0.0f};
+
+    // the model's thread
+    std::unique_ptr<Stream> stream;
+    std::unique_ptr<Resampler> inward, outward;
+    std::vector<std::vector<float>> taken, converted, given;
+    std::vector<float*> takenRows, convertedRows, givenRows;
+    unsigned filled = 0; // frames of the present hop
+    float targetEnergy = 0.0f, inputEnergy = 0.0f;
+    std::thread thread;
+    std::mutex queryLock; // between the model's thread and setQuery; the host's audio thread never takes it
+    std::vector<float> loaded;
+    bool broken = false;
+
+    std::counting_semaphore<> wake{0}, done{0};
+    std::atomic<bool> quit{false}, waiting{false}, offline{false};
+    std::atomic<unsigned> selected{0}, restart{0}, restarted{0}, missedSamples{0};
+    std::atomic<std::size_t> restartAt{0}, freshAt{0}; // where the input counts from, where the output for it begins
+    std::atomic<std::uint64_t> pushed{0}, consumed{0};
+    std::atomic<float> level{-120.0f}, present{0.0f};
+};
+
+} // namespace marssep

@@ -1,0 +1,1 @@
+"""Audio files: reading, atomic writing, and recording during a live run."""

@@ -1,0 +1,1 @@
+"""Separation of many files, on threads or on a Ray cluster."""

@@ -1,0 +1,108 @@
+"""What became of every file of a run, a line of JSON each; a later run with the same report skips what is done already.
+
+A line: ``source``, ``content`` (SHA-256 of the file), ``settings`` (SHA-256 of everything that the output depends on beside it), ``status``
+(done, failed, skipped), ``outputs``, and where they are known ``seconds`` (of sound), ``took`` (seconds of work), ``nan_samples`` and
+``error``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from marssep_rt.batch.plan import Job
+from marssep_rt.batch.separate import Outcome
+from marssep_rt.dsp.mixer import Controls
+from marssep_rt.errors import UsageError
+from marssep_rt.model.bundle import Bundle
+
+
+def settings_key(bundle: Bundle, query: npt.NDArray[np.float32], controls: Controls, kind: str, residual: bool) -> str:
+    """Equal for runs that would write the same for the same file."""
+    said = {"separator": bundle.card["files"]["separator.onnx"], "controls": asdict(controls), "format": kind, "residual": residual}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode() + query.tobytes()).hexdigest()
+
+
+def content_key(path: Path) -> str:
+    """SHA-256 of a file; "" where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+class Ledger:
+    """The report file, read at the start and appended to line by line, so that a run that is killed loses nothing of it."""
+
+    def __init__(self, path: Path | None, settings: str) -> None:
+        """Raises UsageError where the file cannot be read, written, or is no report."""
+        self.path, self.settings = path, settings
+        self.done: dict[tuple[str, str], list[str]] = {}  # (source, content) -> outputs, of these settings
+        self.contents: dict[Path, str] = {}
+        if path is None:
+            return
+        try:
+            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            for number, line in enumerate(text.splitlines(keepends=True), 1):
+                if line.endswith("\n"):  # else the run was killed while it wrote this, the last one
+                    self._read(line, number)
+            path.open("a", encoding="utf-8").close()
+            if not text.endswith("\n") and text:
+                os.truncate(path, len(text[: text.rfind("\n") + 1].encode()))
+        except (OSError, UnicodeDecodeError) as e:
+            raise UsageError(f"cannot use the report {path}: {getattr(e, 'strerror', None) or 'it is no text'}") from e
+
+    def _read(self, line: str, number: int) -> None:
+        try:
+            entry = json.loads(line)
+            if entry["status"] == "done" and entry["settings"] == self.settings:
+                self.done[entry["source"], entry["content"]] = entry["outputs"]
+        except (ValueError, KeyError, TypeError) as e:
+            raise UsageError(f"{self.path} is no report of marssep-file (line {number}); name another file") from e
+
+    def is_done(self, job: Job) -> bool:
+        """Whether this file, with this content, went through these settings before and its outputs are still there."""
+        if self.path is None:
+            return False
+        outputs = self.done.get((str(job.source.absolute()), self._content(job.source)))
+        wanted = [str(p.absolute()) for p in (job.output, job.residual) if p]
+        return outputs == wanted and all(Path(p).exists() for p in wanted)
+
+    def _content(self, source: Path) -> str:
+        if source not in self.contents:
+            self.contents[source] = content_key(source)
+        return self.contents[source]
+
+    def write(self, job: Job, status: str, outcome: Outcome | None = None, took: float | None = None, error: str | None = None) -> None:
+        """A line, where there is a report at all."""
+        if self.path is None:
+            return
+        entry: dict[str, Any] = {
+            "source": str(job.source.absolute()),
+            "content": self._content(job.source),
+            "settings": self.settings,
+            "status": status,
+            "outputs": [str(p.absolute()) for p in (job.output, job.residual) if p],
+        }
+        if outcome is not None:
+            entry |= {"seconds": round(outcome.seconds, 3), "nan_samples": outcome.nan_samples}
+        if took is not None:
+            entry["took"] = round(took, 3)
+        if error is not None:
+            entry["error"] = error
+        self._append(json.dumps(entry))
+
+    def _append(self, line: str) -> None:
+        assert self.path is not None
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""The console commands marssep-live, marssep-file and marssep-query."""

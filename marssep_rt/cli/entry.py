@@ -1,0 +1,46 @@
+"""Entry points. Ctrl-C is answered in one line even while libraries are still being imported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+
+
+def _leave_at_once(*_: object) -> None:
+    """Nothing has begun yet. No exception: extension modules turn one in the middle of their import into an ImportError."""
+    os.write(2, b"interrupted before anything was begun\n")
+    os._exit(1)
+
+
+def _run(module: str) -> None:
+    code: object = 0
+    try:
+        signal.signal(signal.SIGINT, _leave_at_once)
+        app = import_module(f"marssep_rt.cli.{module}").app
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        app()
+    except KeyboardInterrupt:
+        print("interrupted before anything was begun", file=sys.stderr)
+        code = 1
+    except SystemExit as e:
+        code = 1 if e.code == 130 else e.code  # click's code for an interrupt while it parses
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is over; only the interpreter's own exit is left
+    sys.exit(code)  # type: ignore[arg-type]
+
+
+def live() -> None:
+    """``marssep-live``."""
+    _run("live")
+
+
+def file() -> None:
+    """``marssep-file``."""
+    _run("file")
+
+
+def query() -> None:
+    """``marssep-query``."""
+    _run("query")

@@ -1,0 +1,1 @@
+"""Signal processing without devices or files: the streaming model path, mixing, resampling, latency, presence."""

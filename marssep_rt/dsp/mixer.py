@@ -1,0 +1,77 @@
+"""From target and delayed input to what is heard: removal, attenuation limit, dry/wet, gain; changes are ramped over one hop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from marssep_rt.arrays import Array
+from marssep_rt.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Controls:
+    """``wet`` in 0..1; ``limit_db`` >= 0: the most that is taken away, None for no limit; ``gain_db`` in -60..40; ``bypass``: the delayed
+    input, whatever the others say."""
+
+    remove: bool = False
+    wet: float = 1.0
+    limit_db: float | None = None
+    gain_db: float = 0.0
+    bypass: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.wet <= 1.0:
+            raise UsageError(f"wet is {self.wet:g}; it must lie between 0 and 1")
+        if self.limit_db is not None and not 0.0 <= self.limit_db <= 200.0:
+            raise UsageError(f"limit is {self.limit_db:g} dB; it must lie between 0 and 200")
+        if not -60.0 <= self.gain_db <= 40.0:
+            raise UsageError(f"gain is {self.gain_db:g} dB; it must lie between -60 and 40")
+
+    def coefficients(self) -> tuple[float, float]:
+        """(a, b) of y = a * target + b * x', the whole signal formula solved for its two inputs.
+
+        y = gain (wet z + (1 - wet) x'), z = t + leak (x' - t), leak = 10^(-limit/20); ``remove`` swaps t and x' - t.
+        """
+        if self.bypass:
+            return 0.0, 1.0
+        leak = 0.0 if self.limit_db is None else 10 ** (-self.limit_db / 20)
+        target, rest = (leak, 1.0) if self.remove else (1.0, leak)
+        gain = 10 ** (self.gain_db / 20)
+        # target and rest are the weights of t and of x' - t in z
+        return gain * self.wet * (target - rest), gain * (self.wet * rest + 1.0 - self.wet)
+
+    def with_changes(self, **changes: object) -> Controls:
+        """A checked copy."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+class Mixer:
+    """Applies controls hop by hop into a preallocated array."""
+
+    def __init__(self, controls: Controls, rows: int, hop: int) -> None:
+        self.now = controls.coefficients()
+        self.wanted = self.now
+        self.ramp: Array = np.linspace(0.0, 1.0, hop + 1, dtype=np.float32)[1:]
+        self.spare: Array = np.zeros((rows, hop), np.float32)
+
+    def set(self, controls: Controls) -> None:
+        """Takes effect with the next hop."""
+        self.wanted = controls.coefficients()
+
+    def jump(self) -> None:
+        """Skip the ramp: for the start of a stream."""
+        self.now = self.wanted
+
+    def run(self, target: Array, dry: Array, out: Array) -> None:
+        """out = a * target + b * dry, arrays [rows, hop]; dry may have one row for all."""
+        a, b = self.now
+        if self.now == self.wanted:
+            np.multiply(target, np.float32(a), out=out)
+            np.multiply(dry, np.float32(b), out=self.spare)
+        else:
+            np.multiply(target, np.float32(a) + np.float32(self.wanted[0] - a) * self.ramp, out=out)
+            np.multiply(dry, np.float32(b) + np.float32(self.wanted[1] - b) * self.ramp, out=self.spare)
+            self.now = self.wanted
+        out += self.spare

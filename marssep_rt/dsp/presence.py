@@ -1,0 +1,83 @@
+"""Is it there? How present the queried sound is right now, from what the mask lets through and what that sounds like.
+
+Two signs: the share of the input's energy that is in the target, and, where the bundle has an audio tower, how near the target comes to
+the query in meaning. A logistic curve over both, fitted on mixtures of the split ``val`` with the sound present and absent
+(``tests/benchmarks/presence.py --fit``), makes them a number between 0 and 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from marssep_rt.arrays import Array
+from marssep_rt.query.encoders import AudioEncoder
+
+SMOOTHING_SECONDS = 0.7
+FLOOR_DB = -60.0  # an input below is silence, in which nothing is present
+HEARD_SECONDS = 2.0  # of target, for the audio tower
+# (constant, per dB of the target's share, per unit of similarity); with the share alone where there is no audio tower
+BOTH = (-2.162, 0.138, 8.043)
+SHARE_ALONE = (1.823, 0.207)
+HERE = 0.5  # from here on the sound counts as present
+
+
+def share_db(target_energy: float, input_energy: float) -> float:
+    """The target's share of the input's energy in dB, -60..0."""
+    return max(-60.0, min(0.0, 10 * math.log10((target_energy + 1e-12) / (input_energy + 1e-12))))
+
+
+def probability(share: float, similarity: float | None) -> float:
+    """0..1 from the share in dB and the cosine of target and query (None: not known)."""
+    if similarity is None:
+        x = SHARE_ALONE[0] + SHARE_ALONE[1] * share
+    else:
+        x = BOTH[0] + BOTH[1] * share + BOTH[2] * similarity
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, x))))
+
+
+class PresenceMeter:
+    """Fed hop by hop on the model's thread, read from any other; ``listen`` belongs to a thread that may take its time."""
+
+    def __init__(self, channels: int, hop: int, rate: int) -> None:
+        self.keep = math.exp(-hop / rate / SMOOTHING_SECONDS)
+        self.hop, self.rate = hop, rate
+        self.target_energy = self.input_energy = 0.0  # a sample, smoothed
+        self.weight = 0.0  # how much of the smoothing is filled
+        self.heard: Array = np.zeros(round(HEARD_SECONDS * rate) // hop * hop, np.float32)  # a circle of mono target
+        self.at = 0
+        self.mono: Array = np.zeros(hop, np.float32)
+        self.scale = np.float32(1 / channels)
+        self.similarity: float | None = None
+
+    def add(self, target: Array, dry: Array) -> None:
+        """One hop of target and aligned input, [C, hop] each."""
+        k = self.keep
+        self.target_energy = k * self.target_energy + (1 - k) * float(np.dot(target.ravel(), target.ravel())) / target.size
+        self.input_energy = k * self.input_energy + (1 - k) * float(np.dot(dry.ravel(), dry.ravel())) / dry.size
+        self.weight = k * self.weight + 1 - k
+        np.sum(target, axis=0, out=self.mono)
+        np.multiply(self.mono, self.scale, out=self.heard[self.at : self.at + self.hop])
+        self.at = (self.at + self.hop) % len(self.heard)
+
+    def listen(self, encoder: AudioEncoder, query: Array) -> None:
+        """Embed the last seconds of target and compare them with the query [D]; takes tens of milliseconds."""
+        at = self.at
+        heard = np.concatenate([self.heard[at:], self.heard[:at]])
+        if not np.any(heard):
+            self.similarity = None
+            return
+        self.similarity = float(encoder.embed_windows([heard]) @ query)
+
+    def presence(self) -> float:
+        """0..1; 0 where the input is silent."""
+        if self.weight < 1e-6 or 10 * math.log10(self.input_energy / self.weight + 1e-12) < FLOOR_DB:
+            return 0.0
+        return probability(share_db(self.target_energy, self.input_energy), self.similarity)
+
+    def forget(self) -> None:
+        """For another query: what was heard before says nothing of it."""
+        self.similarity = None
+        self.heard.fill(0.0)
+        self.target_energy = self.input_energy = self.weight = 0.0

@@ -1,0 +1,44 @@
+"""Streaming sample-rate conversion with little delay: a windowed-sinc polyphase filter of about 0.7 ms, for live devices that cannot
+do 48 kHz. (Files go through soxr, whose better filters take 20 ms.)"""
+
+from __future__ import annotations
+
+from math import gcd
+
+import numpy as np
+
+from marssep_rt.arrays import Array
+
+
+class StreamResampler:
+    """[C, n] at ``source`` Hz in, [C, m] at ``target`` Hz out; ``delay`` is the filter's, in seconds."""
+
+    def __init__(self, source: int, target: int, channels: int, half_width: int = 32) -> None:
+        if source < 1 or target < 1:
+            raise ValueError("sample rates must be positive")
+        common = gcd(source, target)
+        self.up, self.down = target // common, source // common
+        self.taps = 2 * half_width
+        self.delay = half_width / source
+        cutoff = 0.94 * min(1.0, target / source)
+        # phase p of ``up`` interpolates at the fractional position p / up between two input samples
+        position = np.arange(self.taps)[None, :] - (half_width - 1) - np.arange(self.up)[:, None] / self.up
+        window = np.kaiser(2 * 4096 + 1, 9.0)
+        weights = np.interp(position / half_width, np.linspace(-1, 1, len(window)), window)
+        kernel = cutoff * np.sinc(cutoff * position) * weights
+        self.kernel: Array = (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)
+        self.history: Array = np.zeros((channels, self.taps - 1), np.float32)
+        self.phase = 0  # position of the next output, in 1/up input samples, from the first unread input sample
+
+    def process(self, x: Array) -> Array:
+        """All outputs that the input so far allows."""
+        joined = np.concatenate([self.history, x], axis=1)
+        n = x.shape[1]
+        count = max(0, -(-(n * self.up - self.phase) // self.down))
+        ticks = self.phase + self.down * np.arange(count)
+        start, phase = ticks // self.up, ticks % self.up
+        windows = np.lib.stride_tricks.sliding_window_view(joined, self.taps, axis=1)[:, start]
+        out = np.einsum("cmt,mt->cm", windows, self.kernel[phase])
+        self.phase += self.down * count - self.up * n
+        self.history = joined[:, n:]
+        return np.ascontiguousarray(out, dtype=np.float32)

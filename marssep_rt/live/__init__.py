@@ -1,0 +1,1 @@
+"""A live run: audio devices, engine, control, display and statistics."""

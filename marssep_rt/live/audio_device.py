@@ -1,0 +1,183 @@
+"""Real sound devices through PortAudio (python-sounddevice): list, choose, open, and leave even when they have gone."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from marssep_rt.errors import NoDeviceError, UsageError
+from marssep_rt.live.engine import Engine
+
+RATES = (48_000, 44_100, 96_000, 88_200, 32_000, 24_000, 16_000)
+
+
+def portaudio() -> Any:
+    """The sounddevice module; raises NoDeviceError where PortAudio is not installed."""
+    try:
+        import sounddevice
+    except OSError as e:
+        raise NoDeviceError("PortAudio is not installed (on Debian and Ubuntu: apt-get install libportaudio2); or try --demo") from e
+    return sounddevice
+
+
+@dataclass(frozen=True)
+class Device:
+    """One entry of the list: PortAudio's index, name, host API and what it can do."""
+
+    index: int
+    name: str
+    api: str
+    inputs: int
+    outputs: int
+    default_rate: int
+
+    def __str__(self) -> str:
+        return f"{self.index:3}  {self.name} ({self.api}): {self.inputs} in, {self.outputs} out, {self.default_rate} Hz"
+
+
+def list_devices() -> list[Device]:
+    """All devices, in PortAudio's order."""
+    sd = portaudio()
+    apis = sd.query_hostapis()
+    return [
+        Device(i, d["name"], apis[d["hostapi"]]["name"], d["max_input_channels"], d["max_output_channels"], round(d["default_samplerate"]))
+        for i, d in enumerate(sd.query_devices())
+    ]
+
+
+def choose(wanted: str | None, kind: str) -> Device:
+    """The device with that number, or the only one whose name and API contain all words of ``wanted``; None is the default one.
+
+    ``kind``: "input" or "output". Raises UsageError where nothing or too much fits, NoDeviceError where there is no device at all.
+    """
+    sd = portaudio()
+    devices = list_devices()
+    able = [d for d in devices if (d.inputs if kind == "input" else d.outputs) > 0]
+    if not able:
+        raise NoDeviceError(f"this machine has no sound {kind} device; hear the model anyway with: marssep-live --demo --query TEXT")
+    if wanted is None:
+        default = sd.default.device[0 if kind == "input" else 1]
+        return next((d for d in able if d.index == default), able[0])
+    if wanted.isdigit():
+        found = [d for d in able if d.index == int(wanted)]
+    else:
+        words = wanted.lower().split()
+        found = [d for d in able if all(w in f"{d.name} {d.api}".lower() for w in words)]
+        found = [d for d in found if d.name.lower() == wanted.lower()] or found
+    if not found:
+        raise UsageError(f"no {kind} device fits {wanted!r}; see marssep-live --list-devices")
+    if len(found) > 1:
+        names = "; ".join(f"{d.index} {d.name} ({d.api})" for d in found[:4])
+        raise UsageError(f"{len(found)} {kind} devices fit {wanted!r} ({names}); give the number")
+    return found[0]
+
+
+def takes(rate: int, source: Device, channels_in: int, sink: Device, channels_out: int) -> bool:
+    """Whether the devices open at that rate with so many channels; a side of no channels is not asked."""
+    sd = portaudio()
+    try:
+        if channels_in:
+            sd.check_input_settings(source.index, channels_in, "float32", samplerate=rate)
+        if channels_out:
+            sd.check_output_settings(sink.index, channels_out, "float32", samplerate=rate)
+    except (sd.PortAudioError, ValueError):
+        return False
+    return True
+
+
+def negotiate(source: Device, sink: Device, outputs: int = 2) -> tuple[int, int, int]:
+    """(rate, input channels, output channels): 48 kHz where the devices can, else what they can; raises NoDeviceError.
+
+    ``outputs``: how many are wanted; more than two must be there (UsageError).
+    """
+    if outputs > max(2, sink.outputs):
+        raise UsageError(f"{sink.name} has {sink.outputs} outputs, there is no output {outputs}")
+    channels_in, channels_out = min(2, source.inputs), min(outputs, sink.outputs)
+    rates = list(dict.fromkeys((*RATES[:1], source.default_rate, sink.default_rate, *RATES[1:])))
+    for rate in rates:
+        if takes(rate, source, channels_in, sink, channels_out):
+            return rate, channels_in, channels_out
+    raise NoDeviceError(f"{source.name} and {sink.name} share no sample rate; choose other devices (--list-devices)")
+
+
+def open_again(engine: Engine, source: Device, sink: Device) -> LiveDevice:
+    """The devices of these names again, whatever their numbers are now; raises MarssepError while they are not there."""
+    sd = portaudio()
+    sd._terminate()  # PortAudio looks for devices only when it begins
+    sd._initialize()
+    now = list_devices()
+    found = []
+    for wanted, needed in ((source, "inputs"), (sink, "outputs")):
+        same = [d for d in now if (d.name, d.api) == (wanted.name, wanted.api) and getattr(d, needed) >= min(2, getattr(wanted, needed))]
+        if not same:
+            raise NoDeviceError(f"{wanted.name} is not there")
+        found.append(same[0])
+    return LiveDevice(engine, *found)
+
+
+class LiveDevice:
+    """A duplex PortAudio stream around an engine's callback."""
+
+    def __init__(self, engine: Engine, source: Device, sink: Device) -> None:
+        sd = portaudio()
+        self.engine = engine
+        config = engine.config
+
+        def callback(indata: Any, outdata: Any, frames: int, when: Any, status: Any) -> None:
+            engine.callback(indata, outdata)
+
+        try:
+            self.stream = sd.Stream(
+                samplerate=config.device_rate,
+                blocksize=config.blocksize,
+                device=(source.index, sink.index),
+                channels=(config.input_channels, config.output_channels),
+                dtype=np.float32,
+                latency="low",
+                callback=callback,
+            )
+        except sd.PortAudioError as e:
+            raise NoDeviceError(
+                f"cannot open {source.name} -> {sink.name}: {e}; close what uses it, or choose another (--list-devices)"
+            ) from e
+
+    def start(self) -> None:
+        try:
+            self.stream.start()
+        except portaudio().PortAudioError as e:
+            raise NoDeviceError(f"the sound device does not start: {e}") from e
+
+    def latency_ms(self) -> tuple[float, float]:
+        """What PortAudio says of its input and output side; it understates."""
+        source, sink = self.stream.latency
+        return source * 1e3, sink * 1e3
+
+    @property
+    def finished(self) -> bool:
+        return False
+
+    def close(self, patience: float = 2.0) -> bool:
+        """Stop and close; False when the device has gone and PortAudio hangs: the process must then leave by os._exit."""
+
+        def end() -> None:
+            self.stream.abort()
+            self.stream.close()
+
+        thread = threading.Thread(target=end, daemon=True)
+        thread.start()
+        thread.join(patience)
+        return not thread.is_alive()
+
+
+class SoundDevice(Protocol):
+    """What calls the engine back; ``close`` is False when the device has gone and hangs."""
+
+    @property
+    def finished(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def close(self, patience: float = 2.0) -> bool: ...

@@ -1,0 +1,1 @@
+"""A model bundle on disk and its graph in ONNX Runtime."""

@@ -1,0 +1,133 @@
+"""One ONNX Runtime session of a separator graph and the state of its streams."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from marssep_rt.arrays import Array
+from marssep_rt.errors import BundleError
+
+GRAPH_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """What the graph says of itself (metadata property ``marssep``)."""
+
+    sample_rate: int
+    hop: int
+    latency: int
+    query_dim: int
+    encoder: str
+    states: dict[str, list[int | str]]
+
+    @staticmethod
+    def of(session: ort.InferenceSession) -> GraphInfo:
+        """Raises BundleError when the graph has no such property or a newer format."""
+        text = session.get_modelmeta().custom_metadata_map.get("marssep")
+        if text is None:
+            raise BundleError("separator.onnx has no marssep metadata; it was not made by marssep-export")
+        data: dict[str, Any] = json.loads(text)
+        if data["format"] > GRAPH_FORMAT:
+            raise BundleError(
+                f"separator.onnx has format {data['format']}, newer than this marssep understands ({GRAPH_FORMAT}); update marssep"
+            )
+        return GraphInfo(data["sample_rate"], data["hop"], data["latency"], data["query_dim"], data["encoder"], data["states"])
+
+
+def zero_state(info: GraphInfo, streams: int, channels: int) -> dict[str, Array]:
+    """The state tensors at the start of ``streams`` streams."""
+    sizes = {"B": streams, "C": channels}
+    return {k: np.zeros([sizes[d] if isinstance(d, str) else d for d in shape], np.float32) for k, shape in info.states.items()}
+
+
+class GraphStream:
+    """``streams`` parallel streams of ``channels`` channels: hops in, hops out, state inside. Nothing is allocated per hop.
+
+    On a GPU the state stays there; only ``audio`` and the queries go to it and ``target`` comes back. ``device``: where that is, for tests.
+    """
+
+    def __init__(self, session: ort.InferenceSession, provider: str, channels: int, streams: int = 1, hops: int = 1,
+                 device: str | None = None) -> None:  # fmt: skip
+        self.session, self.provider = session, provider
+        self.info = GraphInfo.of(session)
+        self.channels, self.hops = channels, hops
+        inputs = {i.name for i in session.get_inputs()}
+        self.baked, self.takes_other = "query" not in inputs, "other" in inputs
+        n = hops * self.info.hop
+        self.audio: Array = np.zeros((streams, channels, n), np.float32)
+        self.target: Array = np.zeros((streams, channels, n), np.float32)
+        self.query: Array = np.zeros((streams, self.info.query_dim), np.float32)
+        self.other: Array = np.zeros((streams, self.info.query_dim), np.float32)  # what to push away; zeros: nothing is known
+        self.states = [zero_state(self.info, streams, channels) for _ in range(2)]
+        self.turn = 0
+        self.moved: list[tuple[ort.OrtValue, Array]] = []  # to the device before every run
+        self.kept: list[tuple[ort.OrtValue, Array]] = []  # state on the device, and its zeros
+        device = device or ("cuda" if provider == "cuda" else None)
+        self.bindings = self._bind_device(device) if device else [self._bind(0), self._bind(1)]
+
+    def asked(self) -> dict[str, Array]:
+        """The vectors that the graph takes, by the names of its inputs."""
+        return ({} if self.baked else {"query": self.query}) | ({"other": self.other} if self.takes_other else {})
+
+    def _bind(self, turn: int) -> ort.IOBinding:
+        """State is read from one set of arrays and written to the other; the two bindings take turns."""
+        binding = self.session.io_binding()
+
+        def bind(kind: str, name: str, array: Array) -> None:
+            getattr(binding, f"bind_{kind}")(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+
+        bind("input", "audio", self.audio)
+        for name, array in self.asked().items():
+            bind("input", name, array)
+        bind("output", "target", self.target)
+        for name in self.info.states:
+            bind("input", name, self.states[turn][name])
+            bind("output", f"{name}_next", self.states[1 - turn][name])
+        return binding
+
+    def _bind_device(self, device: str) -> list[ort.IOBinding]:
+        """The same with everything but ``target`` in values of the device."""
+
+        def there(array: Array) -> ort.OrtValue:
+            return ort.OrtValue.ortvalue_from_numpy(array, device, 0)
+
+        inputs = {"audio": self.audio, **self.asked()}
+        given = {name: there(array) for name, array in inputs.items()}
+        self.moved = [(given[name], array) for name, array in inputs.items()]
+        states = [{name: there(array) for name, array in kept.items()} for kept in self.states]
+        self.kept = [(states[i][name], array) for i in range(2) for name, array in self.states[i].items()]
+        bindings = []
+        for turn in range(2):
+            binding = self.session.io_binding()
+            for name, value in (*given.items(), *states[turn].items()):
+                binding.bind_ortvalue_input(name, value)
+            binding.bind_output("target", "cpu", 0, np.float32, self.target.shape, self.target.ctypes.data)
+            for name, value in states[1 - turn].items():
+                binding.bind_ortvalue_output(f"{name}_next", value)
+            bindings.append(binding)
+        return bindings
+
+    def run(self) -> None:
+        """One step: ``audio``, ``query`` and ``other`` are read, ``target`` is written, the state moves on."""
+        for value, array in self.moved:
+            value.update_inplace(array)
+        self.session.run_with_iobinding(self.bindings[self.turn])
+        if self.moved:
+            self.bindings[self.turn].synchronize_outputs()
+        self.turn = 1 - self.turn
+
+    def reset(self) -> None:
+        """As fresh."""
+        for states in self.states:
+            for array in states.values():
+                array.fill(0.0)
+        for value, zeros in self.kept:
+            value.update_inplace(zeros)
+        self.audio.fill(0.0)
+        self.target.fill(0.0)

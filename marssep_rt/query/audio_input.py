@@ -1,0 +1,79 @@
+"""A recording as a query: any sound file -> the stretches that an audio tower listens to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from marssep_rt.arrays import Array
+from marssep_rt.errors import SoundError
+
+WINDOW_SECONDS = 4
+LEAST_SECONDS = 1  # shorter sounds are followed by silence up to here
+MOST_WINDOWS = 16
+SILENCE_DBFS = -80.0
+QUIET_DB = 30.0  # windows so far below the loudest say nothing about the sound
+
+
+def read_windows(path: Path | str, rate: int = 48_000, hop: int = 480) -> list[Array]:
+    """Equally long stretches of a sound file at ``rate``, mono, float32 [T], T a multiple of ``hop`` between 1 and 4 s.
+
+    A long file is not read whole: its stretches are spread over it. Raises SoundError: missing, no sound file, empty, or silent
+    (nowhere above -80 dBFS).
+    """
+    import soundfile
+
+    path = Path(path)
+    if not path.exists():
+        raise SoundError(f"there is no sound file at {path}")
+    try:
+        with soundfile.SoundFile(path) as f:
+            file_rate, frames = f.samplerate, f.frames
+            if frames < 1:
+                raise SoundError(f"{path} holds no sound")
+            length = WINDOW_SECONDS * file_rate
+            pieces = []
+            for start in starts(frames, length):
+                f.seek(start)
+                pieces.append(mono(f.read(length, dtype="float32", always_2d=True)))
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as e:
+        raise SoundError(f"{path} cannot be read as sound ({str(e).splitlines()[0].rstrip('.')}); give a WAV, FLAC, Ogg or MP3 file") from e
+    return loud(windows_of(pieces, file_rate, rate, hop), str(path))
+
+
+def starts(frames: int, length: int) -> list[int]:
+    """Where the windows of ``length`` begin: evenly spread from the first sample to the last, as few as cover all, at most MOST_WINDOWS."""
+    count = min(MOST_WINDOWS, -(-frames // length))
+    return [0] if count <= 1 else [int(x) for x in np.linspace(0, frames - length, count)]
+
+
+def mono(audio: Array) -> Array:
+    """[frames, channels] -> [frames]: the mean, or the loudest channel where channels cancel each other; what is not finite is silence."""
+    audio = np.nan_to_num(audio, nan=0.0, posinf=0.0, neginf=0.0)
+    mean: Array = audio.mean(axis=1, dtype=np.float32)
+    power = np.mean(np.square(audio, dtype=np.float64), axis=0)
+    if len(power) > 1 and float(np.mean(np.square(mean, dtype=np.float64))) < 0.05 * float(power.max()):
+        return np.ascontiguousarray(audio[:, int(power.argmax())])
+    return mean
+
+
+def windows_of(pieces: list[Array], file_rate: int, rate: int = 48_000, hop: int = 480) -> list[Array]:
+    """Equally long mono pieces at ``rate``, cut to whole hops, followed by silence where shorter than a second."""
+    import soxr
+
+    result = []
+    for piece in pieces:
+        audio = np.asarray(soxr.resample(piece, file_rate, rate, "HQ"), np.float32) if rate != file_rate and len(piece) else piece
+        audio = audio[: WINDOW_SECONDS * rate]
+        size = max(LEAST_SECONDS * rate, -(-len(audio) // hop) * hop)
+        result.append(np.pad(audio, (0, size - len(audio))))
+    return result
+
+
+def loud(windows: list[Array], name: str) -> list[Array]:
+    """The windows that are not far below the loudest; raises SoundError when all of them are silent."""
+    level = np.array([10 * np.log10(float(np.mean(np.square(w, dtype=np.float64))) + 1e-20) for w in windows])
+    if level.max() < SILENCE_DBFS:
+        raise SoundError(f"{name} is silent; give a recording in which the sound can be heard")
+    return [w for w, db in zip(windows, level, strict=True) if db > level.max() - QUIET_DB]

@@ -1,0 +1,1 @@
+"""Atomic writes and timing; nothing here knows about audio."""

@@ -1,0 +1,269 @@
+"""The plug-in's engine against the runtime: any block size and rate, offline, faults; all through its C functions."""
+
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+from daw_tools import MODEL, QUERIES, Engine, library, probe, scratch, sound, tools
+from scipy.signal import resample_poly
+
+import marssep_rt
+from marssep_rt import Separator
+from marssep_rt.query.build import combine
+from marssep_rt.query.query_file import write_query
+
+HOP = 480
+
+
+@pytest.fixture(scope="module")
+def x():
+    return sound(1.2)
+
+
+@pytest.fixture
+def engine(request):
+    made = []
+
+    def make(**settings):
+        made.append(Engine(**settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def reference(x, query="dog barking", **settings):
+    """What the runtime makes of [C, n], aligned to it."""
+    s = Separator(query=query, **settings)
+    y = s.process(np.concatenate([x, np.zeros((len(x), s.latency), np.float32)], axis=1))
+    return y[:, s.latency :]
+
+
+def aligned(engine, x, sizes):
+    y = engine.run(np.concatenate([x, np.zeros((len(x), engine.latency), np.float32)], axis=1), sizes)
+    return y[:, engine.latency :]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("sizes", [[64], [1024], [4096], [8192], [1, 7, 333, 512, 2, 480, 64]], ids=str)
+def test_equals_the_runtime_for_any_blocks(engine, x, channels, sizes):
+    e = engine(channels=channels, block=max(sizes))
+    assert e.latency == 480 + HOP - 1 + max(HOP, max(sizes))
+    expected = reference(x[:channels])
+    assert np.abs(expected).max() > 0.05
+    np.testing.assert_allclose(aligned(e, x[:channels], sizes), expected, atol=1e-5)
+    assert e("missed") == 0
+
+
+def test_a_host_ahead_of_real_time_is_waited_for_without_saying_so(engine, x):
+    e = engine(offline=False, block=256)
+    np.testing.assert_allclose(aligned(e, x, [256]), reference(x), atol=1e-5)
+    assert e("missed") == 0
+
+
+def test_a_host_at_real_time_gets_the_same(engine, x):
+    e = engine(offline=False, block=512)
+    x = np.concatenate([x, np.zeros((2, e.latency), np.float32)], axis=1)[:, : 512 * 110]
+    begun, outs = time.perf_counter(), []
+    for at in range(0, x.shape[1], 512):
+        outs.append(e.process(x[:, at : at + 512]))
+        time.sleep(max(0.0, begun + (at + 512) / 48_000 - time.perf_counter()))
+    y = np.concatenate(outs, axis=1)[:, e.latency :]
+    late = e("missed")
+    if late:  # another program took the processor: what is there must still be in its place
+        pytest.skip(f"this machine was too busy: {late} samples came too late")
+    np.testing.assert_allclose(y, reference(x)[:, : y.shape[1]], atol=1e-5)
+
+
+def test_controls_are_the_runtimes(engine, x):
+    for output, settings in ((0, {"wet": 0.5, "gain_db": -6.0}), (1, {"limit_db": 12.0}), (0, {"limit_db": 6.0})):
+        e = engine()
+        e("controls", settings.get("wet", 1.0), settings.get("limit_db", 100.0), settings.get("gain_db", 0.0), output)
+        e.start()
+        np.testing.assert_allclose(aligned(e, x, [512]), reference(x, remove=output == 1, **settings), atol=2e-5)
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000, 88_200, 96_000])
+def test_bypass_is_the_input_late_by_the_latency(engine, rate):
+    x = sound(0.5, rate=rate)
+    e = engine(rate=rate, block=300)
+    e("controls", 1.0, 100.0, 0.0, 2)
+    e.start(rate, 300)
+    np.testing.assert_array_equal(aligned(e, x, [300]), x)
+
+
+@pytest.mark.parametrize("rate", [44_100, 88_200, 96_000])
+def test_other_rates_are_in_place_and_near_the_runtimes(engine, rate):
+    """The short resampler moves nothing by a sample: the shift that fits best is none, and the rest is what two resamplers differ by."""
+    x = sound(2.0)
+    here = np.stack([resample_poly(row, rate // 300, 160) for row in x]).astype(np.float32)
+    e = engine(rate=rate, block=256)
+    base = Engine(block=256)
+    assert e.latency / rate - base.latency / 48_000 < 0.002  # what resampling adds, both ways
+    base.close()
+    y = aligned(e, here, [256])
+    expected = np.stack([resample_poly(row, rate // 300, 160) for row in reference(x)])[:, : y.shape[1]]
+    y = y[:, : expected.shape[1]]
+    shifts = {k: float((np.roll(y, k, axis=1) * expected).sum()) for k in range(-4, 5)}
+    assert max(shifts, key=shifts.get) == 0
+    error = 10 * np.log10(np.square(y - expected).sum() / np.square(expected).sum())
+    assert error < -30
+
+
+def test_another_query_and_a_query_file(engine, x, tmp_path):
+    e = engine()
+    e("select", 1)
+    np.testing.assert_allclose(aligned(e, x, [512]), reference(x, "violin"), atol=1e-5)
+    write_query(tmp_path / "rain.query", combine(marssep_rt.model.bundle.load(None), texts=["rain"]))
+    assert e("query_file", str(tmp_path / "rain.query").encode()) == 0
+    e("select", len(QUERIES))
+    e.start()
+    np.testing.assert_allclose(aligned(e, x, [512]), reference(x, "rain"), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot read"),
+        ("nonsense", "is no query file"),
+        ('{"format": 9}', "newer format"),
+        ('{"format": 1, "label": "x", "encoder": "other-1", "dim": 1, "vector": [1]}', "made by encoder other-1"),
+        (
+            '{"format": 1, "label": "x", "encoder": "builtin-text-1", "dim": 384, "vector": [' + ", ".join(["0"] * 384) + "]}",
+            "no direction",
+        ),
+    ],
+)
+def test_query_files_that_are_none(engine, tmp_path, content, words):
+    path = tmp_path / "q.query"
+    if content is not None:
+        path.write_text(content)
+    assert engine()("query_file", str(path).encode()) == 1
+    assert words in library().marssep_error().decode()
+
+
+def test_begun_again_equals_fresh(engine, x):
+    e = engine()
+    first = e.run(x, [512])
+    e.run(x[:, ::-1], [100])
+    e.start()
+    np.testing.assert_array_equal(e.run(x, [512]), first)
+
+
+@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize("rate", [48_000, 44_100])
+def test_reset_equals_fresh(engine, x, rate, offline):
+    """Without offline the host is ahead of real time, does not say so, and is waited for."""
+    e = engine(rate=rate, offline=offline)
+    first = e.run(x, [512])
+    e.run(x[:, 5000:20_000], [100])
+    e("reset")
+    np.testing.assert_array_equal(e.run(x, [512]), first)
+    for n in (1, 512, 3, 480):  # again before the model's thread has answered
+        e("reset")
+        e.process(x[:, :n])
+    e("reset")
+    e("reset")
+    np.testing.assert_array_equal(e.run(x, [512]), first)
+    assert e("missed") == 0
+
+
+def test_reset_at_real_time_equals_fresh(engine, x):
+    e = engine(offline=False, block=512)
+    x = x[:, : 512 * 80]
+    begun, blocks, rounds = time.perf_counter(), 0, []
+    for _ in range(2):
+        outs = []
+        for at in range(0, x.shape[1], 512):
+            outs.append(e.process(x[:, at : at + 512]))
+            blocks += 1
+            time.sleep(max(0.0, begun + blocks * 512 / 48_000 - time.perf_counter()))
+        rounds.append(np.concatenate(outs, axis=1))
+        e("reset")
+    if late := e("missed"):
+        pytest.skip(f"this machine was too busy: {late} samples came too late")
+    np.testing.assert_array_equal(rounds[1], rounds[0])
+
+
+def test_hops_that_are_spared_are_latency_and_nothing_else(engine, x):
+    e = engine(spare=2, block=512)
+    assert e.latency == 480 + HOP - 1 + 512 + 2 * HOP
+    np.testing.assert_allclose(aligned(e, x, [512]), reference(x), atol=1e-5)
+
+
+def test_numbers_that_are_none_stay_inside(engine, x):
+    e = engine()
+    bad = x.copy()
+    bad[:, 10_000] = np.nan
+    bad[0, 20_000], bad[1, 30_000] = np.inf, 1e30
+    y = aligned(e, bad, [512])
+    assert np.isfinite(y).all()
+    clean = bad.copy()
+    clean[~np.isfinite(clean)] = 0
+    np.testing.assert_allclose(y[:, :19_000], reference(np.clip(clean, -1e6, 1e6))[:, :19_000], atol=1e-5)
+
+
+def test_sixteen_at_once_are_sixteen_alone(x):
+    engines = [Engine(channels=1, block=512) for _ in range(16)]
+    inputs = [sound(0.6, 1, seed=i) for i in range(16)]
+    found = [None] * 16
+
+    def work(i):
+        found[i] = aligned(engines[i], inputs[i], [512])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(16)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for e, given, y in zip(engines, inputs, found, strict=True):
+        np.testing.assert_allclose(y, reference(given), atol=1e-5)
+        e.close()
+
+
+def test_meters(engine, x):
+    e = engine()
+    assert e("level") == -120.0
+    y = e.run(np.tile(x, 2), [512])
+    measured = 10 * np.log10(np.square(y[:, -24_000:]).mean())
+    assert abs(e("level") - measured) < 3
+    assert 0 < e("presence") <= 1
+    e("controls", 1.0, 100.0, 20.0, 0)
+    before = e("level")
+    e.run(np.tile(x, 2), [512])
+    assert e("level") > before + 15
+
+
+def test_what_is_missing_is_said(tmp_path):
+    with pytest.raises(RuntimeError, match=r"none\.onnx"):
+        Engine(model=tmp_path / "none.onnx")
+    (tmp_path / "bad.onnx").write_bytes(b"no graph")
+    with pytest.raises(RuntimeError, match=r"bad\.onnx"):
+        Engine(model=tmp_path / "bad.onnx")
+
+
+def watched(*flags):
+    """What the real-time probe says of some seconds at real time."""
+    vector = scratch()[1] / "dog.f32"
+    np.asarray(marssep_rt.embed_text("dog barking"), np.float32).tofile(vector)
+    return subprocess.run([probe(*flags), tools().library, MODEL, vector], capture_output=True, text=True, timeout=120)
+
+
+def test_the_hosts_thread_neither_allocates_nor_locks(x):
+    """Counted by the allocator and the mutex themselves, which the probe puts itself before."""
+    done = watched()
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = dict(line.split() for line in done.stdout.splitlines())
+    assert int(said["noticed"]) >= 2  # that it would have seen an allocation and a lock
+    assert int(said["forbidden"]) == 0
+    assert int(said["blocks"]) >= 500
+
+
+def test_nothing_is_touched_that_is_not_ours():
+    done = watched("-fsanitize=address,undefined", "-g")
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert "ERROR" not in done.stderr
+    assert "runtime error" not in done.stderr

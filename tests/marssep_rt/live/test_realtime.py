@@ -1,0 +1,79 @@
+"""Real-time scheduling of the worker: taken where it is granted, given back by a model that is too slow, never needed."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.live import realtime as priority
+from marssep_rt.live.engine import Engine, EngineConfig
+
+needs_scheduler = pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this system has no sched_setscheduler")
+
+
+def engine_of(session, vector):
+    return Engine(HopProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(48_000, 480, 1, 1))
+
+
+def scheduler_seen_by(engine, seconds=2.0):
+    """The policy of the worker's thread while it runs."""
+    seen = []
+    engine.start()
+    engine.mailbox.append(lambda: seen.append(os.sched_getscheduler(0)))
+    engine.callback(np.zeros((480, 1), np.float32), np.zeros((480, 1), np.float32))
+    until = time.monotonic() + seconds
+    while not seen and time.monotonic() < until:
+        time.sleep(0.005)
+    engine.stop()
+    assert engine.failure is None
+    return seen[0] & ~os.SCHED_RESET_ON_FORK
+
+
+@needs_scheduler
+def test_the_worker_runs_first_where_that_is_granted_and_the_caller_does_not(session, vector):
+    engine = engine_of(session, vector)
+    policy = scheduler_seen_by(engine)
+    assert policy == (os.SCHED_RR if priority.may_run_first() else os.SCHED_OTHER)
+    assert engine.telemetry.counters()["real_time_priority"] == (policy == os.SCHED_RR)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+@needs_scheduler
+def test_where_it_is_refused_the_worker_runs_all_the_same(session, vector, monkeypatch):
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refused)
+    engine = engine_of(session, vector)
+    assert scheduler_seen_by(engine) == os.SCHED_OTHER
+    assert not engine.telemetry.real_time
+    assert not priority.may_run_first()
+
+
+def test_a_system_without_it(monkeypatch):
+    monkeypatch.delattr(os, "sched_setscheduler", raising=False)
+    assert not priority.run_first()
+    priority.run_as_others()
+
+
+@needs_scheduler
+@pytest.mark.skipif(not priority.may_run_first(), reason="the system grants no real-time priority here")
+def test_a_model_that_never_rests_gives_it_back(session, vector):
+    engine = engine_of(session, vector)
+    policies = []
+
+    def never_done(most):
+        policies.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
+        engine.stopping = len(policies) == 10
+        return most
+
+    engine.work = never_done
+    engine.start()
+    engine.thread.join(5.0)
+    assert not engine.thread.is_alive()
+    engine.pause()
+    assert policies[:5] == [os.SCHED_RR] * 5  # five times 64 hops are more than 300
+    assert policies[5:] == [os.SCHED_OTHER] * 5

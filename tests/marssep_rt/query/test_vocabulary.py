@@ -1,0 +1,83 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from marssep_rt import Separator, embed_text
+from marssep_rt.errors import BundleError
+from marssep_rt.model.bundle import load as load_bundle
+from marssep_rt.model.bundle import write
+from marssep_rt.query.build import combine
+from marssep_rt.query.vocabulary import FILE, KnownSounds
+
+AXES = np.eye(4, dtype=np.float32)
+KNOWN = KnownSounds(("rain", "wind", "siren", "dog"), AXES, {"text": 0.6})
+
+
+def test_doubt_begins_under_the_threshold_and_names_the_nearest():
+    assert KNOWN.doubt(np.array([0.8, 0.6, 0, 0], np.float32), "text", "drizzle") is None
+    said = KNOWN.doubt(np.array([0.5, 0.5, 0.4, 0.58], np.float32), "text", "tax report")
+    assert said is not None
+    assert "“tax report”" in said
+    assert "dog, rain, wind" in said
+
+
+def test_a_kind_without_threshold_is_never_doubted():
+    assert KNOWN.doubt(np.zeros(4, np.float32), "audio", "x") is None
+
+
+SETTLING = KnownSounds(("rain", "wind", "siren", "dog"), AXES, {"audio": 0.5, "image": 0.5})
+
+
+def test_an_example_is_drawn_to_the_sound_that_it_shows():
+    heard = np.array([0.6, 0.48, 0, 0.64], np.float32)
+    ((vector, label),) = SETTLING.settle([("audio", heard)])
+    assert label == "dog"
+    drawn = np.array([0.3, 0.24, 0, 1.32])
+    np.testing.assert_allclose(vector, drawn / np.linalg.norm(drawn), atol=1e-6)
+
+
+def test_words_and_what_is_far_from_all_stay_what_they_are():
+    words, strange = np.array([0.6, 0.8, 0, 0], np.float32), np.array([0.49, -0.5, 0.49, 0.49], np.float32)
+    for kind, vector in (("text", words), ("audio", strange), ("image", strange), ("video", words)):
+        ((kept, label),) = SETTLING.settle([(kind, vector)])
+        assert label == ""
+        np.testing.assert_array_equal(kept, vector)
+    assert SETTLING.settle([]) == []
+
+
+def test_the_other_parts_decide_between_what_is_near_but_do_not_overrule():
+    close = np.array([0.6, 0.64, 0, 0.48], np.float32)
+    assert SETTLING.settle([("audio", close)])[0][1] == "wind"
+    assert SETTLING.settle([("audio", close), ("text", AXES[0])])[0][1] == "rain"
+    assert SETTLING.settle([("audio", AXES[3]), ("text", AXES[0])])[0][1] == "dog"
+
+
+def test_the_file_keeps_everything(bundle, tmp_path):
+    known = KnownSounds.of(bundle)
+    assert known is not None
+    again = json.loads(known.dump(bundle.encoder, {"a": 1}))
+    assert again["labels"] == list(known.labels)
+    assert again["figures"] == {"a": 1}
+    card = {k: bundle.card[k] for k in ("name", "encoder", "query_dim")}
+    write(tmp_path / "b", card, {FILE: b"{}"})
+    with pytest.raises(BundleError, match=r"sounds\.json.*cannot be read"):
+        KnownSounds.of(load_bundle(tmp_path / "b"))
+    write(tmp_path / "c", card, {"x": b""})
+    assert KnownSounds.of(load_bundle(tmp_path / "c")) is None
+
+
+def test_the_embedded_bundle_knows_what_it_knows(bundle):
+    known = KnownSounds.of(bundle)
+    assert known is not None
+    assert known.nearest(embed_text("a hound woofing"))[0][0] == "dog barking"
+    assert combine(bundle, ["dog barking", "rain"]).doubts == ()
+    (doubt,) = combine(bundle, ["dog barking", "quarterly tax report"]).doubts
+    assert "quarterly tax report" in doubt
+    assert dataclasses.is_dataclass(known)
+
+
+def test_the_python_face_warns():
+    with pytest.warns(UserWarning, match="far from every sound"):
+        Separator(query="mortgage interest rate")
