@@ -96,7 +96,7 @@ def trunk(
     source: Annotated[Path, typer.Argument(help="YAMNet or a MobileNetV2 in TensorFlow Lite, or a file that has one inside.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The trunk to write.", metavar="FILE.pt")],
 ) -> None:
-    """Take a pre-trained trunk out of a TensorFlow Lite model: YAMNet for sounds (space --trunk), MobileNetV2 for images (align --trunk)."""
+    """Take a pre-trained trunk out of a TensorFlow Lite model: YAMNet for sounds (space), MobileNetV2 for images (align)."""
     from offline_training.encoders.trunks import convert
 
     with sentences():
@@ -145,8 +145,8 @@ def rebase(
 ) -> None:
     """Fit a separator's query layer to another query space: what "supervise --start" then goes on from."""
     from marssep_rt import bundle as bundles
-    from marssep_rt.encoders import TextEncoder
-    from marssep_rt.known_sounds import KnownSounds
+    from marssep_rt.query.encoders import TextEncoder
+    from marssep_rt.query.vocabulary import KnownSounds
     from offline_training import checkpoint as checkpoints
     from offline_training.rebase import rebase as into
 

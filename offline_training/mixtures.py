@@ -401,7 +401,7 @@ class MixtureDataset(Dataset[Batch]):
                 else:
                     query = self.query(part.label, part.group, sorted({s.label for s in parts} - {part.label}), rng)
                 rest = [s for s in [*parts, *behind] if not any(s is a for a in asked)]
-                target = np.sum([s.audio for s in asked], axis=0, dtype=np.float32)
+                target: Audio = np.stack([s.audio for s in asked]).sum(axis=0)
                 rows.append((len(mixtures), target, query, self.away(rest, rng), False, self.table.index[part.label]))
             mixtures.append(mix)
         rows = rows[: config.queries]

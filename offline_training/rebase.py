@@ -50,7 +50,8 @@ def rebase(content: Mapping[str, Any], old: Mapping[str, Vectors], new: QueryTab
         inputs.append(every * scale_new)
         outputs.append(np.repeat((layer @ (old[label] * scale_old) + bias)[None], len(every), axis=0))
         share.append(np.full(len(every), 1 / len(every)))
-    weight, offset = ridge(*(np.concatenate(x).astype(np.float64) for x in (inputs, outputs, share)))
+    x, y, of_items = (np.concatenate(rows).astype(np.float64) for rows in (inputs, outputs, share))
+    weight, offset = ridge(x, y, of_items)
     weights[f"{NAME}.weight"] = torch.from_numpy(weight.astype(np.float32)).half()
     weights[f"{NAME}.bias"] = torch.from_numpy(offset.astype(np.float32)).half()
     unet = {**content["separator"]["unet"], "query_dim": new.dim}

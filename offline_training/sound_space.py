@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from offline_training import checkpoint
 from offline_training.checkpoint import CheckpointError
 from offline_training.corpus import BACKGROUNDS, Corpus
 from offline_training.encoders.tflite_weights import load_trunk
@@ -148,7 +149,7 @@ def class_places(vectors: Features, logits: Features, groups: Sequence[str], cou
 
 
 def read_families(labels: Collection[str]) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Families of ``recipes/families.txt``: name -> (words for it, members among ``labels``); those with one member or none are left out."""
+    """Families of ``recipes/families.txt``: name -> (words for it, members among ``labels``), where there are two members."""
     families = {}
     for name, rest in read_lines(RECIPES / "families.txt"):
         words, _, members = rest.partition(" / ")
@@ -203,7 +204,7 @@ def build_ear(trunk: Path, fitted: Mapping[str, Tensor], dim: int) -> AudioTower
 
 def space_config(plain: Mapping[str, Any]) -> SpaceConfig:
     """From a recipe; raises TypeError for unknown settings."""
-    return SpaceConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})
+    return SpaceConfig(**checkpoint.with_tuples(plain))
 
 
 @dataclass(frozen=True)

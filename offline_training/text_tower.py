@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from marssep_rt.whole_files import written_beside
+from marssep_rt.utils.atomic_io import written_beside
 from offline_training.lexicon import (
     FRAMES,
     LexiconError,

@@ -220,8 +220,9 @@ class StreamingUNet(nn.Module):
         skips: list[Tensor] = []
         for level, (down, block) in enumerate(zip(self.downs, self.encoder, strict=True)):
             x = block(down(x), asked[block], memory)
-            for remember in self.remember[str(level)] if str(level) in self.remember else ():  # type: ignore[attr-defined]
-                x = remember(x, memory)
+            if str(level) in self.remember:
+                for remember in self.remember[str(level)]:  # type: ignore[attr-defined]
+                    x = remember(x, memory)
             skips.append(x)
         for block in self.bottleneck:
             x = block(x, asked[block], memory)

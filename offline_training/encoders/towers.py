@@ -26,7 +26,7 @@ DEPTH = 1e4  # log-mels reach 40 dB under the clip's mean, then bend to zero
 class TowerShape:
     """``widths``: channels of the trunk's levels, each at half the resolution of the one before; ``dim``: of the shared space.
 
-    ``trunk``: residual, or one with widths of its own: mobilenet for images, yamnet for sounds. Of image towers also ``size``: pixels a side.
+    ``trunk``: residual, or one with widths of its own: mobilenet for images, yamnet for sounds. Of image towers also ``size`` in pixels.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 192)

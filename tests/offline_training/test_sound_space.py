@@ -124,8 +124,8 @@ def test_a_rebased_query_layer_says_of_new_vectors_what_it_said_of_old_ones():
     audio = {"l0": Examples(np.repeat(places["l0"], 3, axis=0), ("train",) * 3, ("a", "b", "c"))}
     table = QueryTable({label: [label] for label in labels}, places, "new", audio)
     layer = torch.nn.Linear(8, 5)
-    content = {"separator": {"network": "streaming", "unet": {"query_dim": 8}}, "encoder": "old",
-               "weights": {"unet.query.0.weight": layer.weight.detach(), "unet.query.0.bias": layer.bias.detach(), "x": torch.ones(2)}}  # fmt: skip
+    weights = {"unet.query.0.weight": layer.weight.detach(), "unet.query.0.bias": layer.bias.detach(), "x": torch.ones(2)}
+    content = {"separator": {"network": "streaming", "unet": {"query_dim": 8}}, "encoder": "old", "weights": weights}
     made = rebase(content, old, table)
     assert made["encoder"] == "new"
     assert made["separator"]["unet"]["query_dim"] == 12
