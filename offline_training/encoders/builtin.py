@@ -24,6 +24,7 @@ from offline_training.encoders.base import EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.mobilenet import MobileTrunk
 from offline_training.encoders.tflite_weights import load_trunk
 from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, LogMel, TowerShape
+from offline_training.precision import half
 from offline_training.semantics import mean_vector, windows
 from offline_training.text_tower import Tokens, embed, load_tower, space_of
 
@@ -169,7 +170,13 @@ class BuiltinEncoder:
             assert isinstance(image, ImageTower)
             mels = Mels(audio.front_end())
             self.ear = audio
-            self._one["audio"] = lambda x: mean_vector(loaded.audio(mels(windows(x))))[0].numpy()
+            precision = half()
+
+            def hear(sound: Any) -> Vectors:
+                with torch.autocast("cpu", dtype=precision or torch.bfloat16, enabled=precision is not None):
+                    return mean_vector(audio(mels(windows(sound))))[0].numpy()  # type: ignore[no-any-return]
+
+            self._one["audio"] = hear
             size = image.shape.size
             self._one["image"] = lambda rgb: mean_vector(image(torch.from_numpy(views(rgb, size))))[0].numpy()
         elif bundle is not None:
