@@ -19,7 +19,7 @@ from marssep_rt.query.image_input import views
 from offline_training import alignment
 from offline_training.alignment import Towers
 from offline_training.checkpoint import CheckpointError, with_tuples
-from offline_training.encoders import mobilenet
+from offline_training.encoders import mobilenet, yamnet
 from offline_training.encoders.base import EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.mobilenet import MobileTrunk
 from offline_training.encoders.tflite_weights import load_trunk
@@ -111,6 +111,9 @@ def towers_of(bundle: Bundle) -> Towers:
     for kind, found in weights.items():
         try:
             dim = len(found["head.linear.weight"])
+            if "head.deviation" in found:
+                shapes.append(TowerShape(dim=dim, trunk=yamnet.NAME))
+                continue
             if "trunk.blocks.0.depthwise.weight" in found:
                 shapes.append(TowerShape(dim=dim, trunk="mobilenet", size=size))
                 continue
