@@ -106,7 +106,6 @@ def towers_of(bundle: Bundle) -> Towers:
             else:
                 found[name] = value
         weights[kind] = found
-    levels = len({name.split(".")[2] for name in weights["audio"] if name.startswith("trunk.levels.")})
     shapes = []
     for kind, found in weights.items():
         try:
@@ -117,6 +116,7 @@ def towers_of(bundle: Bundle) -> Towers:
             if "trunk.blocks.0.depthwise.weight" in found:
                 shapes.append(TowerShape(dim=dim, trunk="mobilenet", size=size))
                 continue
+            levels = len({name.split(".")[2] for name in found if name.startswith("trunk.levels.")})
             widths = (len(found["trunk.stem.weight"]), *(len(found[f"trunk.levels.{i}.conv1.weight"]) for i in range(levels)))
             shapes.append(TowerShape(widths=widths, dim=dim, size=size if kind == "image" else 64))
         except KeyError as e:
