@@ -110,6 +110,9 @@ def space(
     trunk: Annotated[Path, typer.Option("--trunk", help="YAMNet's trunk, by marssep-train trunk.", metavar="FILE.pt")],
     corpus: CorpusFolder = Path("cache/corpus"),
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("space"),
+    image_from: Annotated[
+        Path | None, typer.Option("--image-from", help="Towers or a bundle whose image tower goes along in ear.pt.", metavar="PATH")
+    ] = None,
 ) -> None:
     """Make the query space out of sound: an audio encoder into it, and where labels, families and AudioSet's classes lie in it.
 
@@ -117,7 +120,7 @@ def space(
     """
     from offline_training import alignment, checkpoint, sound_space
     from offline_training.corpus import Corpus
-    from offline_training.encoders.builtin import describe
+    from offline_training.encoders.builtin import describe, open_towers
     from offline_training.encoders.towers import ImageTower, TowerShape
 
     try:
@@ -127,7 +130,8 @@ def space(
     with sentences(), bar() as progress:
         report = stepwise(progress)
         made = sound_space.make(trunk, Corpus(corpus), config, lambda done, total: report("listening", done, total))
-        towers = alignment.Towers(made.ear, ImageTower(TowerShape(dim=config.dim)))
+        image = ImageTower(TowerShape(dim=config.dim)) if image_from is None else open_towers(image_from).image
+        towers = alignment.Towers(made.ear, image)
         checkpoint.save(output / "ear.pt", {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()})
     made.places.save(output / "places.npz")
     opt.console.print(f"{output}: {len(made.places.phrases)} labels, {len(made.places.families)} families, {len(made.places.classes)} "
