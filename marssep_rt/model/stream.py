@@ -35,25 +35,56 @@ class GraphInfo:
         data: dict[str, Any] = json.loads(text)
         if data["format"] > GRAPH_FORMAT:
             raise BundleError(
-                f"separator.onnx has format {data['format']}, newer than this marssep understands ({GRAPH_FORMAT}); update marssep"
+                f"separator.onnx has format {data['format']}, newer than this marssep understands "
+                f"({GRAPH_FORMAT}); update marssep"
             )
-        return GraphInfo(data["sample_rate"], data["hop"], data["latency"], data["query_dim"], data["encoder"], data["states"])
+        return GraphInfo(
+            data["sample_rate"],
+            data["hop"],
+            data["latency"],
+            data["query_dim"],
+            data["encoder"],
+            data["states"],
+        )
 
 
 def zero_state(info: GraphInfo, streams: int, channels: int) -> dict[str, Array]:
     """The state tensors at the start of ``streams`` streams."""
     sizes = {"B": streams, "C": channels}
-    return {k: np.zeros([sizes[d] if isinstance(d, str) else d for d in shape], np.float32) for k, shape in info.states.items()}
+    return {
+        k: np.zeros([sizes[d] if isinstance(d, str) else d for d in shape], np.float32)
+        for k, shape in info.states.items()
+    }
 
 
 class GraphStream:
-    """``streams`` parallel streams of ``channels`` channels: hops in, hops out, state inside. Nothing is allocated per hop.
+    """Parallel streams through one graph: hops in, hops out, state inside. Nothing is allocated per hop.
 
-    On a GPU the state stays there; only ``audio`` and ``query`` go to it and ``target`` comes back. ``device``: where that is, for tests.
+    On a GPU the state stays there; only ``audio`` and ``query`` go to it and ``target`` comes back.
+
+    Args:
+        session: The session of the separator.
+        provider: The provider that it runs on.
+        channels: Channels of each stream, 1 or 2.
+        streams: The number of streams.
+        hops: Hops per step.
+        device: The device of the state, for tests.
+
+    Attributes:
+        audio: The input of the next step, float32 [streams, channels, hops * hop].
+        query: Unit vectors, float32 [streams, D].
+        target: The output of the last step, shaped as ``audio``.
     """
 
-    def __init__(self, session: ort.InferenceSession, provider: str, channels: int, streams: int = 1, hops: int = 1,
-                 device: str | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        provider: str,
+        channels: int,
+        streams: int = 1,
+        hops: int = 1,
+        device: str | None = None,
+    ) -> None:
         self.session, self.provider = session, provider
         self.info = GraphInfo.of(session)
         self.channels, self.hops = channels, hops

@@ -18,7 +18,8 @@ from export.plugin.build import FORMATS, SOURCE, build
 from export.plugin.toolchain import find
 from marssep_rt.errors import UsageError
 from marssep_rt.model import bundle as bundles
-from marssep_rt.query.build import combine
+from marssep_rt.query.build import build_query
+from marssep_rt.query.types import QueryRequest
 
 ROOT = Path(__file__).parents[2]
 MODEL = Path(marssep_rt.__file__).parent / "models" / "default" / "separator.onnx"
@@ -87,7 +88,15 @@ def plugins(channels=2, /):
     """A folder with every format of a plug-in that listens to QUERIES."""
     folder = scratch()[1] / f"plugins{channels}"
     bundle = bundles.load(None)
-    build(bundle, [combine(bundle, texts=[q]) for q in QUERIES], folder, tools(), FORMATS if channels == 2 else ("vst3",), "", channels)
+    build(
+        bundle,
+        [build_query(bundle, QueryRequest(texts=[q])) for q in QUERIES],
+        folder,
+        tools(),
+        FORMATS if channels == 2 else ("vst3",),
+        "",
+        channels,
+    )
     return folder
 
 
