@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import threading
 import time
 
@@ -104,6 +105,49 @@ def test_knobs_step_within_their_ranges(control):
     control.step("gain", up=False)
     play(control, 0.05)
     assert control.engine.processor.controls == control.controls
+
+
+def test_changes_from_several_threads_are_all_made(control):
+    """Each thread toggles one switch an odd number of times; a lost update would leave it where it was."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            controls = control.controls
+            threads = [
+                threading.Thread(target=lambda name=name: [control.toggle(name) for _ in range(101)]) for name in ("remove", "bypass")
+            ]
+            threads += [threading.Thread(target=lambda: [control.change(gain_db=float(i)) for i in range(31)])]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            changed = controls.with_changes(remove=not controls.remove, bypass=not controls.bypass, gain_db=30.0)
+            assert control.controls == changed
+    finally:
+        sys.setswitchinterval(before)
+    play(control, 0.02)
+    assert control.engine.processor.controls == control.controls  # the engine has the last change, too
+
+
+def test_two_presses_before_a_hop_are_one_recording(control, tmp_path):
+    control.record()
+    control.record()
+    assert "finishing" in control.message
+    play(control, 0.1)
+    control.close()
+    assert len(control.recorders) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["live.wav"]
+
+
+def test_a_recording_that_ends_with_the_run_is_left_to_it(control):
+    control.record()
+    control.record()
+    control.close()
+    control.engine.stop()  # which makes the change that the second press asked for
+    (recorder,) = control.recorders
+    assert not recorder.done
+    recorder.close()
 
 
 def test_a_recording_that_is_begun_and_ended_while_it_runs(control, tmp_path):
@@ -268,6 +312,10 @@ def test_osc_on_loopback(control):
         client.send_message("/marssep/limit", 12.0)
         client.send_message("/marssep/bypass", 1)
         until(lambda: control.controls == Controls(wet=0.25, limit_db=12.0, bypass=True))
+        for value in range(200):  # messages of one sender are taken in its order
+            client.send_message("/marssep/gain", value / 10)
+        until(lambda: control.controls.gain_db == pytest.approx(19.9))
+        client.send_message("/marssep/gain", 0.0)
         client.send_message("/marssep/limit", -1)
         until(lambda: control.controls.limit_db is None)
         client.send_message("/marssep/wet", "much")

@@ -1,6 +1,8 @@
 """Real-time scheduling of the worker: taken where it is granted, given back by a model that is too slow, never needed."""
 
+import gc
 import os
+import sys
 import time
 
 import numpy as np
@@ -52,6 +54,46 @@ def test_where_it_is_refused_the_worker_runs_all_the_same(session, vector, monke
     assert scheduler_seen_by(engine) == os.SCHED_OTHER
     assert not engine.stats.real_time
     assert not realtime.can_set_realtime_priority()
+
+
+@pytest.fixture
+def interpreter():
+    """The interpreter's settings, unusual ones, and back."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.003)
+    yield
+    sys.setswitchinterval(before)
+    gc.enable()
+
+
+def test_settings_of_the_process_hold_while_any_engine_runs(session, vector, interpreter):
+    engines = [engine_of(session, vector) for _ in range(2)]
+    for engine in engines:
+        engine.start()
+    assert not gc.isenabled()
+    assert sys.getswitchinterval() == pytest.approx(5e-4)
+    assert engines[0].pause()
+    assert engines[0].pause()  # a second time changes nothing
+    assert not gc.isenabled()
+    assert sys.getswitchinterval() == pytest.approx(5e-4)
+    assert engines[1].pause()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+    assert sys.getswitchinterval() == pytest.approx(0.003)  # what it was, not a default
+
+
+def test_a_process_without_garbage_collection_stays_so(session, vector, interpreter):
+    gc.disable()
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    try:
+        engine = engine_of(session, vector)
+        engine.start()
+        engine.pause()
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() >= frozen
+    finally:
+        gc.unfreeze()
 
 
 def test_a_system_without_it(monkeypatch):
