@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from marssep_rt.cli import options as opt
+from marssep_rt.console import print_warnings
 from marssep_rt.errors import MarssepError, UsageError
+from marssep_rt.query.types import Query, QueryRequest
+
+if TYPE_CHECKING:
+    from marssep_rt.model.bundle import Bundle
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Freeze a trained policy into a bundle.")
 
@@ -75,18 +80,19 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is th
 Kinds = Annotated[str, typer.Option("--format", help="vst3, clap, lv2, jack, several with commas, or all.", metavar="FORMAT")]
 
 
-def choices(
-    bundle: Any, texts: list[str] | None, images: list[Path] | None, audios: list[Path] | None, files: list[Path] | None
-) -> list[Any]:
-    """Every given query as one of its own, with its warnings said; raises UsageError where there is none."""
-    from marssep_rt.query.build import combine
+def choices(bundle: Bundle, request: QueryRequest) -> list[Query]:
+    """Embed every part of a request as a query of its own and print its warnings.
 
-    asked = [combine(bundle, texts=[t]) for t in texts or []] + [combine(bundle, images=[p]) for p in images or []]
-    asked += [combine(bundle, audios=[p]) for p in audios or []] + [combine(bundle, files=[p]) for p in files or []]
-    if not asked:
+    Raises:
+        UsageError: The request is empty.
+    """
+    from marssep_rt.query.build import build_query
+
+    queries = [build_query(bundle, part) for part in request.split()]
+    if not queries:
         raise UsageError('say what there is to choose: --query "dog barking" (repeat for more)')
-    opt.warn_each(d for q in asked for d in q.doubts)
-    return asked
+    print_warnings(warning for query in queries for warning in query.warnings)
+    return queries
 
 
 @app.command("onnx")
@@ -108,7 +114,9 @@ def onnx_command(
     except ImportError as e:
         raise UsageError('baking queries needs the package onnx: pip install "marssep[export]"') from e
     loaded = bundles.load(model)
-    for path in export_onnx(loaded, choices(loaded, query, image, audio, query_file), output, overwrite):
+    for path in export_onnx(
+        loaded, choices(loaded, QueryRequest(query or [], image or [], audio or [], query_file or [])), output, overwrite
+    ):
         opt.console.print(f"wrote {path}", markup=False, soft_wrap=True)
 
 
@@ -159,7 +167,7 @@ def plugin_command(
     if widths is None:
         raise UsageError(f"channels is {channels!r}; choose stereo, mono or both")
     loaded = bundles.load(model)
-    asked = choices(loaded, query, image, audio, query_file)
+    asked = choices(loaded, QueryRequest(query or [], image or [], audio or [], query_file or []))
     tools = find(dpf, headers, library)
     for width in widths:
         for path in build(loaded, asked, output, tools, wanted, name, width, overwrite, spare=spare,

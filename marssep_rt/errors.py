@@ -1,16 +1,25 @@
-"""The one exception that command lines turn into a sentence and an exit code."""
+"""All errors of the project, in one family.
+
+The command line turns every MarssepError into one sentence and an exit code. A traceback is a bug.
+"""
 
 from __future__ import annotations
 
 
 class MarssepError(Exception):
-    """Something a user can act on; the message is one sentence that says what is wrong and what to do. ``code``: exit code 1 or 2."""
+    """An error that a user can act on.
+
+    The message is one sentence: what is wrong, and what to do about it.
+
+    Attributes:
+        code: The exit code of the command, 1 or 2.
+    """
 
     code = 1
 
 
 class UsageError(MarssepError):
-    """Wrong usage: a bad option, query, device name or bundle path (exit code 2)."""
+    """Wrong usage: an invalid option, query, device name or bundle path (exit code 2)."""
 
     code = 2
 
@@ -20,20 +29,20 @@ class BundleError(UsageError):
 
 
 class QueryError(UsageError):
-    """A query cannot be embedded or a ``.query`` file cannot be used."""
+    """A query cannot be embedded, or a ``.query`` file cannot be used."""
 
 
-class SoundError(UsageError):
-    """A recording cannot be used as a query; the message says why in one sentence."""
+class SoundError(QueryError):
+    """An audio file cannot be used as a query."""
 
 
-class ImageError(UsageError):
-    """A picture cannot be used as a query; the message says why in one sentence."""
+class ImageError(QueryError):
+    """An image cannot be used as a query."""
 
 
-class NoDeviceError(MarssepError):
-    """There is no usable sound device; the message suggests ``--demo``."""
+class AudioFileError(MarssepError):
+    """An audio file cannot be read, written or processed; the message names the file."""
 
 
-class FileError(MarssepError):
-    """One file could not be processed; the message says which and why."""
+class DeviceError(MarssepError):
+    """There is no usable audio device; the message suggests ``--demo``."""

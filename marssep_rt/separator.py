@@ -1,4 +1,4 @@
-"""The Python face: a query in, a streaming filter out."""
+"""The Python API: a query in, a streaming filter out."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy.typing as npt
 from marssep_rt.arrays import Array
 from marssep_rt.dsp.latency import any_block_delay
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 from marssep_rt.model.stream import GraphInfo
-from marssep_rt.query.build import combine
-from marssep_rt.query.encoders import unit
-from marssep_rt.query.types import Query
+from marssep_rt.query.build import build_query
+from marssep_rt.query.types import Query, QueryRequest
+from marssep_rt.utils.vectors import unit_vector
 
 
 def _several(value: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
@@ -32,14 +32,32 @@ class Separator:
     """Streaming separation of one signal, mono or stereo, at 48 kHz.
 
     >>> s = Separator(query="dog barking")
-    >>> y = s.process(x)          # x: float32 [n] or [2, n], any n >= 1; y: the same shape, late by s.latency samples
+    >>> y = s.process(x)  # float32 [n] or [2, n], any n >= 1; y has the same shape
 
-    ``query`` is words, several words (blended) or a vector [D]; ``image``, ``audio``, ``query_file`` likewise blend in; ``negative``
-    pushes away from what is named. A query far from every trained sound gives a UserWarning. ``remove``: everything but the query.
-    ``wet`` 0..1, ``limit_db``: the most that is taken away, ``gain_db``: output gain. ``bundle``: a model bundle other than the embedded
-    one. ``provider``: "auto", "cpu" or "cuda".
+    The output is late by ``latency`` samples. ``flush`` returns the last ones.
 
-    Raises UsageError (or its kin BundleError, QueryError) with one clear sentence for anything that cannot be used.
+    Args:
+        query: A text, several texts (blended), or a unit vector, float32 [D].
+        image: One or several image files.
+        audio: One or several audio files.
+        query_file: One or several ``.query`` files.
+        negative: A text that the query is steered away from.
+        remove: Whether the output is the residual instead of the target.
+        wet: Mix, from 0 (input) to 1 (separated).
+        limit_db: Attenuation limit in dB, 0..200; None is no limit.
+        gain_db: Output gain in dB, -60..40.
+        bundle: A model bundle; None is the built-in one.
+        provider: "auto", "cpu" or "cuda".
+
+    Attributes:
+        sample_rate: 48000 for the built-in bundle.
+        hop: The model's hop in samples.
+        latency: The latency in samples.
+
+    Raises:
+        UsageError: An argument cannot be used. BundleError and QueryError are subclasses.
+
+    A query that is out of vocabulary gives a UserWarning.
     """
 
     def __init__(
@@ -61,7 +79,7 @@ class Separator:
         self.query = self._query(query, image, audio, query_file, negative)
         self.controls = Controls(remove, wet, limit_db, gain_db)
         self._session, self.provider = open_graph(self.bundle, provider)
-        self._hops: HopProcessor | None = None
+        self._processor: StreamProcessor | None = None
         info = GraphInfo.of(self._session)
         self.sample_rate, self.hop = info.sample_rate, info.hop
         self._graph_latency = info.latency
@@ -79,38 +97,51 @@ class Separator:
     ) -> Query:
         if isinstance(query, np.ndarray):
             if query.shape != (self.bundle.query_dim,):
-                raise UsageError(f"a query vector for this bundle has shape ({self.bundle.query_dim},), not {query.shape}")
-            return Query(unit(query), self.bundle.encoder, "vector")
-        asked = combine(
-            self.bundle,
-            [str(t) for t in _several(query)],
-            [Path(p) for p in _several(image)],
-            [Path(p) for p in _several(audio)],
-            [Path(p) for p in _several(query_file)],
+                raise UsageError(
+                    f"a query vector for this bundle has shape ({self.bundle.query_dim},), not {query.shape}"
+                )
+            return Query(unit_vector(query), self.bundle.encoder, "vector")
+        request = QueryRequest(
+            [str(text) for text in _several(query)],
+            [Path(path) for path in _several(image)],
+            [Path(path) for path in _several(audio)],
+            [Path(path) for path in _several(query_file)],
             negative,
         )
-        for doubt in asked.doubts:
-            warnings.warn(doubt, stacklevel=3)
+        asked = build_query(self.bundle, request)
+        for warning in asked.warnings:
+            warnings.warn(warning, stacklevel=3)
         return asked
 
     def process(self, x: npt.ArrayLike) -> Array:
-        """float32 [n] or [C, n] -> the same shape, late by ``latency`` samples; the channel count must not change without reset()."""
+        """Separate one block.
+
+        Args:
+            x: float32 [n] or [C, n] with 1 or 2 channels. The channel count must not change without
+                ``reset``.
+
+        Returns:
+            The output in the same shape, late by ``latency`` samples.
+        """
         audio = np.asarray(x, np.float32)
         if audio.ndim not in (1, 2) or audio.shape[-1] < 1:
             raise UsageError(f"audio must have shape [n] or [C, n] with n >= 1, not {audio.shape}")
         rows = audio.reshape(-1, audio.shape[-1])
         if len(rows) not in (1, 2):
             raise UsageError(f"audio has {len(rows)} channels; mono and stereo work")
-        if self._hops is None:
+        if self._processor is None:
             self._start(len(rows))
-        assert self._hops is not None
-        if self._hops.stream.channels != len(rows):
-            raise UsageError(f"the stream has {self._hops.stream.channels} channels, this block {len(rows)}; call reset() to change it")
+        assert self._processor is not None
+        if self._processor.stream.channels != len(rows):
+            raise UsageError(
+                f"the stream has {self._processor.stream.channels} channels, this block {len(rows)}; "
+                "call reset() to change it"
+            )
         waiting = np.concatenate([self._waiting, rows], axis=1)
         whole = waiting.shape[1] // self.hop * self.hop
         outs = [self._ready]
         for at in range(0, whole, self.hop):
-            outs.append(self._hops.process(waiting[:, at : at + self.hop]).copy())
+            outs.append(self._processor.process(waiting[:, at : at + self.hop]).copy())
         self._waiting = waiting[:, whole:]
         ready = np.concatenate(outs, axis=1)
         n = audio.shape[-1]
@@ -118,21 +149,23 @@ class Separator:
         return ready[:, :n].reshape(audio.shape)
 
     def _start(self, channels: int) -> None:
-        self._hops = HopProcessor(self._session, self.provider, channels, self.query.vector, self.controls)
+        self._processor = StreamProcessor(
+            self._session, self.provider, channels, self.query.vector, self.controls
+        )
         self._waiting = np.zeros((channels, 0), np.float32)
         self._ready = np.zeros((channels, any_block_delay(self.hop)), np.float32)
 
     def flush(self) -> Array:
-        """What is still inside: the last ``latency`` samples, [latency] or [C, latency]; the stream is then as fresh."""
-        channels = 1 if self._hops is None else self._hops.stream.channels
+        """Return the last ``latency`` samples, [latency] or [C, latency], and reset the stream."""
+        channels = 1 if self._processor is None else self._processor.stream.channels
         silence = np.zeros((channels, self.latency), np.float32)
         tail = self.process(silence if channels > 1 else silence[0])
         self.reset()
         return tail
 
     def reset(self) -> None:
-        """As fresh: the next process() may have another channel count."""
-        self._hops = None
+        """Return to the initial state; the next block may have another channel count."""
+        self._processor = None
 
     def set_query(
         self,
@@ -143,13 +176,13 @@ class Separator:
         query_file: str | Path | Sequence[str | Path] | None = None,
         negative: str | None = None,
     ) -> None:
-        """Another query from the next hop on; the state is kept and the change cross-faded."""
+        """Change the query from the next hop on, with a cross-fade; arguments as for the constructor."""
         self.query = self._query(query, image, audio, query_file, negative)
-        if self._hops is not None:
-            self._hops.set_query(self.query.vector)
+        if self._processor is not None:
+            self._processor.set_query(self.query.vector)
 
     def set_controls(self, **changes: object) -> None:
         """Change ``remove``, ``wet``, ``limit_db`` or ``gain_db``, ramped over one hop."""
         self.controls = self.controls.with_changes(**changes)
-        if self._hops is not None:
-            self._hops.set_controls(self.controls)
+        if self._processor is not None:
+            self._processor.set_controls(self.controls)

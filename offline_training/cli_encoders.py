@@ -283,10 +283,10 @@ def query(
     import numpy as np
 
     from marssep_rt.query.audio_input import read_windows
-    from marssep_rt.query.encoders import unit
     from marssep_rt.query.image_input import read_image
     from marssep_rt.query.query_file import write_query
     from marssep_rt.query.types import Query
+    from marssep_rt.utils.vectors import unit_vector as unit
     from offline_training.encoders import open_encoder
 
     if not (query or image or audio):

@@ -20,7 +20,7 @@ import soundfile
 from signals import RATE
 
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 
@@ -48,8 +48,8 @@ def vector(bundle) -> np.ndarray:
 
 @pytest.fixture
 def hops(session, vector):
-    """A fresh mono HopProcessor."""
-    return HopProcessor(session, "cpu", 1, vector, Controls())
+    """A fresh mono StreamProcessor."""
+    return StreamProcessor(session, "cpu", 1, vector, Controls())
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ def prove(
 
     for streams in (1, 2):
         for channels in (1, 2):
-            audio = test_signal(streams, channels, hops * info.hop, info.sample_rate, rng)
+            audio = probe_signal(streams, channels, hops * info.hop, info.sample_rate, rng)
             query = rng.standard_normal((streams, info.query_dim)).astype(np.float32)
             query /= np.linalg.norm(query, axis=1, keepdims=True)
             case = f"B={streams} C={channels}"
@@ -100,7 +100,7 @@ def prove(
             if streams == 2:
                 alone = np.concatenate([run_graph(session, audio[i : i + 1], query[i : i + 1], [hops]) for i in range(2)])
                 hold(f"{case}: streams do not mix", whole, alone)
-    mono = test_signal(1, 1, hops * info.hop, info.sample_rate, rng)
+    mono = probe_signal(1, 1, hops * info.hop, info.sample_rate, rng)
     query = np.full((1, info.query_dim), info.query_dim**-0.5, np.float32)
     single = run_graph(session, mono, query, [hops])
     both = run_graph(session, np.repeat(mono, 2, axis=1), query, [hops])
@@ -126,7 +126,7 @@ def prove(
     return done
 
 
-def test_signal(streams: int, channels: int, samples: int, rate: int, rng: np.random.Generator) -> Array:
+def probe_signal(streams: int, channels: int, samples: int, rate: int, rng: np.random.Generator) -> Array:
     """Noise, a gliding tone and silence: enough to move every layer."""
     t = np.arange(samples) / rate
     noise = rng.standard_normal((streams, channels, samples)) * 0.1

@@ -1,4 +1,4 @@
-"""Files on the threads of this machine; they share one ONNX Runtime session."""
+"""Separation of many files on threads; they share one session, which releases Python's lock."""
 
 from __future__ import annotations
 
@@ -7,51 +7,64 @@ import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
-import numpy as np
-import numpy.typing as npt
 from onnxruntime import InferenceSession
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
+from marssep_rt.arrays import Array
 from marssep_rt.batch.plan import Job
 from marssep_rt.batch.separate import Outcome, Result, process_file
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.errors import FileError
+from marssep_rt.errors import AudioFileError
 
 
-def on_threads(jobs: Sequence[Job], workers: int, graph: tuple[InferenceSession, str], query: npt.NDArray[np.float32],
-               controls: Controls, progress: Progress) -> Generator[Result, None, None]:  # fmt: skip
-    """Every job with its outcome and time, or None and why it failed, as they finish; the session is shared, and releases Python's lock.
+def on_threads(
+    jobs: Sequence[Job],
+    workers: int,
+    graph: tuple[InferenceSession, str],
+    query: Array,
+    controls: Controls,
+    progress: Progress,
+) -> Generator[Result, None, None]:
+    """Separate files on threads.
 
-    Closed early, it waits until the threads have left what they were at.
+    Args:
+        jobs: The files.
+        workers: The number of threads.
+        graph: The session of the separator and the provider that it runs on.
+        query: Unit vector [D].
+        controls: The mixer settings.
+        progress: Shows a bar for each file.
+
+    Yields:
+        The result of every job, in the order in which they end. A generator that is closed early waits for
+        its threads.
     """
-    session, used = graph
+    session, provider = graph
     stop = threading.Event()
 
-    def one(job: Job) -> tuple[Outcome, float]:
+    def separate(job: Job) -> tuple[Outcome, float]:
         began = time.monotonic()
-        task: TaskID = progress.add_task(job.source.name, total=1.0, speed="")
+        bar = progress.add_task(job.source.name, total=1.0, speed="")
 
-        def tell(done: float, seconds: float) -> None:
+        def show(done: float, seconds: float) -> None:
             if stop.is_set():
-                raise FileError(f"{job.source}: interrupted")
+                raise AudioFileError(f"{job.source}: interrupted")
             speed = done / max(1e-6, time.monotonic() - began)
-            progress.update(task, completed=done / seconds, speed=f"{speed:.1f} x real time")
+            progress.update(bar, completed=done / seconds, speed=f"{speed:.1f} x real time")
 
         try:
-            return process_file(job, session, used, query, controls, tell), time.monotonic() - began
+            return process_file(job, session, provider, query, controls, show), time.monotonic() - began
         finally:
-            progress.remove_task(task)
+            progress.remove_task(bar)
 
     pool = ThreadPoolExecutor(workers)
-    futures: dict[Future[tuple[Outcome, float]], Job] = {pool.submit(one, job): job for job in jobs}
+    futures: dict[Future[tuple[Outcome, float]], Job] = {pool.submit(separate, job): job for job in jobs}
     try:
         for future in as_completed(futures):
             try:
-                outcome, took = future.result()
-            except FileError as e:
-                yield futures[future], None, 0.0, str(e)
-                continue
-            yield futures[future], outcome, took, ""
+                yield Result(futures[future], *future.result())
+            except AudioFileError as e:
+                yield Result(futures[future], error=str(e))
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)

@@ -7,9 +7,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from marssep_rt.errors import FileError, UsageError
+from marssep_rt.errors import AudioFileError, UsageError
 
-EXTENSIONS = {".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64", ".snd"}
+EXTENSIONS = {
+    ".wav",
+    ".wave",
+    ".flac",
+    ".ogg",
+    ".oga",
+    ".opus",
+    ".mp3",
+    ".aif",
+    ".aiff",
+    ".aifc",
+    ".au",
+    ".caf",
+    ".w64",
+    ".rf64",
+    ".snd",
+}
 MARK = ".marssep"
 
 
@@ -23,7 +39,7 @@ class Job:
 
 
 def gather(inputs: list[Path], recursive: bool) -> Iterator[tuple[Path, Path]]:
-    """(file, folder that it was found under) of every input; folders give what libsndfile reads, without our own outputs."""
+    """(file, folder that it was found under) of every audio file, without the outputs of earlier runs."""
     for path in inputs:
         if path.is_dir():
             found = sorted(p for p in (path.rglob("*") if recursive else path.iterdir()) if p.is_file())
@@ -35,10 +51,23 @@ def gather(inputs: list[Path], recursive: bool) -> Iterator[tuple[Path, Path]]:
 
 
 def plan(inputs: list[Path], output: str | None, recursive: bool, residual: bool, kind: str) -> list[Job]:
-    """Where everything goes. Raises UsageError when two inputs would share an output, or nothing was found."""
+    """Find the inputs and name their outputs.
+
+    Args:
+        inputs: Files and folders.
+        output: A file, or a folder (it exists as one, or ends in /); None puts outputs beside their inputs.
+        recursive: Whether subfolders are included.
+        residual: Whether the residual is written as well.
+        kind: wav or flac.
+
+    Raises:
+        UsageError: There is no audio file, or two inputs would share an output.
+    """
     found = list(gather(inputs, recursive))
     if not found:
-        raise UsageError("no sound files there" + ("" if recursive else "; add --recursive to look into folders below"))
+        raise UsageError(
+            "no sound files there" + ("" if recursive else "; add --recursive to look into folders below")
+        )
     folder: Path | None = None
     if output is not None:
         several = len(found) > 1 or any(p.is_dir() for p in inputs)
@@ -59,24 +88,30 @@ def plan(inputs: list[Path], output: str | None, recursive: bool, residual: bool
             target = Path(output)
         else:
             target = source.with_name(f"{source.stem}{MARK}.{kind}")
-        rest = target.with_name(f"{target.stem.removesuffix(MARK)}.residual{target.suffix}") if residual else None
+        rest = (
+            target.with_name(f"{target.stem.removesuffix(MARK)}.residual{target.suffix}")
+            if residual
+            else None
+        )
         for path in (target, rest):
             if path is not None:
                 other = taken.setdefault(path.absolute(), source)
                 if other != source:
-                    raise UsageError(f"{source} and {other} would both be written to {path}; process them separately")
+                    raise UsageError(
+                        f"{source} and {other} would both be written to {path}; process them separately"
+                    )
         jobs.append(Job(source, target, rest))
     return jobs
 
 
 def check_job(job: Job, overwrite: bool) -> None:
-    """Refuse what would lose something; raises FileError."""
+    """Refuse what would lose something; raises AudioFileError."""
     for path in (job.output, job.residual):
         if path is None:
             continue
         if path.exists() and job.source.exists() and path.samefile(job.source):
-            raise FileError(f"{job.source}: the output would replace the input; choose another with -o")
+            raise AudioFileError(f"{job.source}: the output would replace the input; choose another with -o")
         if path.is_dir():
-            raise FileError(f"{job.source}: the output {path} is a folder")
+            raise AudioFileError(f"{job.source}: the output {path} is a folder")
         if path.exists() and not overwrite:
-            raise FileError(f"{job.source}: {path} exists; add --overwrite to replace it")
+            raise AudioFileError(f"{job.source}: {path} exists; add --overwrite to replace it")

@@ -1,7 +1,7 @@
-"""Files on many machines with Ray (extra ``[ray]``): every file is a task that Ray repeats elsewhere when its worker dies.
+"""Separation of many files with Ray (extra ``[ray]``): Ray repeats a file elsewhere when its worker dies.
 
-Sources and outputs lie where all machines see them under the same path. An output appears under its name only when it is whole, so a
-task that is cut off leaves nothing that could be taken for done.
+All machines must see inputs and outputs under the same path. An output appears under its name only when it is
+complete, so an interrupted task leaves nothing that looks finished.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from marssep_rt.arrays import Array
 from marssep_rt.batch.plan import Job
 from marssep_rt.batch.separate import Outcome, Result, process_file
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.errors import FileError, MarssepError, UsageError
+from marssep_rt.errors import AudioFileError, MarssepError, UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 
@@ -33,19 +31,20 @@ def opened(bundle: Path | None, provider: str) -> tuple[Any, str]:
     return open_graph(bundles.load(bundle), provider)
 
 
-def separate_one(job: Job, bundle: Path | None, provider: str, query: npt.NDArray[np.float32],
-                 controls: Controls) -> tuple[Outcome, float] | str:  # fmt: skip
-    """In a worker: what became of the file and how long it took, or in words why nothing did."""
+def separate_one(
+    job: Job, bundle: Path | None, provider: str, query: Array, controls: Controls
+) -> tuple[Outcome, float] | str:
+    """In a Ray worker: the outcome of a file and the seconds that it took, or why it failed."""
     began = time.monotonic()
     session, used = opened(bundle, provider)
     try:
         return process_file(job, session, used, query, controls), time.monotonic() - began
-    except FileError as e:
+    except AudioFileError as e:
         return str(e)
 
 
-def knock(address: str) -> None:
-    """Raise MarssepError where nobody is at HOST:PORT: Ray itself would try for minutes."""
+def check_reachable(address: str) -> None:
+    """Raise MarssepError if nothing answers at HOST:PORT; Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon:
         return
@@ -57,20 +56,8 @@ def knock(address: str) -> None:
         raise MarssepError(f"no Ray cluster at {address}: {e.strerror or e}") from e
 
 
-def on_ray(address: str, jobs: Sequence[Job], bundle: Path | None, provider: str, query: npt.NDArray[np.float32],
-           controls: Controls, workers: int | None = None) -> Generator[Result, None, None]:  # fmt: skip
-    """Every job with its outcome and time, or None and why it failed, as they finish.
-
-    ``address``: of a cluster, "auto" for the one of this machine, "local" for one of our own with ``workers`` processes; ``bundle``: None
-    for the one that marssep brings, wherever that lies on the other machines. Raises UsageError
-    without Ray, MarssepError where the cluster cannot be reached.
-    """
-    try:
-        import ray
-        from ray.exceptions import RayError
-    except ImportError as e:
-        raise UsageError("--ray needs Ray: pip install 'marssep[ray]'") from e
-    knock(address)
+def _connect(ray: Any, address: str, workers: int | None) -> None:
+    check_reachable(address)
     try:
         if address == LOCAL:
             ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
@@ -78,6 +65,41 @@ def on_ray(address: str, jobs: Sequence[Job], bundle: Path | None, provider: str
             ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError) as e:
         raise MarssepError(f"no Ray cluster at {address}: {str(e).splitlines()[0]}") from e
+
+
+def on_ray(
+    address: str,
+    jobs: Sequence[Job],
+    bundle: Path | None,
+    provider: str,
+    query: Array,
+    controls: Controls,
+    workers: int | None = None,
+) -> Generator[Result, None, None]:
+    """Separate files on a Ray cluster.
+
+    Args:
+        address: The cluster's address, "auto" for the one of this machine, "local" for a new one.
+        jobs: The files.
+        bundle: The bundle, at the same path on every machine; None is the built-in one.
+        provider: "auto", "cpu" or "cuda".
+        query: Unit vector [D].
+        controls: The mixer settings.
+        workers: The number of processes of a new local cluster.
+
+    Yields:
+        The result of every job, in the order in which they end.
+
+    Raises:
+        UsageError: Ray is not installed.
+        MarssepError: The cluster cannot be reached.
+    """
+    try:
+        import ray
+        from ray.exceptions import RayError
+    except ImportError as e:
+        raise UsageError("--ray needs Ray: pip install 'marssep[ray]'") from e
+    _connect(ray, address, workers)
     try:
         task = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(separate_one)
         shared = ray.put(query)
@@ -86,13 +108,11 @@ def on_ray(address: str, jobs: Sequence[Job], bundle: Path | None, provider: str
             ready, _ = ray.wait(list(waiting), num_returns=1)
             job = waiting.pop(ready[0])
             try:
-                said = ray.get(ready[0])
+                answer = ray.get(ready[0])
             except RayError as e:
-                yield job, None, 0.0, f"{job.source}: its workers died {ATTEMPTS} times ({type(e).__name__})"
+                error = f"{job.source}: its workers died {ATTEMPTS} times ({type(e).__name__})"
+                yield Result(job, error=error)
                 continue
-            if isinstance(said, str):
-                yield job, None, 0.0, said
-            else:
-                yield job, said[0], said[1], ""
+            yield Result(job, error=answer) if isinstance(answer, str) else Result(job, *answer)
     finally:
         ray.shutdown()

@@ -1,8 +1,8 @@
-"""What became of every file of a run, a line of JSON each; a later run with the same report skips what is done already.
+"""The report of ``marssep-file``: one line of JSON per file, by which a later run skips finished files.
 
-A line: ``source``, ``content`` (SHA-256 of the file), ``settings`` (SHA-256 of everything that the output depends on beside it), ``status``
-(done, failed, skipped), ``outputs``, and where they are known ``seconds`` (of sound), ``took`` (seconds of work), ``nan_samples`` and
-``error``.
+A line has ``source``, ``content`` (SHA-256 of the file), ``settings`` (SHA-256 of everything else that the
+output depends on), ``status`` (done, failed, skipped), ``outputs``, and if known ``seconds`` (of audio),
+``took`` (seconds of work), ``nan_samples`` and ``error``.
 """
 
 from __future__ import annotations
@@ -24,9 +24,16 @@ from marssep_rt.errors import UsageError
 from marssep_rt.model.bundle import Bundle
 
 
-def settings_key(bundle: Bundle, query: npt.NDArray[np.float32], controls: Controls, kind: str, residual: bool) -> str:
+def settings_key(
+    bundle: Bundle, query: npt.NDArray[np.float32], controls: Controls, kind: str, residual: bool
+) -> str:
     """Equal for runs that would write the same for the same file."""
-    said = {"separator": bundle.card["files"]["separator.onnx"], "controls": asdict(controls), "format": kind, "residual": residual}
+    said = {
+        "separator": bundle.card["files"]["separator.onnx"],
+        "controls": asdict(controls),
+        "format": kind,
+        "residual": residual,
+    }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode() + query.tobytes()).hexdigest()
 
 
@@ -39,8 +46,16 @@ def content_key(path: Path) -> str:
         return ""
 
 
-class Ledger:
-    """The report file, read at the start and appended to line by line, so that a run that is killed loses nothing of it."""
+class Report:
+    """The report file. It is read at the start and then appended to, so that a killed run loses no line.
+
+    Args:
+        path: The file; None is no report.
+        settings: The key of the run's settings, see ``settings_key``.
+
+    Raises:
+        UsageError: The file cannot be read or written, or is not a report.
+    """
 
     def __init__(self, path: Path | None, settings: str) -> None:
         """Raises UsageError where the file cannot be read, written, or is no report."""
@@ -58,7 +73,9 @@ class Ledger:
             if not text.endswith("\n") and text:
                 os.truncate(path, len(text[: text.rfind("\n") + 1].encode()))
         except (OSError, UnicodeDecodeError) as e:
-            raise UsageError(f"cannot use the report {path}: {getattr(e, 'strerror', None) or 'it is no text'}") from e
+            raise UsageError(
+                f"cannot use the report {path}: {getattr(e, 'strerror', None) or 'it is no text'}"
+            ) from e
 
     def _read(self, line: str, number: int) -> None:
         try:
@@ -66,10 +83,12 @@ class Ledger:
             if entry["status"] == "done" and entry["settings"] == self.settings:
                 self.done[entry["source"], entry["content"]] = entry["outputs"]
         except (ValueError, KeyError, TypeError) as e:
-            raise UsageError(f"{self.path} is no report of marssep-file (line {number}); name another file") from e
+            raise UsageError(
+                f"{self.path} is no report of marssep-file (line {number}); name another file"
+            ) from e
 
     def is_done(self, job: Job) -> bool:
-        """Whether this file, with this content, went through these settings before and its outputs are still there."""
+        """Whether a file of this content was finished with these settings, and its outputs still exist."""
         if self.path is None:
             return False
         outputs = self.done.get((str(job.source.absolute()), self._content(job.source)))
@@ -81,7 +100,14 @@ class Ledger:
             self.contents[source] = content_key(source)
         return self.contents[source]
 
-    def write(self, job: Job, status: str, outcome: Outcome | None = None, took: float | None = None, error: str | None = None) -> None:
+    def write(
+        self,
+        job: Job,
+        status: str,
+        outcome: Outcome | None = None,
+        took: float | None = None,
+        error: str | None = None,
+    ) -> None:
         """A line, where there is a report at all."""
         if self.path is None:
             return

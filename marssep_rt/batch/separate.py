@@ -1,8 +1,8 @@
-"""Files of any length in bounded memory: read, resample, separate, resample back, written beside and renamed."""
+"""Separation of one file of any length in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,47 +12,81 @@ import soxr
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.reader import open_source, reason
-from marssep_rt.audio_io.writer import Sink
+from marssep_rt.audio_io.writer import AtomicAudioWriter
 from marssep_rt.batch.plan import Job
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
-from marssep_rt.errors import FileError
+from marssep_rt.dsp.stream_processor import StreamProcessor
+from marssep_rt.errors import AudioFileError
 
 HOPS_AT_ONCE = 32
+
+Progress = Callable[[float, float], None]  # seconds done, seconds in all
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """``nan_samples``: non-finite samples that were replaced by silence."""
+    """What came of a file that was separated.
+
+    Attributes:
+        seconds: The length of the file.
+        nan_samples: Non-finite samples, which were replaced by silence.
+    """
 
     seconds: float
     nan_samples: int
 
 
-Result = tuple[Job, Outcome | None, float, str]  # a job, its outcome and the seconds it took, or None and why there is none
+@dataclass(frozen=True)
+class Result:
+    """A job that has ended.
+
+    Attributes:
+        job: The job.
+        outcome: None if it failed.
+        took: Seconds of work.
+        error: Why it failed, in one sentence.
+    """
+
+    job: Job
+    outcome: Outcome | None = None
+    took: float = 0.0
+    error: str = ""
 
 
-class Back:
-    """From 48 kHz to the file's rate, exactly ``frames`` samples."""
+class OutputStage:
+    """Resamples target and residual to the file's rate and writes exactly as many frames as the file has.
 
-    def __init__(self, model_rate: int, rate: int, channels: int, frames: int, sinks: list[Sink]) -> None:
-        self.resamplers = [soxr.ResampleStream(model_rate, rate, channels) for _ in sinks] if rate != model_rate else []
-        self.left = frames
-        self.sinks = sinks
+    Args:
+        model_rate: Sample rate of the model in Hz.
+        source: The file that is separated.
+        writers: One writer for the target, and perhaps one for the residual.
+    """
+
+    def __init__(
+        self, model_rate: int, source: soundfile.SoundFile, writers: list[AtomicAudioWriter]
+    ) -> None:
+        rate, channels = source.samplerate, source.channels
+        self.resamplers = (
+            [soxr.ResampleStream(model_rate, rate, channels) for _ in writers] if rate != model_rate else []
+        )
+        self.left = source.frames
+        self.writers = writers
 
     def write(self, parts: list[Array], last: bool) -> None:
-        """[C, n] for every sink; at the end missing samples are silence."""
+        """Write one [C, n] for every writer; with the last one, missing samples become silence."""
         if self.resamplers:
-            # soxr wants [n, C], and for one channel too
-            parts = [
-                np.atleast_2d(r.resample_chunk(np.ascontiguousarray(x.T), last=last).T) for r, x in zip(self.resamplers, parts, strict=True)
-            ]
+            parts = [_resampled(r, x, last) for r, x in zip(self.resamplers, parts, strict=True)]
         n = min(self.left, parts[0].shape[1])
-        for sink, x in zip(self.sinks, parts, strict=True):
-            sink.write(x[:, :n])
+        for writer, x in zip(self.writers, parts, strict=True):
+            writer.write(x[:, :n])
             if last and n < self.left:
-                sink.write(np.zeros((x.shape[0], self.left - n), np.float32))
+                writer.write(np.zeros((x.shape[0], self.left - n), np.float32))
         self.left -= n if not last else self.left
+
+
+def _resampled(resampler: soxr.ResampleStream, x: Array, last: bool) -> Array:
+    # soxr wants [n, C], and for one channel too
+    return np.atleast_2d(resampler.resample_chunk(np.ascontiguousarray(x.T), last=last).T)
 
 
 def process_file(
@@ -61,74 +95,92 @@ def process_file(
     provider: str,
     query: Array,
     controls: Controls,
-    progress: Callable[[float, float], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> Outcome:
-    """Separate one file; output and residual are aligned to the input and as long. Raises FileError and leaves nothing behind.
+    """Separate one file; the outputs are aligned with the input and have its length.
 
-    ``progress`` is told the seconds done and the seconds in all.
+    Args:
+        job: The input and the outputs.
+        session: The session of the separator.
+        provider: The provider that it runs on.
+        query: Unit vector [D].
+        controls: The mixer settings.
+        progress: Called with the seconds done and the seconds in all.
+
+    Raises:
+        AudioFileError: The file cannot be separated; no output is left behind.
     """
-    sinks: list[Sink] = []
+    writers: list[AtomicAudioWriter] = []
     with open_source(job.source) as source:
         rate, channels, frames = source.samplerate, source.channels, source.frames
-        hops = HopProcessor(session, provider, channels, query, controls, HOPS_AT_ONCE)
+        processor = StreamProcessor(session, provider, channels, query, controls, HOPS_AT_ONCE)
         try:
             for path in (job.output, job.residual):
                 if path is not None:
-                    sinks.append(Sink(path, rate, channels, frames))
-            back = Back(hops.info.sample_rate, rate, channels, frames, sinks)
-            _stream(source, hops, back, progress)
-            for sink in sinks:
-                sink.finish()
+                    writers.append(AtomicAudioWriter(path, rate, channels, frames))
+            _stream(source, processor, OutputStage(processor.info.sample_rate, source, writers), progress)
+            for writer in writers:
+                writer.finish()
         except soundfile.LibsndfileError as e:
-            raise FileError(f"{job.source}: damaged after {source.tell() / rate:.1f} s ({reason(e)})") from e
+            raise AudioFileError(
+                f"{job.source}: damaged after {source.tell() / rate:.1f} s ({reason(e)})"
+            ) from e
         finally:
-            for sink in sinks:
-                if not sink.file.closed or sink.beside.exists():
-                    sink.discard()
-    return Outcome(frames / rate, hops.nan_samples)
+            for writer in writers:
+                writer.discard()
+    return Outcome(frames / rate, processor.nan_samples)
 
 
-def _stream(source: soundfile.SoundFile, hops: HopProcessor, back: Back, progress: Callable[[float, float], None]) -> None:
-    """Chunks through resampler, model and back; the graph's latency is cut off in front and filled with silence behind."""
-    rate, model_rate, channels, size = source.samplerate, hops.info.sample_rate, source.channels, hops.size
-    forward = soxr.ResampleStream(rate, model_rate, channels) if rate != model_rate else None
-    skip = hops.info.latency
-    chunk = max(1, round(size * rate / model_rate))
-    waiting: Array = np.zeros((channels, 0), np.float32)
-    total = done = nan_samples = 0  # samples at the model's rate: received, given back
+def _stream(
+    source: soundfile.SoundFile, processor: StreamProcessor, output: OutputStage, progress: Progress
+) -> None:
+    """The whole file through model and output; the graph's latency is cut off at the start."""
+    skip, size = processor.info.latency, processor.size
+    two = len(output.writers) > 1
 
     def run(block: Array, last: bool, keep: int) -> None:
         nonlocal skip
-        out = hops.process(block)
-        parts = [out.copy()] if len(back.sinks) == 1 else [out.copy(), hops.dry - out]
+        out = processor.process(block)
+        parts = [out.copy(), processor.dry - out] if two else [out.copy()]
         first = min(skip, size)
         skip -= first
-        back.write([x[:, first:keep] for x in parts], last)
+        output.write([x[:, first:keep] for x in parts], last)
 
-    while True:
-        read = source.read(chunk, dtype="float32", always_2d=True)
-        end = len(read) < chunk
-        bad = ~np.isfinite(read)
-        if bad.any():  # before the resampler, which would smear them
-            nan_samples += int(bad.sum())
-            read[bad] = 0.0
-        block = read.T if forward is None else np.atleast_2d(forward.resample_chunk(read, last=end).T)
-        total += block.shape[1]
+    waiting: Array = np.zeros((source.channels, 0), np.float32)
+    nan_samples = 0
+    for block, bad, last in _chunks(source, processor):
+        nan_samples += bad
         waiting = np.concatenate([waiting, block], axis=1)
-        if end:
-            break
-        while waiting.shape[1] >= size:
+        while not last and waiting.shape[1] >= size:
             run(waiting[:, :size], False, size)
-            done += size
             waiting = waiting[:, size:]
-        progress(source.tell() / rate, source.frames / rate)
-    tail = np.zeros((channels, hops.info.latency), np.float32)
+        progress(source.tell() / source.samplerate, source.frames / source.samplerate)
+    tail = np.zeros((source.channels, processor.info.latency), np.float32)
     waiting = np.concatenate([waiting, tail], axis=1)
     while waiting.shape[1]:
         block, waiting = waiting[:, :size], waiting[:, size:]
         keep = block.shape[1]
         if keep < size:
-            block = np.concatenate([block, np.zeros((channels, size - keep), np.float32)], axis=1)
+            block = np.concatenate([block, np.zeros((source.channels, size - keep), np.float32)], axis=1)
         run(block, waiting.shape[1] == 0, keep)
-    hops.nan_samples += nan_samples
-    progress(source.frames / rate, source.frames / rate)
+    processor.nan_samples += nan_samples
+    progress(source.frames / source.samplerate, source.frames / source.samplerate)
+
+
+def _chunks(source: soundfile.SoundFile, processor: StreamProcessor) -> Iterator[tuple[Array, int, bool]]:
+    """Chunks of the file at the model's rate.
+
+    Yields:
+        float32 [C, n], the number of samples that were not finite, and whether it is the last chunk.
+    """
+    rate, model_rate = source.samplerate, processor.info.sample_rate
+    resampler = soxr.ResampleStream(rate, model_rate, source.channels) if rate != model_rate else None
+    chunk = max(1, round(processor.size * rate / model_rate))
+    last = False
+    while not last:
+        read = source.read(chunk, dtype="float32", always_2d=True)
+        last = len(read) < chunk
+        bad = ~np.isfinite(read)
+        read[bad] = 0.0  # before the resampler, which would smear them
+        block = read.T if resampler is None else np.atleast_2d(resampler.resample_chunk(read, last=last).T)
+        yield block, int(bad.sum()), last

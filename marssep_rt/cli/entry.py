@@ -9,7 +9,10 @@ from importlib import import_module
 
 
 def _leave_at_once(*_: object) -> None:
-    """Nothing has begun yet. No exception: extension modules turn one in the middle of their import into an ImportError."""
+    """Exit before anything has begun.
+
+    An exception would not do: extension modules turn it into an ImportError while they are imported.
+    """
     os.write(2, b"interrupted before anything was begun\n")
     os._exit(1)
 
@@ -27,7 +30,9 @@ def _run(module: str) -> None:
     except SystemExit as e:
         code = 1 if e.code == 130 else e.code  # click's code for an interrupt while it parses
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is over; only the interpreter's own exit is left
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # the work is over; only the interpreter's own exit is left
     sys.exit(code)  # type: ignore[arg-type]
 
 

@@ -1,9 +1,11 @@
-"""``marssep-file``: separate sound files and folders of them."""
+"""``marssep-file``: separate audio files and folders of them."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +13,18 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from marssep_rt.batch.local import on_threads
-from marssep_rt.batch.plan import check_job, plan
+from marssep_rt.batch.plan import Job, check_job, plan
 from marssep_rt.batch.ray_backend import on_ray
-from marssep_rt.batch.report import Ledger, settings_key
-from marssep_rt.cli import options as opt
-from marssep_rt.dsp.mixer import Controls
-from marssep_rt.errors import FileError, UsageError
+from marssep_rt.batch.report import Report, settings_key
+from marssep_rt.batch.separate import Result
+from marssep_rt.cli.options import MixerOptions, QueryOptions, command
+from marssep_rt.console import console, print_error, print_warning, print_warnings
+from marssep_rt.errors import AudioFileError, UsageError
 from marssep_rt.model import bundle as bundles
+from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_graph
-from marssep_rt.query.build import combine
+from marssep_rt.query.build import build_query
+from marssep_rt.query.types import Query
 
 COLUMNS = (
     TextColumn("{task.description}"),
@@ -30,85 +35,124 @@ COLUMNS = (
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@dataclass(kw_only=True)
+class FileOptions(MixerOptions, QueryOptions):
+    """The options of ``marssep-file``."""
+
+    inputs: Annotated[list[Path], typer.Argument(help="Audio files or folders.", metavar="INPUT...")]
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help="A file, or a folder (ends in /).", metavar="FILE|FOLDER"),
+    ] = None
+    residual: Annotated[
+        bool, typer.Option("--residual", help="Write STEM.residual.wav (the residual) as well.")
+    ] = False
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include subfolders.")] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", help="Files at the same time; the default is one per core.", min=1, max=256
+        ),
+    ] = None
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Write a line of JSON per file; a later run with the same report skips finished files.",
+            metavar="FILE.jsonl",
+        ),
+    ] = None
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", help="Work on a Ray cluster: its address, auto, or local.", metavar="ADDRESS"),
+    ] = None
+    kind: Annotated[
+        str, typer.Option("--format", help="wav (32-bit float) or flac (24-bit).", metavar="wav|flac")
+    ] = "wav"
+
+
 def interrupt(*_: object) -> None:
+    """SIGTERM ends a run as Ctrl-C does."""
     raise KeyboardInterrupt
 
 
-@app.command()
-@opt.plain_errors
-def main(
-    inputs: Annotated[list[Path], typer.Argument(help="Sound files or folders.", metavar="INPUT...")],
-    query: opt.Texts = None,
-    image: opt.Images = None,
-    audio: opt.Audios = None,
-    query_file: opt.QueryFiles = None,
-    negative: opt.Not = None,
-    output: Annotated[str | None, typer.Option("-o", "--output", help="A file, or a folder (ends in /).", metavar="FILE|FOLDER")] = None,
-    residual: Annotated[bool, typer.Option("--residual", help="Write STEM.residual.wav (the rest) as well.")] = False,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into folders below.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", help="Files at the same time; else as many as there are cores.", min=1, max=256)
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option("--report", help="A line of JSON a file; with the same report done files are skipped.", metavar="FILE.jsonl"),
-    ] = None,
-    ray: Annotated[str | None, typer.Option("--ray", help="Work on a Ray cluster: its address, auto, or local.", metavar="ADDRESS")] = None,
-    kind: Annotated[str, typer.Option("--format", help="wav (32-bit float) or flac (24-bit).", metavar="wav|flac")] = "wav",
-    remove: opt.Remove = False,
-    wet: opt.Wet = 1.0,
-    limit: opt.Limit = None,
-    gain: opt.Gain = 0.0,
-    model: opt.Model = None,
-    provider: opt.Provider = "auto",
-) -> None:
+@command(app, FileOptions)
+def main(options: FileOptions) -> None:
     """Keep only what the query names: marssep-file --query "dog barking" meeting.wav"""
-    if kind not in ("wav", "flac"):
-        raise UsageError(f"unknown format {kind!r}; choose wav or flac")
+    if options.kind not in ("wav", "flac"):
+        raise UsageError(f"unknown format {options.kind!r}; choose wav or flac")
     signal.signal(signal.SIGTERM, interrupt)
-    controls = Controls(remove, wet, limit, gain)
-    work = plan(inputs, output, recursive, residual, kind)
-    bundle = bundles.load(model)
-    asked = combine(bundle, query or [], image or [], audio or [], query_file or [], negative)
-    opt.warn_each(asked.doubts)
-    ledger = Ledger(report, settings_key(bundle, asked.vector, controls, kind, residual))
-    failures: list[str] = []
-    left = []
-    for job in work:
-        if ledger.is_done(job):
-            ledger.write(job, "skipped")
-            continue
+    controls = options.controls()
+    jobs = plan(options.inputs, options.output, options.recursive, options.residual, options.kind)
+    bundle = bundles.load(options.model)
+    query = build_query(bundle, options.request)
+    print_warnings(query.warnings)
+    report = Report(
+        options.report, settings_key(bundle, query.vector, controls, options.kind, options.residual)
+    )
+    left, failures = select_jobs(jobs, report, options)
+    with Progress(*COLUMNS, console=console, transient=True) as progress:
+        results = separate_all(left, bundle, query, options, progress)
         try:
-            check_job(job, overwrite)
-            left.append(job)
-        except FileError as e:
-            ledger.write(job, "failed", error=str(e))
-            failures.append(str(e))
-    if skipped := len(work) - len(left) - len(failures):
-        opt.console.print(f"{skipped} of {len(work)} files are done already ({report})", markup=False, soft_wrap=True)
-    workers = jobs or os.cpu_count() or 1
-    with Progress(*COLUMNS, console=opt.console, transient=True) as progress:
-        if ray is None:
-            results = on_threads(left, workers, open_graph(bundle, provider), asked.vector, controls, progress)
-        else:
-            results = on_ray(ray, left, model and model.absolute(), provider, asked.vector, controls, workers)
-            progress.add_task(f"{len(left)} files on Ray", total=None, speed="")
-        try:
-            for job, outcome, took, error in results:
-                if outcome is None:
-                    ledger.write(job, "failed", error=error)
-                    failures.append(error)
-                    continue
-                ledger.write(job, "done", outcome, took)
-                if outcome.nan_samples:
-                    opt.warn(f"{job.source}: {outcome.nan_samples} samples were NaN or infinite and count as silence")
-                written = " and ".join(str(p) for p in (job.output, job.residual) if p)
-                opt.console.print(f"{job.source} -> {written}  ({outcome.seconds:.1f} s, {outcome.seconds / took:.1f} x real time)",
-                                  soft_wrap=True, markup=False)  # fmt: skip
+            failures += [error for result in results if (error := note_result(result, report))]
         finally:
             results.close()
+    for error in failures:
+        print_error(error)
     if failures:
-        for line in failures:
-            opt.fail(line, 1)
         raise typer.Exit(1)
+
+
+def select_jobs(jobs: Sequence[Job], report: Report, options: FileOptions) -> tuple[list[Job], list[str]]:
+    """The jobs that are still to be done, and why others cannot be done."""
+    left: list[Job] = []
+    failures: list[str] = []
+    for job in jobs:
+        if report.is_done(job):
+            report.write(job, "skipped")
+            continue
+        try:
+            check_job(job, options.overwrite)
+            left.append(job)
+        except AudioFileError as e:
+            report.write(job, "failed", error=str(e))
+            failures.append(str(e))
+    if skipped := len(jobs) - len(left) - len(failures):
+        message = f"{skipped} of {len(jobs)} files are done already ({options.report})"
+        console.print(message, markup=False, soft_wrap=True)
+    return left, failures
+
+
+def separate_all(
+    jobs: Sequence[Job], bundle: Bundle, query: Query, options: FileOptions, progress: Progress
+) -> Generator[Result, None, None]:
+    """The results of all jobs, on threads or on Ray."""
+    controls, workers = options.controls(), options.jobs or os.cpu_count() or 1
+    if options.ray is None:
+        graph = open_graph(bundle, options.provider)
+        return on_threads(jobs, workers, graph, query.vector, controls, progress)
+    progress.add_task(f"{len(jobs)} files on Ray", total=None, speed="")
+    path = options.model and options.model.absolute()
+    return on_ray(options.ray, jobs, path, options.provider, query.vector, controls, workers)
+
+
+def note_result(result: Result, report: Report) -> str:
+    """Write a result into the report and say it; returns why the job failed, if it did."""
+    job, outcome = result.job, result.outcome
+    if outcome is None:
+        report.write(job, "failed", error=result.error)
+        return result.error
+    report.write(job, "done", outcome, result.took)
+    if outcome.nan_samples:
+        print_warning(
+            f"{job.source}: {outcome.nan_samples} samples were NaN or infinite and count as silence"
+        )
+    written = " and ".join(str(p) for p in (job.output, job.residual) if p)
+    speed = outcome.seconds / result.took
+    console.print(
+        f"{job.source} -> {written}  ({outcome.seconds:.1f} s, {speed:.1f} x real time)",
+        soft_wrap=True,
+        markup=False,
+    )
+    return ""

@@ -1,38 +1,105 @@
-"""Options that all commands share, and how errors leave: one sentence, exit code 1 or 2, never a traceback."""
+"""Options that several commands share, and errors as one sentence with exit code 1 or 2."""
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 import typer
 
 from marssep_rt.console import console as console
 from marssep_rt.console import print_error, print_warning, print_warnings
+from marssep_rt.dsp.mixer import Controls
 from marssep_rt.errors import MarssepError
+from marssep_rt.live.presets import Preset
+from marssep_rt.query.types import QueryRequest
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 warn, warn_each = print_warning, print_warnings
+EMPTY_PRESET = Preset()
 
-Texts = Annotated[list[str] | None, typer.Option("--query", "-q", help="What to hear, in words. Repeat to blend.", metavar="TEXT")]
-Images = Annotated[list[Path] | None, typer.Option("--image", help="What to hear, as a picture.", metavar="FILE")]
-Audios = Annotated[list[Path] | None, typer.Option("--audio", help="What to hear, as an example recording.", metavar="FILE")]
-QueryFiles = Annotated[list[Path] | None, typer.Option("--query-file", help="A query embedded earlier (marssep-query).", metavar="FILE")]
-Not = Annotated[str | None, typer.Option("--not", help="What not to hear: pushes the query away from it.", metavar="TEXT")]
-Model = Annotated[Path | None, typer.Option("--model", help="A model bundle other than the built-in one.", metavar="BUNDLE")]
-Remove = Annotated[bool, typer.Option("--remove", help="Everything but the query.")]
-Wet = Annotated[float, typer.Option("--wet", help="0 (input) to 1 (separated).", metavar="0..1")]
-Limit = Annotated[float | None, typer.Option("--limit", help="Take away at most so many dB.", metavar="DB")]
-Gain = Annotated[float, typer.Option("--gain", help="Output gain in dB.", metavar="DB")]
-# None where a preset may say otherwise
-WetOrPreset = Annotated[float | None, typer.Option("--wet", help="0 (input) to 1 (separated).", metavar="0..1")]
-GainOrPreset = Annotated[float | None, typer.Option("--gain", help="Output gain in dB.", metavar="DB")]
-Provider = Annotated[str, typer.Option("--provider", help="Where the model runs: auto, cpu or cuda.", metavar="auto|cpu|cuda")]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option("--query", "-q", help="What to hear, in words. Repeat to blend.", metavar="TEXT"),
+]
+Images = Annotated[
+    list[Path] | None, typer.Option("--image", help="What to hear, as an image.", metavar="FILE")
+]
+Audios = Annotated[
+    list[Path] | None,
+    typer.Option("--audio", help="What to hear, as an audio file that contains it.", metavar="FILE"),
+]
+QueryFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--query-file", help="A query embedded earlier (marssep-query).", metavar="FILE"),
+]
+Not = Annotated[
+    str | None, typer.Option("--not", help="Negative query: steer away from this sound.", metavar="TEXT")
+]
+Model = Annotated[
+    Path | None, typer.Option("--model", help="A model bundle other than the built-in one.", metavar="BUNDLE")
+]
+Remove = Annotated[bool, typer.Option("--remove", help="Residual: everything but the query.")]
+Wet = Annotated[
+    float | None, typer.Option("--wet", help="Mix: 0 (input) to 1 (separated, the default).", metavar="0..1")
+]
+Limit = Annotated[float | None, typer.Option("--limit", help="Maximum attenuation in dB.", metavar="DB")]
+Gain = Annotated[float | None, typer.Option("--gain", help="Output gain in dB.", metavar="DB")]
+Provider = Annotated[
+    str, typer.Option("--provider", help="Where the model runs: auto, cpu or cuda.", metavar="auto|cpu|cuda")
+]
+
+
+@dataclass(kw_only=True)
+class QueryOptions:
+    """The query and the bundle that embeds it."""
+
+    query: Texts = None
+    image: Images = None
+    audio: Audios = None
+    query_file: QueryFiles = None
+    negative: Not = None
+    model: Model = None
+
+    @property
+    def request(self) -> QueryRequest:
+        """The query's parts."""
+        return QueryRequest(
+            self.query or [], self.image or [], self.audio or [], self.query_file or [], self.negative
+        )
+
+
+@dataclass(kw_only=True)
+class MixerOptions:
+    """The mixer settings and the provider; None leaves a setting to a preset or its default."""
+
+    remove: Remove = False
+    wet: Wet = None
+    limit: Limit = None
+    gain: Gain = None
+    provider: Provider = "auto"
+
+    def controls(self, preset: Preset = EMPTY_PRESET) -> Controls:
+        """The mixer settings: of the command line, else of the preset, else the defaults."""
+        return Controls(
+            self.remove or preset.remove,
+            _first(self.wet, preset.wet, 1.0),
+            self.limit if self.limit is not None else preset.limit,
+            _first(self.gain, preset.gain, 0.0),
+        )
+
+
+def _first(*values: float | None) -> float:
+    """The first value that is not None."""
+    return next(v for v in values if v is not None)
 
 
 def fail(message: str, code: int) -> typer.Exit:
@@ -57,3 +124,40 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(1) from None
 
     return run
+
+
+def command(
+    app: typer.Typer, options: type[T], **settings: Any
+) -> Callable[[Callable[[T], None]], Callable[..., None]]:
+    """Register a function of one options object as a command.
+
+    >>> @command(app, LiveOptions)
+    ... def main(options: LiveOptions) -> None: ...
+
+    Args:
+        app: The Typer application.
+        options: A dataclass; every field is an option or argument, annotated as a Typer parameter is.
+        settings: Passed on to ``app.command``.
+    """
+    hints = get_type_hints(options, include_extras=True)
+    annotations = {f.name: hints[f.name] for f in fields(options)}  # type: ignore[arg-type]
+    parameters = [
+        inspect.Parameter(
+            f.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if f.default is MISSING else f.default,
+            annotation=annotations[f.name],
+        )
+        for f in fields(options)  # type: ignore[arg-type]
+    ]
+
+    def register(work: Callable[[T], None]) -> Callable[..., None]:
+        def run(**values: Any) -> None:
+            work(options(**values))
+
+        run.__name__, run.__doc__, run.__annotations__ = work.__name__, work.__doc__, annotations
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        app.command(**settings)(plain_errors(run))
+        return run
+
+    return register

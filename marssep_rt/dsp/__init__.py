@@ -1,1 +1,1 @@
-"""Signal processing without devices or files: the streaming model path, mixing, resampling, latency, presence."""
+"""Signal processing without devices or files: streaming, mixing, resampling, latency, presence."""

@@ -1,6 +1,7 @@
 """Delay of block adaptation, as closed forms; each is checked against brute force in the tests.
 
-All lengths are in samples at one rate. ``hop``: what the model eats at a time; ``block``: what the host or device gives and takes.
+All lengths are in samples at one rate. ``hop`` is the number of samples that the model processes at a time,
+``block`` the number that the host or device delivers at a time.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from math import gcd
 
 
 def synchronous_delay(block: int, hop: int) -> int:
-    """Smallest delay when the block's output is computed inside the call that brings its input: hop - gcd(block, hop)."""
+    """Smallest delay if the output is computed in the call that brings the input: hop - gcd(block, hop)."""
     return hop - gcd(block, hop)
 
 
@@ -19,7 +20,7 @@ def any_block_delay(hop: int) -> int:
 
 
 def worker_delay(block: int, hop: int, slack: int = 0) -> int:
-    """Smallest delay when a worker thread has until the next callback to compute, plus ``slack``: block + hop - gcd(block, hop) + slack.
+    """Smallest delay if a worker has until the next callback: block + hop - gcd(block, hop) + slack.
 
     Example: block 256, hop 480: 256 + 480 - 32 = 704.
     """
@@ -27,11 +28,11 @@ def worker_delay(block: int, hop: int, slack: int = 0) -> int:
 
 
 def slack_for(compute_seconds: float, block: int, sample_rate: int) -> int:
-    """Slack that lets one hop take ``compute_seconds``: a multiple of the block; none when it fits into the block's own time."""
+    """Slack, a multiple of the block, with which one hop may take ``compute_seconds``."""
     blocks = -(-int(compute_seconds * sample_rate) // block) - 1
     return max(0, blocks) * block
 
 
 def live_slack(slowest_hop: float, block: int, sample_rate: int) -> int:
-    """Slack of a live run whose slowest hop took so many seconds: twice that, and what a Python thread may oversleep."""
+    """Slack of a live run: twice the slowest hop in seconds, and 3 ms that a Python thread may oversleep."""
     return slack_for(2 * slowest_hop + 0.003, block, sample_rate)

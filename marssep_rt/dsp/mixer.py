@@ -1,4 +1,4 @@
-"""From target and delayed input to what is heard: removal, attenuation limit, dry/wet, gain; changes are ramped over one hop."""
+"""The mixer: target and dry signal, attenuation limit, mix and gain. Changes are ramped over one hop."""
 
 from __future__ import annotations
 
@@ -12,8 +12,18 @@ from marssep_rt.errors import UsageError
 
 @dataclass(frozen=True)
 class Controls:
-    """``wet`` in 0..1; ``limit_db`` >= 0: the most that is taken away, None for no limit; ``gain_db`` in -60..40; ``bypass``: the delayed
-    input, whatever the others say."""
+    """The mixer settings.
+
+    Attributes:
+        remove: Whether the output is the residual instead of the target.
+        wet: Mix, from 0 (dry) to 1 (wet).
+        limit_db: Attenuation limit in dB, 0..200; None is no limit.
+        gain_db: Output gain in dB, -60..40.
+        bypass: Whether the output is the dry signal, whatever the other settings are.
+
+    Raises:
+        UsageError: A setting is out of range.
+    """
 
     remove: bool = False
     wet: float = 1.0
@@ -30,9 +40,10 @@ class Controls:
             raise UsageError(f"gain is {self.gain_db:g} dB; it must lie between -60 and 40")
 
     def coefficients(self) -> tuple[float, float]:
-        """(a, b) of y = a * target + b * x', the whole signal formula solved for its two inputs.
+        """(a, b) of y = a * target + b * dry: the signal formula, solved for its two inputs.
 
-        y = gain (wet z + (1 - wet) x'), z = t + leak (x' - t), leak = 10^(-limit/20); ``remove`` swaps t and x' - t.
+        y = gain (wet z + (1 - wet) dry) with z = target + leak (dry - target) and leak = 10^(-limit/20).
+        ``remove`` swaps target and dry - target.
         """
         if self.bypass:
             return 0.0, 1.0

@@ -1,26 +1,36 @@
-"""Is it there? How present the queried sound is right now, from what the mask lets through and what that sounds like.
+"""Presence: how likely the target sound is in the input right now.
 
-Two signs: the share of the input's energy that is in the target, and, where the bundle has an audio tower, how near the target comes to
-the query in meaning. A logistic curve over both, fitted on mixtures of the split ``val`` with the sound present and absent
-(``tests/benchmarks/presence.py --fit``), makes them a number between 0 and 1.
+Two measures enter: the target's share of the input energy, and, if the bundle has an audio encoder, the
+cosine similarity of the target's embedding and the query. A logistic curve over both gives a number between 0
+and 1. The curve is fitted on mixtures of the split ``val`` with the sound present and absent
+(``tests/benchmarks/presence.py --fit``).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from marssep_rt.arrays import Array
-from marssep_rt.query.encoders import AudioEncoder
 
 SMOOTHING_SECONDS = 0.7
 FLOOR_DB = -60.0  # an input below is silence, in which nothing is present
-HEARD_SECONDS = 2.0  # of target, for the audio tower
-# (constant, per dB of the target's share, per unit of similarity); with the share alone where there is no audio tower
+HEARD_SECONDS = 2.0  # of target, for the audio encoder
+# (constant, per dB of the target's share, per unit of similarity); without an audio encoder the share alone
 BOTH = (-2.162, 0.138, 8.043)
 SHARE_ALONE = (1.823, 0.207)
-HERE = 0.5  # from here on the sound counts as present
+PRESENCE_THRESHOLD = 0.5  # from here on the sound counts as present
+
+
+class WindowEncoder(Protocol):
+    """An audio encoder, as far as presence needs one."""
+
+    def embed_windows(self, windows: Sequence[Array]) -> Array:
+        """Equally long windows [T] -> one unit vector [D]."""
+        ...
 
 
 def share_db(target_energy: float, input_energy: float) -> float:
@@ -38,14 +48,25 @@ def probability(share: float, similarity: float | None) -> float:
 
 
 class PresenceMeter:
-    """Fed hop by hop on the model's thread, read from any other; ``listen`` belongs to a thread that may take its time."""
+    """Measures presence.
+
+    The model's thread calls ``add`` for every hop. Any thread reads ``presence``. ``listen`` takes tens of
+    milliseconds and belongs to a thread of its own.
+
+    Args:
+        channels: Channels of the target.
+        hop: In samples.
+        rate: Sample rate in Hz.
+    """
 
     def __init__(self, channels: int, hop: int, rate: int) -> None:
         self.keep = math.exp(-hop / rate / SMOOTHING_SECONDS)
         self.hop, self.rate = hop, rate
         self.target_energy = self.input_energy = 0.0  # a sample, smoothed
         self.weight = 0.0  # how much of the smoothing is filled
-        self.heard: Array = np.zeros(round(HEARD_SECONDS * rate) // hop * hop, np.float32)  # a circle of mono target
+        self.heard: Array = np.zeros(
+            round(HEARD_SECONDS * rate) // hop * hop, np.float32
+        )  # a circle of mono target
         self.at = 0
         self.mono: Array = np.zeros(hop, np.float32)
         self.scale = np.float32(1 / channels)
@@ -54,15 +75,19 @@ class PresenceMeter:
     def add(self, target: Array, dry: Array) -> None:
         """One hop of target and aligned input, [C, hop] each."""
         k = self.keep
-        self.target_energy = k * self.target_energy + (1 - k) * float(np.dot(target.ravel(), target.ravel())) / target.size
-        self.input_energy = k * self.input_energy + (1 - k) * float(np.dot(dry.ravel(), dry.ravel())) / dry.size
+        self.target_energy = (
+            k * self.target_energy + (1 - k) * float(np.dot(target.ravel(), target.ravel())) / target.size
+        )
+        self.input_energy = (
+            k * self.input_energy + (1 - k) * float(np.dot(dry.ravel(), dry.ravel())) / dry.size
+        )
         self.weight = k * self.weight + 1 - k
         np.sum(target, axis=0, out=self.mono)
         np.multiply(self.mono, self.scale, out=self.heard[self.at : self.at + self.hop])
         self.at = (self.at + self.hop) % len(self.heard)
 
-    def listen(self, encoder: AudioEncoder, query: Array) -> None:
-        """Embed the last seconds of target and compare them with the query [D]; takes tens of milliseconds."""
+    def listen(self, encoder: WindowEncoder, query: Array) -> None:
+        """Embed the last seconds of the target and compare them with the query [D]."""
         at = self.at
         heard = np.concatenate([self.heard[at:], self.heard[:at]])
         if not np.any(heard):

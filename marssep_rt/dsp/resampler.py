@@ -1,5 +1,8 @@
-"""Streaming sample-rate conversion with little delay: a windowed-sinc polyphase filter of about 0.7 ms, for live devices that cannot
-do 48 kHz. (Files go through soxr, whose better filters take 20 ms.)"""
+"""Streaming sample-rate conversion with little delay, for devices that do not support 48 kHz.
+
+The filter is a polyphase windowed sinc with a delay of about 0.7 ms. Files are resampled by soxr, whose
+better filters take 20 ms.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ class StreamResampler:
         kernel = cutoff * np.sinc(cutoff * position) * weights
         self.kernel: Array = (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)
         self.history: Array = np.zeros((channels, self.taps - 1), np.float32)
-        self.phase = 0  # position of the next output, in 1/up input samples, from the first unread input sample
+        self.phase = (
+            0  # position of the next output, in 1/up input samples, from the first unread input sample
+        )
 
     def process(self, x: Array) -> Array:
         """All outputs that the input so far allows."""

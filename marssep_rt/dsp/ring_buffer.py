@@ -1,7 +1,7 @@
 """A bounded single-producer single-consumer ring of samples, without locks.
 
-Only the writer moves ``written`` and only the reader moves ``read_``; both are plain integers, whose assignment is atomic in CPython,
-and each side publishes its move after its copy.
+Only the writer moves ``written`` and only the reader moves ``read_``; both are plain integers, whose
+assignment is atomic in CPython, and each side publishes its move after its copy.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from marssep_rt.arrays import Array
 
 
-class Ring:
+class RingBuffer:
     """``capacity`` samples of ``channels`` channels, [C, n] in and out."""
 
     def __init__(self, channels: int, capacity: int) -> None:

@@ -1,4 +1,4 @@
-"""Hop by hop: graph, aligned dry path and mixer. The one signal path that live, file and Python face share."""
+"""Graph, aligned dry path and mixer: the one signal path that live runs, files and the Python API share."""
 
 from __future__ import annotations
 
@@ -10,14 +10,28 @@ from marssep_rt.dsp.mixer import Controls, Mixer
 from marssep_rt.model.stream import GraphStream
 
 
-class HopProcessor:
-    """[C, n] in, [C, n] out with n = ``hops`` hops, late by ``latency`` samples of the graph. Non-finite samples count as silence.
+class StreamProcessor:
+    """Separates one stream, ``hops`` hops at a time.
 
-    Several queries [N, D] on one channel give [N, n] in one pass, a row for each, with the same controls.
+    The output is late by the graph's latency. Samples that are not finite count as silence.
+
+    Args:
+        session: The session of the separator.
+        provider: The provider that it runs on.
+        channels: 1 or 2.
+        query: Unit vector [D], or several [N, D] for one channel: the output then has one row for each.
+        controls: The mixer settings.
+        hops: Hops per step.
     """
 
     def __init__(
-        self, session: ort.InferenceSession, provider: str, channels: int, query: Array, controls: Controls, hops: int = 1
+        self,
+        session: ort.InferenceSession,
+        provider: str,
+        channels: int,
+        query: Array,
+        controls: Controls,
+        hops: int = 1,
     ) -> None:
         several = len(query) if query.ndim == 2 else 1
         if several > 1 and channels > 1:

@@ -1,4 +1,4 @@
-"""Real sound devices through PortAudio (python-sounddevice): list, choose, open, and leave even when they have gone."""
+"""Audio devices through PortAudio: list, choose, open, and close even if they are gone."""
 
 from __future__ import annotations
 
@@ -8,19 +8,47 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from marssep_rt.errors import NoDeviceError, UsageError
+from marssep_rt.errors import DeviceError, UsageError
 from marssep_rt.live.engine import Engine
 
 RATES = (48_000, 44_100, 96_000, 88_200, 32_000, 24_000, 16_000)
 
 
 def portaudio() -> Any:
-    """The sounddevice module; raises NoDeviceError where PortAudio is not installed."""
+    """The sounddevice module; raises DeviceError where PortAudio is not installed."""
     try:
         import sounddevice
     except OSError as e:
-        raise NoDeviceError("PortAudio is not installed (on Debian and Ubuntu: apt-get install libportaudio2); or try --demo") from e
+        raise DeviceError(
+            "PortAudio is not installed (on Debian and Ubuntu: apt-get install libportaudio2); or try --demo"
+        ) from e
     return sounddevice
+
+
+class SoundDevice(Protocol):
+    """Calls an engine's ``callback`` once a block, on a thread of its own.
+
+    >>> device = LiveDevice(engine, source, sink)
+    >>> device.start()
+    >>> device.close()
+    """
+
+    @property
+    def finished(self) -> bool:
+        """Whether the device has played everything it had; never for a sound card."""
+        ...
+
+    def start(self) -> None:
+        """Begin to call the engine; raises DeviceError."""
+        ...
+
+    def latency_ms(self) -> tuple[float, float]:
+        """The device's own latency at its input and at its output in ms."""
+        ...
+
+    def close(self, patience: float = 2.0) -> bool:
+        """Stop and close; returns False if that does not succeed within ``patience`` seconds."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,7 +63,8 @@ class Device:
     default_rate: int
 
     def __str__(self) -> str:
-        return f"{self.index:3}  {self.name} ({self.api}): {self.inputs} in, {self.outputs} out, {self.default_rate} Hz"
+        channels = f"{self.inputs} in, {self.outputs} out"
+        return f"{self.index:3}  {self.name} ({self.api}): {channels}, {self.default_rate} Hz"
 
 
 def list_devices() -> list[Device]:
@@ -43,21 +72,38 @@ def list_devices() -> list[Device]:
     sd = portaudio()
     apis = sd.query_hostapis()
     return [
-        Device(i, d["name"], apis[d["hostapi"]]["name"], d["max_input_channels"], d["max_output_channels"], round(d["default_samplerate"]))
+        Device(
+            i,
+            d["name"],
+            apis[d["hostapi"]]["name"],
+            d["max_input_channels"],
+            d["max_output_channels"],
+            round(d["default_samplerate"]),
+        )
         for i, d in enumerate(sd.query_devices())
     ]
 
 
 def choose(wanted: str | None, kind: str) -> Device:
-    """The device with that number, or the only one whose name and API contain all words of ``wanted``; None is the default one.
+    """Find a device.
 
-    ``kind``: "input" or "output". Raises UsageError where nothing or too much fits, NoDeviceError where there is no device at all.
+    Args:
+        wanted: A number, or words that must all be in the name or API of the device; None is the default
+            device.
+        kind: "input" or "output".
+
+    Raises:
+        UsageError: No device fits, or several do.
+        DeviceError: There is no device at all.
     """
     sd = portaudio()
     devices = list_devices()
     able = [d for d in devices if (d.inputs if kind == "input" else d.outputs) > 0]
     if not able:
-        raise NoDeviceError(f"this machine has no sound {kind} device; hear the model anyway with: marssep-live --demo --query TEXT")
+        raise DeviceError(
+            f"this machine has no sound {kind} device; "
+            "hear the model anyway with: marssep-live --demo --query TEXT"
+        )
     if wanted is None:
         default = sd.default.device[0 if kind == "input" else 1]
         return next((d for d in able if d.index == default), able[0])
@@ -89,9 +135,19 @@ def takes(rate: int, source: Device, channels_in: int, sink: Device, channels_ou
 
 
 def negotiate(source: Device, sink: Device, outputs: int = 2) -> tuple[int, int, int]:
-    """(rate, input channels, output channels): 48 kHz where the devices can, else what they can; raises NoDeviceError.
+    """Choose the audio format: 48 kHz if the devices support it, else another rate.
 
-    ``outputs``: how many are wanted; more than two must be there (UsageError).
+    Args:
+        source: The input device.
+        sink: The output device.
+        outputs: The number of output channels; more than two must exist.
+
+    Returns:
+        Sample rate, input channels, output channels.
+
+    Raises:
+        UsageError: The output device has too few channels.
+        DeviceError: The devices share no sample rate.
     """
     if outputs > max(2, sink.outputs):
         raise UsageError(f"{sink.name} has {sink.outputs} outputs, there is no output {outputs}")
@@ -100,20 +156,31 @@ def negotiate(source: Device, sink: Device, outputs: int = 2) -> tuple[int, int,
     for rate in rates:
         if takes(rate, source, channels_in, sink, channels_out):
             return rate, channels_in, channels_out
-    raise NoDeviceError(f"{source.name} and {sink.name} share no sample rate; choose other devices (--list-devices)")
+    raise DeviceError(
+        f"{source.name} and {sink.name} share no sample rate; choose other devices (--list-devices)"
+    )
 
 
 def open_again(engine: Engine, source: Device, sink: Device) -> LiveDevice:
-    """The devices of these names again, whatever their numbers are now; raises MarssepError while they are not there."""
+    """Open the devices of these names again, whatever their numbers are now.
+
+    Raises:
+        DeviceError: They are not connected.
+    """
     sd = portaudio()
     sd._terminate()  # PortAudio looks for devices only when it begins
     sd._initialize()
     now = list_devices()
     found = []
     for wanted, needed in ((source, "inputs"), (sink, "outputs")):
-        same = [d for d in now if (d.name, d.api) == (wanted.name, wanted.api) and getattr(d, needed) >= min(2, getattr(wanted, needed))]
+        same = [
+            d
+            for d in now
+            if (d.name, d.api) == (wanted.name, wanted.api)
+            and getattr(d, needed) >= min(2, getattr(wanted, needed))
+        ]
         if not same:
-            raise NoDeviceError(f"{wanted.name} is not there")
+            raise DeviceError(f"{wanted.name} is not there")
         found.append(same[0])
     return LiveDevice(engine, *found)
 
@@ -140,15 +207,16 @@ class LiveDevice:
                 callback=callback,
             )
         except sd.PortAudioError as e:
-            raise NoDeviceError(
-                f"cannot open {source.name} -> {sink.name}: {e}; close what uses it, or choose another (--list-devices)"
+            raise DeviceError(
+                f"cannot open {source.name} -> {sink.name}: {e}; "
+                "close what uses it, or choose another (--list-devices)"
             ) from e
 
     def start(self) -> None:
         try:
             self.stream.start()
         except portaudio().PortAudioError as e:
-            raise NoDeviceError(f"the sound device does not start: {e}") from e
+            raise DeviceError(f"the sound device does not start: {e}") from e
 
     def latency_ms(self) -> tuple[float, float]:
         """What PortAudio says of its input and output side; it understates."""
@@ -160,7 +228,11 @@ class LiveDevice:
         return False
 
     def close(self, patience: float = 2.0) -> bool:
-        """Stop and close; False when the device has gone and PortAudio hangs: the process must then leave by os._exit."""
+        """Stop and close.
+
+        Returns:
+            False if the device is gone and PortAudio hangs. The process must then end with ``os._exit``.
+        """
 
         def end() -> None:
             self.stream.abort()
@@ -170,14 +242,3 @@ class LiveDevice:
         thread.start()
         thread.join(patience)
         return not thread.is_alive()
-
-
-class SoundDevice(Protocol):
-    """What calls the engine back; ``close`` is False when the device has gone and hangs."""
-
-    @property
-    def finished(self) -> bool: ...
-
-    def start(self) -> None: ...
-
-    def close(self, patience: float = 2.0) -> bool: ...

@@ -1,15 +1,15 @@
-"""What can be changed while a live run goes on: by keys, over OSC, from any thread. The audio path never waits for any of it.
+"""Changes during a live run: by keys, over OSC, from any thread. The audio path never waits for any of them.
 
-Words and recordings are embedded on a thread of their own; the engine takes the finished vector between two hops.
+Texts and audio are embedded on a thread of their own; the engine takes the finished vector between two hops.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +17,36 @@ import numpy as np
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.presence import HERE
+from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
 from marssep_rt.errors import MarssepError, SoundError
 from marssep_rt.live.engine import Engine
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.audio_input import loud, windows_of
-from marssep_rt.query.build import combine
-from marssep_rt.query.encoders import AudioEncoder, audio_encoder
-from marssep_rt.query.types import Query
+from marssep_rt.query.build import build_query
+from marssep_rt.query.encoders import audio_encoder
+from marssep_rt.query.types import Query, QueryRequest
 from marssep_rt.query.vocabulary import KnownSounds
 
 LEARN_SECONDS = 3.0
-LISTEN_EVERY = 0.5  # seconds between two looks of the audio tower
+LISTEN_INTERVAL_SECONDS = 0.5
 UNMATCHED_SECONDS = 3.0
-WET_STEP, GAIN_STEP, LIMIT_STEP, MOST_LIMIT = 0.1, 1.0, 6.0, 30.0
+WET_STEP, GAIN_STEP, LIMIT_STEP, MAX_LIMIT_DB = 0.1, 1.0, 6.0, 30.0
+MIN_GAIN_DB, MAX_GAIN_DB = -60.0, 40.0
+SILENT_PEAK = 1e-3
 
 
 def learn_query(bundle: Bundle, sound: Array, rate: int) -> Query:
-    """The query of a stretch of sound, float32 [n] at ``rate``; raises SoundError where it is silent, QueryError without audio tower."""
+    """The query of a stretch of audio.
+
+    Args:
+        bundle: The bundle whose audio encoder is used.
+        sound: Mono audio, float32 [n].
+        rate: Its sample rate in Hz.
+
+    Raises:
+        SoundError: The audio is silent.
+        QueryError: The bundle has no audio encoder.
+    """
     encoder = audio_encoder(bundle.path)
     windows = loud(windows_of([sound], rate, encoder.sample_rate, encoder.hop), "what was just heard")
     vector, label = encoder.embed_windows(windows), ""
@@ -43,66 +55,101 @@ def learn_query(bundle: Bundle, sound: Array, rate: int) -> Query:
     return Query(vector, bundle.encoder, f"what was heard ({label})" if label else "what was heard")
 
 
-class LiveControl:
-    """The state of a run as its user sees and changes it; every method may be called from any thread."""
+class LiveController:
+    """The state of a run as its user sees and changes it.
 
-    def __init__(self, engine: Engine, bundle: Bundle, queries: Sequence[Query], controls: Controls, free_name: Callable[[], Path]) -> None:
+    Every method may be called from any thread: one lock guards the state, so that changes from several
+    threads are all made, one after the other.
+
+    Args:
+        engine: The engine to control.
+        bundle: The bundle whose encoders embed new queries.
+        queries: One query for each target.
+        controls: The mixer settings at the start.
+        free_name: Names the next recording.
+
+    Attributes:
+        which: Of several targets the one that is changed and monitored.
+        message: The last message for the user.
+        asked: (seconds since the start, label) of every query.
+        timeline: (seconds since the start, presence), about one a second.
+        recorders: The recordings that were started during the run.
+        quit: Whether the user wants to end the run.
+        last_present: Time when the target was last present, or the query new.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        bundle: Bundle,
+        queries: Sequence[Query],
+        controls: Controls,
+        free_name: Callable[[], Path],
+    ) -> None:
         self.engine, self.bundle, self.queries, self.controls = engine, bundle, list(queries), controls
-        self.which = 0  # of several targets the one that is changed and watched
-        self.free_name = free_name  # of the next recording that is begun while running
+        self.which = 0
+        self.free_name = free_name
         self.began = time.monotonic()
         self.message = ""
         self.asked: list[tuple[float, str]] = [(0.0, query.label) for query in queries]
         self.timeline: list[tuple[float, float]] = []
         self.recorders: list[Recorder] = []
         self.quit = False
-        self.here_at = self.began  # when the sound was last there, or the query new
+        self.last_present = self.began
+        self._lock = threading.RLock()
+        self._recorded_from_start = engine.worker.recorder is not None
+        self._recording: Recorder | None = None  # started by ``record`` and not yet ended
         self._pool = ThreadPoolExecutor(1, "marssep-queries")
-        self._listener: threading.Thread | None = None
         self._closing = threading.Event()
 
     @property
     def query(self) -> Query:
+        """The query that is changed and monitored."""
         return self.queries[self.which]
 
     def label(self) -> str:
-        """What is listened for, of several targets with their output channels."""
-        if len(self.queries) == 1:
-            return self.query.label
-        parts = [f"{q.label} to {channel + 1}" for q, channel in zip(self.queries, self.engine.config.routes, strict=True)]
-        return ", ".join(f"[{p}]" if i == self.which else p for i, p in enumerate(parts))
+        """The query in words; of several targets all, with their output channels."""
+        with self._lock:
+            if len(self.queries) == 1:
+                return self.query.label
+            routes = self.engine.config.routes
+            parts = [f"{q.label} to {channel + 1}" for q, channel in zip(self.queries, routes, strict=True)]
+            return ", ".join(f"[{p}]" if i == self.which else p for i, p in enumerate(parts))
 
     def choose(self, which: int) -> None:
-        """Change and watch this one of several targets."""
-        if 0 <= which < len(self.queries):
-            self.which = which
-            self.engine.watch_target(which)
+        """Change and monitor this one of several targets."""
+        with self._lock:
+            if 0 <= which < len(self.queries):
+                self.which = which
+                self.engine.monitor_target(which)
 
-    # ---- queries -----------------------------------------------------------------------------------------------------------
+    # ---- queries ---------------------------------------------------------------------------------------
 
     def ask(self, text: str) -> Future[None]:
-        """Listen for these words as soon as they are embedded."""
+        """Change the query to a text as soon as it is embedded."""
         self.message = f"looking up “{text}” ..."
-        return self._pool.submit(self._guarded, lambda: combine(self.bundle, [text]))
+        return self._pool.submit(
+            self._take_made, lambda: build_query(self.bundle, QueryRequest(texts=[text]))
+        )
 
     def learn(self, seconds: float = LEARN_SECONDS, then: Callable[[], None] = lambda: None) -> Future[None]:
-        """Listen for what is heard in the next ``seconds``; ``then`` is called when that is known."""
+        """Change the query to the audio of the next ``seconds``; ``then`` is called when that is done."""
         self.message = f"learning: let it sound for {seconds:g} s ..."
-        return self._pool.submit(self._guarded, lambda: self._learned(seconds), then)
+        return self._pool.submit(self._take_made, lambda: self._learned(seconds), then)
 
     def _learned(self, seconds: float) -> Query:
-        rate = self.engine.hops.info.sample_rate
+        rate, hop = self.engine.model_rate, self.engine.hop
         tap: list[Array] = []
-        self.engine.tap = tap
+        self.engine.tap_input(tap)
         try:
-            while len(tap) * self.engine.hops.info.hop < seconds * rate:
+            while len(tap) * hop < seconds * rate:
                 if self._closing.wait(0.02):
                     raise SoundError("the run ended before enough was heard")
         finally:
-            self.engine.tap = None
+            self.engine.tap_input(None)
         return learn_query(self.bundle, np.concatenate(tap)[: round(seconds * rate)], rate)
 
-    def _guarded(self, make: Callable[[], Query], then: Callable[[], None] = lambda: None) -> None:
+    def _take_made(self, make: Callable[[], Query], then: Callable[[], None] = lambda: None) -> None:
         try:
             query = make()
         except MarssepError as e:
@@ -112,61 +159,70 @@ class LiveControl:
         then()
 
     def take(self, query: Query) -> None:
-        """Listen for a query that is embedded already."""
-        self.queries[self.which] = query
-        self.engine.set_query(query.vector, self.which)
-        self.here_at = time.monotonic()
-        self.asked.append((round(self.here_at - self.began, 3), query.label))
-        self.message = query.doubts[0] if query.doubts else f"listening for {query.label}"
+        """Change to an embedded query."""
+        with self._lock:
+            self.queries[self.which] = query
+            self.engine.set_query(query.vector, self.which)
+            self.last_present = time.monotonic()
+            self.asked.append((round(self.last_present - self.began, 3), query.label))
+            self.message = query.warnings[0] if query.warnings else f"listening for {query.label}"
 
-    # ---- how it is heard ---------------------------------------------------------------------------------------------------
+    # ---- mixer -----------------------------------------------------------------------------------------
 
     def change(self, **changes: object) -> None:
-        """``remove``, ``wet``, ``limit_db``, ``gain_db``, ``bypass``; impossible values are refused in ``message``."""
-        try:
-            self.controls = self.controls.with_changes(**changes)
-        except MarssepError as e:
-            self.message = str(e)
-            return
-        self.engine.set_controls(self.controls)
+        """Set ``remove``, ``wet``, ``limit_db``, ``gain_db`` or ``bypass``.
+
+        Invalid values change nothing; ``message`` then says why.
+        """
+        self._change(lambda now: now.with_changes(**changes))
+
+    def toggle(self, name: str) -> None:
+        """Turn the switch ``remove`` or ``bypass`` over."""
+        self._change(lambda now: now.with_changes(**{name: not getattr(now, name)}))
 
     def step(self, what: str, up: bool) -> None:
-        """``wet``, ``gain`` or ``limit`` one step up or down; a limit above MOST_LIMIT is none."""
-        now, sign = self.controls, 1 if up else -1
-        if what == "wet":
-            self.change(wet=round(min(1.0, max(0.0, now.wet + sign * WET_STEP)), 3))
-        elif what == "gain":
-            self.change(gain_db=min(40.0, max(-60.0, now.gain_db + sign * GAIN_STEP)))
-        else:
-            limit = (MOST_LIMIT + LIMIT_STEP if now.limit_db is None else now.limit_db) + sign * LIMIT_STEP
-            self.change(limit_db=None if limit > MOST_LIMIT else max(0.0, limit))
+        """Move ``wet``, ``gain`` or ``limit`` one step up or down; above MAX_LIMIT_DB there is no limit."""
+        self._change(lambda now: _stepped(now, what, 1 if up else -1))
+
+    def _change(self, changed: Callable[[Controls], Controls]) -> None:
+        with self._lock:
+            try:
+                self.controls = changed(self.controls)
+            except MarssepError as e:
+                self.message = str(e)
+                return
+            self.engine.set_controls(self.controls)
 
     def reset(self) -> None:
-        """The model forgets what it heard."""
+        """Reset the model's streaming state."""
         self.engine.reset_model()
         self.message = "reset"
 
     def record(self) -> None:
-        """Begin a recording of what is heard, or finish the one that runs."""
-        running = self.recorders[-1] if self.recorders and self.engine.record is self.recorders[-1] else None
-        if running is not None:
-            self.engine.set_recorder(None, partial(self._end, running))
-            self.message = f"finishing {running.path}"
-            return
-        if self.engine.record is not None:
-            self.message = "this run is recorded already (--record)"
-            return
-        try:
-            recorder = Recorder(self.free_name(), self.engine.config.device_rate, self.engine.config.rows)
-        except MarssepError as e:
-            self.message = str(e)
-            return
-        self.recorders.append(recorder)
-        self.engine.set_recorder(recorder)
-        self.message = f"recording {recorder.path}"
+        """Start a recording of the output, or finish the running one."""
+        with self._lock:
+            if (running := self._recording) is not None:
+                self._recording = None
+                self.engine.set_recorder(None, lambda: self._end(running))
+                self.message = f"finishing {running.path}"
+                return
+            if self._recorded_from_start:
+                self.message = "this run is recorded already (--record)"
+                return
+            try:
+                config = self.engine.config
+                recorder = Recorder(self.free_name(), config.device_rate, config.rows)
+            except MarssepError as e:
+                self.message = str(e)
+                return
+            self._recording = recorder
+            self.recorders.append(recorder)
+            self.engine.set_recorder(recorder)
+            self.message = f"recording {recorder.path}"
 
     def _end(self, recorder: Recorder) -> None:
-        self._pool.submit(self._finish, recorder)
+        with contextlib.suppress(RuntimeError):  # the run ends, and who ends it closes the recording
+            self._pool.submit(self._finish, recorder)
 
     def _finish(self, recorder: Recorder) -> None:
         try:
@@ -175,46 +231,54 @@ class LiveControl:
         except MarssepError as e:
             self.message = str(e)
 
-    # ---- is it there -------------------------------------------------------------------------------------------------------
+    # ---- presence --------------------------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Begin to listen to the target with the bundle's audio tower, if it has one."""
+        """Begin to compare the target with the query, if the bundle has an audio encoder."""
         if self.bundle.has("audio.onnx"):
-            self._listener = threading.Thread(target=self._listen, name="marssep-listener", daemon=True)
-            self._listener.start()
+            threading.Thread(target=self._listen, name="marssep-listener", daemon=True).start()
 
     def _listen(self) -> None:
-        encoder: AudioEncoder = audio_encoder(self.bundle.path)
-        while not self._closing.wait(LISTEN_EVERY):
-            self.engine.presence.listen(encoder, self.query.vector)
+        encoder = audio_encoder(self.bundle.path)
+        while not self._closing.wait(LISTEN_INTERVAL_SECONDS):
+            self.engine.listen(encoder, self.query.vector)
 
     def note(self) -> float:
-        """Presence now, 0..1, written into the timeline; call it about once a second."""
-        now, value = time.monotonic(), self.engine.presence.presence()
-        self.timeline.append((round(now - self.began, 1), round(value, 3)))
-        if value >= HERE:
-            self.here_at = now
+        """Write the presence into the timeline; call it about once a second.
+
+        Returns:
+            The presence now, 0..1.
+        """
+        now, value = time.monotonic(), self.engine.presence()
+        with self._lock:
+            self.timeline.append((round(now - self.began, 1), round(value, 3)))
+            if value >= PRESENCE_THRESHOLD:
+                self.last_present = now
         return value
 
     @property
     def unmatched(self) -> bool:
-        """Whether there is sound, and for some seconds none of it was what was asked for."""
-        quiet = self.engine.telemetry.level_in < 1e-3
-        return not quiet and time.monotonic() - self.here_at > UNMATCHED_SECONDS
+        """Whether there is sound, but for some seconds no target."""
+        quiet = self.engine.stats.level_in < SILENT_PEAK
+        return not quiet and time.monotonic() - self.last_present > UNMATCHED_SECONDS
 
     def close(self) -> None:
-        """End the threads; recordings that still run are finished by the one who ends the run."""
+        """End the threads; running recordings stay open."""
         self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def shown(self) -> str:
-        """The controls in one line."""
+        """The mixer settings in one line."""
         c = self.controls
         what = "bypass" if c.bypass else "everything but it" if c.remove else "only it"
         limit = "no limit" if c.limit_db is None else f"limit {c.limit_db:g} dB"
         return f"{what}   wet {c.wet:.0%}   {limit}   gain {c.gain_db:+g} dB"
 
 
-def toggled(controls: Controls, name: str) -> dict[str, bool]:
-    """The change that turns a switch of the controls over."""
-    return {name: not getattr(controls, name)}
+def _stepped(now: Controls, what: str, sign: int) -> Controls:
+    if what == "wet":
+        return now.with_changes(wet=round(min(1.0, max(0.0, now.wet + sign * WET_STEP)), 3))
+    if what == "gain":
+        return now.with_changes(gain_db=min(MAX_GAIN_DB, max(MIN_GAIN_DB, now.gain_db + sign * GAIN_STEP)))
+    limit = (MAX_LIMIT_DB + LIMIT_STEP if now.limit_db is None else now.limit_db) + sign * LIMIT_STEP
+    return now.with_changes(limit_db=None if limit > MAX_LIMIT_DB else max(0.0, limit))

@@ -1,4 +1,4 @@
-"""What a live run shows: a header, then a live view with meters or plain lines."""
+"""The content of the display: facts of a run, meters, and log lines."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from marssep_rt.dsp.levels import FLOOR_DB, decibels
-from marssep_rt.dsp.presence import HERE
-from marssep_rt.live.stats import Telemetry
+from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
+from marssep_rt.live.stats import EngineStats
 
 if TYPE_CHECKING:
-    from marssep_rt.live.controller import LiveControl
+    from marssep_rt.live.controller import LiveController
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class RunInfo:
     def lines(self) -> list[str]:
         parts = self.latency_ms
         total = (
-            f"{parts['total']:.1f} ms = algorithmic {parts['algorithmic']:.1f} + blocks {parts['blocks']:.1f} + slack {parts['slack']:.1f}"
-            f" + device in {parts['device_in']:.1f} + device out {parts['device_out']:.1f}"
+            f"{parts['total']:.1f} ms = algorithmic {parts['algorithmic']:.1f} + blocks {parts['blocks']:.1f}"
+            f" + slack {parts['slack']:.1f} + device in {parts['device_in']:.1f}"
+            f" + device out {parts['device_out']:.1f}"
         )
         return [
             f"input    {self.source}",
@@ -42,6 +43,15 @@ class RunInfo:
             f"model    {self.model} on {self.provider}",
             f"latency  {total}",
         ]
+
+    def plain_line(self, stats: EngineStats, seconds: float, presence: float) -> str:
+        """One line for logs."""
+        times = stats.hop_times
+        return (
+            f"t={seconds:.0f}s in={decibels(stats.level_in):.1f}dBFS out={decibels(stats.level_out):.1f}dBFS "
+            f"there={presence:.2f} hop_p50={times.quantile(0.5):.2f}ms hop_p99={times.quantile(0.99):.2f}ms "
+            f"misses={stats.misses} underruns={stats.underruns} overflows={stats.overflows}"
+        )
 
 
 def meter(peak: float, width: int = 36) -> Text:
@@ -55,33 +65,45 @@ def meter(peak: float, width: int = 36) -> Text:
 def bar(share: float, width: int = 36) -> Text:
     """A bar from 0 to 1: green where the sound counts as present."""
     filled = round(share * width)
-    return Text.assemble(("#" * filled, "green" if share >= HERE else "dim"), ("." * (width - filled), "dim"), f" {share:6.0%}")
+    return Text.assemble(
+        ("#" * filled, "green" if share >= PRESENCE_THRESHOLD else "dim"),
+        ("." * (width - filled), "dim"),
+        f" {share:6.0%}",
+    )
 
 
-def view(info: RunInfo, control: LiveControl, keys: str, seconds: float) -> RenderableType:
-    """The live view's current picture; ``keys``: what can be typed, or is being typed."""
-    t = control.engine.telemetry
+def dashboard(info: RunInfo, control: LiveController, keys: str, seconds: float) -> RenderableType:
+    """The dashboard of a run.
+
+    Args:
+        info: The facts of the run.
+        control: Its state.
+        keys: The keys that can be typed, or the text that is being typed.
+        seconds: Seconds since the start.
+    """
+    t = control.engine.stats
     table = Table.grid(padding=(0, 2))
     table.add_row("query", Text(control.label(), style="bold"))
     table.add_row("heard", control.shown())
     table.add_row("in", meter(t.level_in))
     table.add_row("out", meter(t.level_out))
-    table.add_row("there", bar(control.engine.presence.presence()))
+    table.add_row("there", bar(control.engine.presence()))
     times = t.hop_times
     trouble = t.misses + t.underruns + t.overflows
-    table.add_row("hop", f"p50 {times.quantile(0.5):.2f} ms   p99 {times.quantile(0.99):.2f} ms   worst {times.worst:.2f} ms")
-    table.add_row("", Text(f"misses {t.misses}   underruns {t.underruns}   overflows {t.overflows}", style="red" if trouble else "dim"))
+    table.add_row(
+        "hop",
+        f"p50 {times.quantile(0.5):.2f} ms   p99 {times.quantile(0.99):.2f} ms   worst {times.worst:.2f} ms",
+    )
+    table.add_row(
+        "",
+        Text(
+            f"misses {t.misses}   underruns {t.underruns}   overflows {t.overflows}",
+            style="red" if trouble else "dim",
+        ),
+    )
     table.add_row("time", f"{int(seconds) // 60}:{int(seconds) % 60:02}   Ctrl-C ends")
-    table.add_row("", Text("nothing matches your query" if control.unmatched else control.message, style="yellow"))
+    table.add_row(
+        "", Text("nothing matches your query" if control.unmatched else control.message, style="yellow")
+    )
     table.add_row("keys", Text(keys, style="dim"))
     return Group(*(Text(line) for line in info.lines()), table)
-
-
-def plain_line(t: Telemetry, seconds: float, presence: float) -> str:
-    """One line for logs."""
-    times = t.hop_times
-    return (
-        f"t={seconds:.0f}s in={decibels(t.level_in):.1f}dBFS out={decibels(t.level_out):.1f}dBFS there={presence:.2f} "
-        f"hop_p50={times.quantile(0.5):.2f}ms hop_p99={times.quantile(0.99):.2f}ms misses={t.misses} underruns={t.underruns} "
-        f"overflows={t.overflows}"
-    )

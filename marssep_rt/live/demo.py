@@ -1,4 +1,4 @@
-"""A mixture that needs no microphone: bark-like bursts, a siren, a plucked string and rain-like noise, all synthesised here."""
+"""The device of the demo: it plays a signal to the engine at the pace of a sound card."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from marssep_rt.arrays import Array
 from marssep_rt.live.engine import Engine
-from marssep_rt.live.realtime import run_first
+from marssep_rt.live.realtime import set_realtime_priority
 
 
 class PacedDevice:
-    """Feeds a signal [samples, channels] to an engine one block per block time, as a sound card would, and then ends."""
+    """Feeds a signal [samples, channels] to an engine at the pace of a sound card, then ends."""
 
     def __init__(self, engine: Engine, signal: Array) -> None:
         self.engine, self.signal = engine, signal
@@ -32,7 +32,7 @@ class PacedDevice:
         self.thread.start()
 
     def _run(self) -> None:
-        run_first()  # as the threads of real devices do
+        set_realtime_priority()  # as the threads of real devices do
         config = self.engine.config
         out = np.zeros((config.blocksize, config.output_channels), np.float32)
         began = time.monotonic()
@@ -44,6 +44,10 @@ class PacedDevice:
                 return
             self.engine.callback(block, out)
         self.finished = True
+
+    def latency_ms(self) -> tuple[float, float]:
+        """No latency of its own."""
+        return 0.0, 0.0
 
     def close(self, patience: float = 2.0) -> bool:
         """Stop; False when the thread does not come back."""

@@ -13,9 +13,14 @@ def bark(rate: int, rng: np.random.Generator) -> Array:
     t = np.arange(int(0.24 * rate)) / rate
     pitch = rng.uniform(380, 460) * (1 + 0.5 * np.sin(np.pi * t / 0.24)) * np.exp(-1.2 * t)
     phase = 2 * np.pi * np.cumsum(pitch) / rate
-    source = np.sum([np.sin(h * phase) / h**0.7 for h in range(1, 16)], axis=0) + 0.5 * rng.standard_normal(len(t))
+    source = np.sum([np.sin(h * phase) / h**0.7 for h in range(1, 16)], axis=0) + 0.5 * rng.standard_normal(
+        len(t)
+    )
     shaped = sum(
-        (g * scipy.signal.lfilter(*scipy.signal.iirpeak(f, 2.5, fs=rate), source) for f, g in ((780, 1.0), (1500, 0.8), (2900, 0.3))),
+        (
+            g * scipy.signal.lfilter(*scipy.signal.iirpeak(f, 2.5, fs=rate), source)
+            for f, g in ((780, 1.0), (1500, 0.8), (2900, 0.3))
+        ),
         start=np.zeros_like(t),
     )
     envelope = np.minimum(1, t / 0.012) * np.exp(-12 * np.maximum(0, t - 0.05))

@@ -10,9 +10,9 @@ from importlib import metadata
 import onnxruntime as ort
 
 from marssep_rt.dsp.latency import live_slack, worker_delay
-from marssep_rt.errors import NoDeviceError
+from marssep_rt.errors import DeviceError
 from marssep_rt.live.audio_device import Device, list_devices, portaudio, takes
-from marssep_rt.live.realtime import may_run_first
+from marssep_rt.live.realtime import can_set_realtime_priority
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import PROVIDERS, has_cuda_driver, open_graph, time_hops
 from marssep_rt.model.stream import GraphInfo
@@ -50,18 +50,21 @@ def cuda() -> str:
 
 def priority() -> str:
     """Whether the model's thread comes before ordinary ones, and what to do about it."""
-    if may_run_first():
+    if can_set_realtime_priority():
         return "real time is granted: the model does not wait for other programs"
     if not hasattr(os, "sched_setscheduler"):
         return "ordinary (real time is only asked for on Linux)"
-    return "ordinary: where the system allows real-time priority (group audio, ulimit -r), the model does not wait for other programs"
+    return (
+        "ordinary: where the system allows real-time priority (group audio, ulimit -r), "
+        "the model does not wait for other programs"
+    )
 
 
 def sound() -> Iterator[str]:
     """Host APIs and devices, with the rates that each takes."""
     try:
         sd = portaudio()
-    except NoDeviceError as e:
+    except DeviceError as e:
         yield str(e)
         return
     yield f"PortAudio  {sd.get_portaudio_version()[1]}"
@@ -75,7 +78,11 @@ def sound() -> Iterator[str]:
 
 
 def rates(device: Device) -> str:
-    return ", ".join(str(r) for r in (44_100, 48_000, 96_000) if takes(r, device, min(2, device.inputs), device, min(2, device.outputs)))
+    return ", ".join(
+        str(r)
+        for r in (44_100, 48_000, 96_000)
+        if takes(r, device, min(2, device.inputs), device, min(2, device.outputs))
+    )
 
 
 def advice(times: Times, hop: int, latency: int, rate: int) -> Iterator[str]:
@@ -83,16 +90,27 @@ def advice(times: Times, hop: int, latency: int, rate: int) -> Iterator[str]:
     period = 1e3 * hop / rate
     s = quantiles(times)
     if s["p99"] > period:
-        yield f"advice     too slow: one hop in a hundred takes longer than the {period:.0f} ms it lasts; close what else runs"
+        yield (
+            f"advice     too slow: one hop in a hundred takes longer than the {period:.0f} ms it lasts; "
+            "close what else runs"
+        )
         return
-    late = {block: latency + worker_delay(block, hop, live_slack(1e-3 * s["p999"], block, rate)) for block in BLOCKS}
+    late = {
+        block: latency + worker_delay(block, hop, live_slack(1e-3 * s["p999"], block, rate))
+        for block in BLOCKS
+    }
     best = min(late, key=lambda block: late[block])
     for block, samples in late.items():
         mark = "   <- least" if block == best else ""
         yield f"latency    --blocksize {block}: {1e3 * samples / rate:.1f} ms and the device's own{mark}"
     if s["worst"] > period:
-        yield f"advice     the worst hop took {s['worst']:.1f} ms: something else held the processor; expect single dropouts"
-    yield "advice     measure what the device adds: marssep-live --measure-latency with output and input joined"
+        yield (
+            f"advice     the worst hop took {s['worst']:.1f} ms: something else held the processor; "
+            "expect single dropouts"
+        )
+    yield (
+        "advice     measure what the device adds: marssep-live --measure-latency with output and input joined"
+    )
 
 
 def report(bundle: Bundle, provider: str) -> Iterator[str]:
@@ -113,8 +131,10 @@ def report(bundle: Bundle, provider: str) -> Iterator[str]:
     runs = [(time_hops(session, used, BENCHMARK_SECONDS), used) for session, used in opened]
     for times, used in runs:
         s = quantiles(times)
-        yield (f"benchmark  {len(times)} hops of 10 ms, paced, on {used}: p50 {s['p50']:.2f} ms, p99 {s['p99']:.2f}, "
-               f"p99.9 {s['p999']:.2f}, worst {s['worst']:.2f}")  # fmt: skip
+        yield (
+            f"benchmark  {len(times)} hops of 10 ms, paced, on {used}: p50 {s['p50']:.2f} ms, "
+            f"p99 {s['p99']:.2f}, p99.9 {s['p999']:.2f}, worst {s['worst']:.2f}"
+        )
     times, used = min(runs, key=lambda run: quantiles(run[0])["p99"])
     if len(runs) > 1:
         yield f"provider   --provider auto takes {used} here: the lower p99"

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from marssep_rt.live.controller import LEARN_SECONDS, LiveControl, toggled
+from marssep_rt.live.controller import LEARN_SECONDS, LiveController
 
-HELP = "t type a query   h hear one   b bypass   r residual   w/W wet   l/L limit   g/G gain   x reset   c record   q quit"
+HELP = (
+    "t type a query   h hear one   b bypass   r residual   w/W wet   l/L limit   g/G gain   x reset   "
+    "c record   q quit"
+)
 KNOBS = {"w": "wet", "l": "limit", "g": "gain"}  # upper case: up
 ESCAPE, BACKSPACE = "\x1b", ("\x7f", "\x08")
 
@@ -18,19 +21,19 @@ ESCAPE, BACKSPACE = "\x1b", ("\x7f", "\x08")
 class Keys:
     """Turns characters into actions; while a query is typed they are its letters."""
 
-    def __init__(self, control: LiveControl) -> None:
+    def __init__(self, control: LiveController) -> None:
         self.control = control
         self.typed: str | None = None  # the query that is being typed
         self.actions: dict[str, Callable[[], Any]] = {
             "h": lambda: control.learn(LEARN_SECONDS),
-            "b": lambda: control.change(**toggled(control.controls, "bypass")),
-            "r": lambda: control.change(**toggled(control.controls, "remove")),
+            "b": lambda: control.toggle("bypass"),
+            "r": lambda: control.toggle("remove"),
             "x": control.reset,
             "c": control.record,
         }
 
     def feed(self, text: str) -> None:
-        """Every character that was typed; unknown ones do nothing, and so do the sequences of arrow and function keys."""
+        """Act on typed characters; unknown ones and the sequences of arrow and function keys do nothing."""
         if self.typed is None and text.startswith(ESCAPE) and len(text) > 1:
             return
         for character in text:
@@ -112,5 +115,7 @@ class Keyboard:
         self.read = waiting
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.restore()

@@ -1,4 +1,4 @@
-"""How late sound really is on this machine: a chirp is played into a loop (a cable, JACK) and looked for in what comes back.
+"""Measured latency: a chirp is played into a loopback (a cable, JACK), and the input is searched for it.
 
 PortAudio's own figures understate; this measures. The engine's share is known to the sample and is added.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from scipy.signal import correlate
 
 from marssep_rt.arrays import Array
-from marssep_rt.errors import MarssepError, NoDeviceError
+from marssep_rt.errors import DeviceError, MarssepError
 from marssep_rt.live.audio_device import Device, portaudio
 
 CHIRPS = 3
@@ -24,8 +24,14 @@ CLEAR = 0.5  # of a correlation of 1: below, what came back is not the chirp
 
 @dataclass(frozen=True)
 class Loop:
-    """``samples``: delay of every chirp from the output's callback to the input's; ``clearness``: correlation at the worst of them, 0..1;
-    ``reported_ms``: what PortAudio says of input and output together."""
+    """The result of a measurement.
+
+    Attributes:
+        rate: Sample rate in Hz.
+        samples: Delay of every chirp from output callback to input callback, in samples.
+        clearness: The worst of the correlations, 0..1.
+        reported_ms: PortAudio's figure for input and output together.
+    """
 
     rate: int
     samples: tuple[int, ...]
@@ -38,7 +44,7 @@ class Loop:
 
 
 def chirp(rate: int, seconds: float = 0.08) -> Array:
-    """A tone that rises exponentially from 400 Hz to 8 kHz (or a third of the rate) with soft ends: a single sharp correlation peak."""
+    """A tone that rises exponentially from 400 Hz to 8 kHz (or a third of the rate) with soft ends."""
     t = np.arange(round(seconds * rate)) / rate
     low, high = 400.0, min(8000.0, rate / 3)
     growth = np.log(high / low)
@@ -52,7 +58,10 @@ def find(sent: Array, heard: Array) -> tuple[int, float]:
         return 0, 0.0
     match = np.abs(correlate(heard.astype(np.float64), sent.astype(np.float64), "valid", "fft"))
     energy = np.concatenate([[0.0], np.cumsum(np.square(heard, dtype=np.float64))])
-    local = np.sqrt(np.maximum(energy[len(sent) :] - energy[: -len(sent)], 1e-12) * np.sum(np.square(sent, dtype=np.float64)))
+    local = np.sqrt(
+        np.maximum(energy[len(sent) :] - energy[: -len(sent)], 1e-12)
+        * np.sum(np.square(sent, dtype=np.float64))
+    )
     score = np.where(local > 1e-6, match / local, 0.0)
     # among places that fit as well the loudest: an echo is quieter than what it is an echo of
     best = int(np.argmax(match * (score > 0.8 * score.max())))
@@ -60,7 +69,19 @@ def find(sent: Array, heard: Array) -> tuple[int, float]:
 
 
 def measure(source: Device, sink: Device, rate: int, channels: tuple[int, int], blocksize: int) -> Loop:
-    """Play and listen for two seconds; raises NoDeviceError where the devices do not open, MarssepError where nothing came back."""
+    """Play chirps and measure how late they return.
+
+    Args:
+        source: The input device.
+        sink: The output device.
+        rate: Sample rate in Hz.
+        channels: Input and output channels.
+        blocksize: In samples.
+
+    Raises:
+        DeviceError: The devices cannot be opened.
+        MarssepError: The chirps did not return.
+    """
     sd = portaudio()
     sent = chirp(rate)
     gap = round(APART * rate)
@@ -79,21 +100,29 @@ def measure(source: Device, sink: Device, rate: int, channels: tuple[int, int], 
         at += n
 
     try:
-        stream = sd.Stream(samplerate=rate, blocksize=blocksize, device=(source.index, sink.index), channels=channels,
-                           dtype=np.float32, latency="low", callback=callback)  # fmt: skip
+        stream = sd.Stream(
+            samplerate=rate,
+            blocksize=blocksize,
+            device=(source.index, sink.index),
+            channels=channels,
+            dtype=np.float32,
+            latency="low",
+            callback=callback,
+        )
         with stream:
             reported = sum(stream.latency) * 1e3
             until = time.monotonic() + len(tape) / rate + 5
             while at < len(tape) and time.monotonic() < until:
                 time.sleep(0.02)
     except sd.PortAudioError as e:
-        raise NoDeviceError(f"cannot open {source.name} -> {sink.name}: {e}") from e
+        raise DeviceError(f"cannot open {source.name} -> {sink.name}: {e}") from e
     if at < len(tape):
         raise MarssepError("the sound device stopped delivering before the measurement was done")
     found = [find(sent, heard[i * gap : (i + 1) * gap + len(sent)]) for i in range(CHIRPS)]
     clearness = min(score for _, score in found)
     if clearness < CLEAR:
         raise MarssepError(
-            "the chirp did not come back; join the output to the input (a cable, JACK, a loudspeaker beside the microphone) and turn it up"
+            "the chirp did not come back; join the output to the input "
+            "(a cable, JACK, a loudspeaker beside the microphone) and turn it up"
         )
     return Loop(rate, tuple(delay for delay, _ in found), clearness, reported)

@@ -1,9 +1,10 @@
 """Control over OSC (Open Sound Control 1.0) on loopback: queries and knobs in, meters out.
 
-In, on the port that was asked for: ``/marssep/query "text"``, ``/marssep/wet 0..1``, ``/marssep/limit dB`` (negative: none),
-``/marssep/gain dB``, ``/marssep/bypass 0|1``, ``/marssep/remove 0|1``, ``/marssep/learn seconds``, ``/marssep/reset``, ``/marssep/record``,
-``/marssep/quit``. Out, on the next port ten times a second: ``/marssep/meters input output presence`` (dBFS, dBFS, 0..1), and
-``/marssep/message text`` whenever there is a new one.
+In, on the port that was asked for: ``/marssep/query "text"``, ``/marssep/wet 0..1``, ``/marssep/limit dB``
+(negative: none), ``/marssep/gain dB``, ``/marssep/bypass 0|1``, ``/marssep/remove 0|1``, ``/marssep/learn
+seconds``, ``/marssep/reset``, ``/marssep/record``, ``/marssep/quit``. Out, on the next port ten times a
+second: ``/marssep/meters input output presence`` (dBFS, dBFS, 0..1), and ``/marssep/message text`` whenever
+there is a new one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from marssep_rt.dsp.levels import decibels
 from marssep_rt.errors import MarssepError, UsageError
-from marssep_rt.live.controller import LEARN_SECONDS, LiveControl
+from marssep_rt.live.controller import LEARN_SECONDS, LiveController
 
 HOST = "127.0.0.1"
 METERS_EVERY = 0.1
@@ -38,11 +39,11 @@ def words(values: tuple[Any, ...]) -> str:
 class OscControl:
     """A server for a run's control and a sender of its meters; both on threads of their own."""
 
-    def __init__(self, control: LiveControl, port: int) -> None:
+    def __init__(self, control: LiveController, port: int) -> None:
         """Raises UsageError without python-osc, MarssepError where the port is taken."""
         try:
             from pythonosc.dispatcher import Dispatcher
-            from pythonosc.osc_server import ThreadingOSCUDPServer
+            from pythonosc.osc_server import BlockingOSCUDPServer
             from pythonosc.udp_client import SimpleUDPClient
         except ImportError as e:
             raise UsageError("OSC needs python-osc: pip install 'marssep[osc]'") from e
@@ -51,12 +52,17 @@ class OscControl:
         dispatcher.map(PLACE + "*", self.take)
         dispatcher.set_default_handler(lambda *_: None)
         try:
-            self.server = ThreadingOSCUDPServer((HOST, port), dispatcher)
+            self.server = BlockingOSCUDPServer((HOST, port), dispatcher)
         except OSError as e:
-            raise MarssepError(f"OSC cannot listen on port {port}: {e.strerror}; choose another with --osc PORT") from e
+            raise MarssepError(
+                f"OSC cannot listen on port {port}: {e.strerror}; choose another with --osc PORT"
+            ) from e
         self.client = SimpleUDPClient(HOST, port + 1)
         self.closing = threading.Event()
-        self.threads = [threading.Thread(target=work, daemon=True, name="marssep-osc") for work in (self.server.serve_forever, self.tell)]
+        self.threads = [
+            threading.Thread(target=work, daemon=True, name="marssep-osc")
+            for work in (self.server.serve_forever, self.tell)
+        ]
 
     def __enter__(self) -> OscControl:
         for thread in self.threads:
@@ -94,10 +100,11 @@ class OscControl:
     def tell(self) -> None:
         said = ""
         while not self.closing.wait(METERS_EVERY):
-            t = self.control.engine.telemetry
+            t = self.control.engine.stats
             try:
                 self.client.send_message(
-                    PLACE + "meters", [decibels(t.level_in), decibels(t.level_out), self.control.engine.presence.presence()]
+                    PLACE + "meters",
+                    [decibels(t.level_in), decibels(t.level_out), self.control.engine.presence()],
                 )
                 if self.control.message != said:
                     said = self.control.message

@@ -11,10 +11,12 @@ from typing import Any
 import typer
 
 from marssep_rt.errors import UsageError
+from marssep_rt.query.types import QueryRequest
 
 FOLDER_VARIABLE = "MARSSEP_CONFIG"
 PRESETS = "presets.toml"
-LISTS = ("query", "image", "audio", "query_file")
+# key of the file -> part of the request
+PARTS = {"query": "texts", "image": "images", "audio": "audios", "query_file": "files"}
 NUMBERS = ("wet", "limit", "gain")
 
 
@@ -25,13 +27,17 @@ def folder() -> Path:
 
 @dataclass(frozen=True)
 class Preset:
-    """A table of ``presets.toml``. Paths are meant from the file's folder; what is None was not said."""
+    """A table of ``presets.toml``; None stands for a setting that is not there.
 
-    query: list[str] = field(default_factory=list)
-    image: list[Path] = field(default_factory=list)
-    audio: list[Path] = field(default_factory=list)
-    query_file: list[Path] = field(default_factory=list)
-    negative: str | None = None
+    Attributes:
+        request: The query. Relative paths start at the folder of the file.
+        remove: Whether the output is the residual.
+        wet: Mix, 0..1.
+        limit: Attenuation limit in dB.
+        gain: Output gain in dB.
+    """
+
+    request: QueryRequest = field(default_factory=QueryRequest)
     remove: bool = False
     wet: float | None = None
     limit: float | None = None
@@ -39,7 +45,7 @@ class Preset:
 
 
 def read_preset(name: str, path: Path | None = None) -> Preset:
-    """The preset of that name; raises UsageError where there is no file, no such preset, or a setting that is none.
+    """Read the preset of that name; raises UsageError if there is none or a setting is invalid.
 
     [dogs]
     query = ["dog barking", "dog howling"]     # or "dog barking"; also image, audio, query_file
@@ -53,7 +59,9 @@ def read_preset(name: str, path: Path | None = None) -> Preset:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f'there are no presets; write them into {path}, such as: [{name}] query = "dog barking"') from None
+        raise UsageError(
+            f'there are no presets; write them into {path}, such as: [{name}] query = "dog barking"'
+        ) from None
     except (OSError, ValueError) as e:
         raise UsageError(f"{path} cannot be read: {str(e).splitlines()[0]}") from e
     if name not in tables:
@@ -65,19 +73,21 @@ def read_preset(name: str, path: Path | None = None) -> Preset:
 def _preset(table: Any, where: str, base: Path) -> Preset:
     if not isinstance(table, dict):
         raise UsageError(f"{where} is no table; write [name] and the settings below it")
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key, value in table.items():
-        if key in LISTS:
+        if key in PARTS:
             several = [value] if isinstance(value, str) else value
             if not (isinstance(several, list) and all(isinstance(v, str) for v in several)):
                 raise UsageError(f"{where}: {key} must be a text or a list of texts")
-            found[key] = several if key == "query" else [base / v for v in several]
+            parts[PARTS[key]] = several if key == "query" else [base / v for v in several]
         elif key in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
-            found[key] = float(value)
+            settings[key] = float(value)
         elif key == "remove" and isinstance(value, bool):
-            found[key] = value
+            settings[key] = value
         elif key == "not" and isinstance(value, str):
-            found["negative"] = value
+            parts["negative"] = value
         else:
-            raise UsageError(f"{where}: {key} = {value!r} is no setting; there are {', '.join((*LISTS, 'not', 'remove', *NUMBERS))}")
-    return Preset(**found)
+            known = ", ".join((*PARTS, "not", "remove", *NUMBERS))
+            raise UsageError(f"{where}: {key} = {value!r} is no setting; there are {known}")
+    return Preset(QueryRequest(**parts), **settings)

@@ -1,64 +1,54 @@
-"""A live run: engine, device and recorders put together, run until it ends, and closed in the order in which nothing is lost."""
+"""A live run: engine, device and recordings are opened, run, and closed so that nothing is lost."""
 
 from __future__ import annotations
 
+import enum
 import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.live import Live
 
 from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.console import console, print_error, print_warning
 from marssep_rt.dsp.latency import live_slack
-from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import MarssepError
+from marssep_rt.live.audio_bridge import EngineConfig
 from marssep_rt.live.audio_device import Device, LiveDevice, SoundDevice, open_again
-from marssep_rt.live.controller import LiveControl
-from marssep_rt.live.dashboard import RunInfo, plain_line, view
+from marssep_rt.live.controller import LiveController
+from marssep_rt.live.dashboard import RunInfo
 from marssep_rt.live.demo import PacedDevice
 from marssep_rt.live.demo_signals import demo_parts
-from marssep_rt.live.engine import Engine, EngineConfig
-from marssep_rt.live.keyboard import Keyboard, Keys
+from marssep_rt.live.display import Display, ignore_closed_terminal, open_display, redirect_output_to_devnull
+from marssep_rt.live.engine import Engine
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.types import Query
 from marssep_rt.utils.atomic_io import write_whole
 
 DEMO_SECONDS = 12.0
+POLL_SECONDS = 0.05
 SILENT_SECONDS = 1.5  # a device that calls back this rarely has gone
 START_SECONDS = 6.0
 CLOSE_SECONDS = 0.8  # a device that has gone may never close
 RETRY_SECONDS = 120.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 4.0
 GONE = "the sound device has stopped delivering; it was unplugged, or its server ended"
 
 
-@dataclass
-class Setup:
-    """An engine, what feeds it and what steers it, ready to start."""
-
-    engine: Engine
-    device: SoundDevice
-    info: RunInfo
-    recorders: list[Recorder]
-    control: LiveControl
-    reopen: Callable[[], SoundDevice] | None = None  # the same devices again
-    broken: list[Recorder] = field(default_factory=list)
-    hangs: bool = False  # the device has gone and cannot be closed
-    closed: bool = False
-
-
 class StopFlag:
-    """Set by Ctrl-C, SIGTERM and a terminal that closes, from the start of the program: at any moment they end a run in an orderly way."""
+    """Set by Ctrl-C, SIGTERM and a terminal that closes; at any moment they end a run in an orderly way.
+
+    Attributes:
+        set: Whether the run shall end.
+    """
 
     def __init__(self) -> None:
         self.set = False
@@ -69,7 +59,7 @@ class StopFlag:
     def _on_signal(self, number: int, _: object) -> None:
         self.set = True
         if number not in (signal.SIGINT, signal.SIGTERM):
-            speak_no_more()
+            redirect_output_to_devnull()
 
 
 def free_name(path: Path) -> Path:
@@ -81,207 +71,289 @@ def free_name(path: Path) -> Path:
     raise MarssepError(f"there are too many files like {path}")
 
 
-def configured(
-    hops: HopProcessor, rate: int, blocksize: int, channels_in: int, channels_out: int, routes: tuple[int, ...] = ()
-) -> EngineConfig:
-    """Warm up and choose the slack."""
-    config = EngineConfig(rate, blocksize, channels_in, channels_out, routes=routes)
-    return replace(config, slack=live_slack(Engine(hops, config).warm_up(), blocksize, rate))
+def with_slack(processor: StreamProcessor, config: EngineConfig) -> EngineConfig:
+    """The format with the slack that this machine needs; the model runs for some hops to find out."""
+    slowest = Engine(processor, config).warm_up()
+    return replace(config, slack=live_slack(slowest, config.blocksize, config.device_rate))
 
 
-def prepare(
-    hops: HopProcessor,
-    rate: int,
-    blocksize: int,
-    channels_in: int,
-    channels_out: int,
-    devices: tuple[Device, Device] | None,
-    record: Path | None,
-    record_input: Path | None,
-    bundle: Bundle,
-    queries: Sequence[Query],
-    controls: Controls,
-    provider: str,
-    routes: tuple[int, ...] = (),
-) -> Setup:
-    """Warm up, choose the slack, open recorders and device."""
-    config = configured(hops, rate, blocksize, channels_in, channels_out, routes)
-    recorders: list[Recorder] = []
-    for path, channels in ((record, config.rows), (record_input, config.channels)):
-        recorders += [Recorder(path, rate, channels)] if path else []
-    engine = Engine(hops, config, recorders[0] if record else None, recorders[-1] if record_input else None)
-    reopen: Callable[[], SoundDevice] | None = None
-    try:
-        device: SoundDevice
-        if devices is None:
-            signal_ = np.stack(list(demo_parts(DEMO_SECONDS, rate).values())).sum(axis=0)
-            device, names, ends = (
-                PacedDevice(engine, signal_[:, None]),
-                ("synthesised: dog barking, siren, acoustic guitar, rain", "none"),
-                (0.0, 0.0),
+class DeviceState(enum.Enum):
+    """Whether a device can still be closed."""
+
+    OPEN = enum.auto()
+    CLOSED = enum.auto()
+    HANGS = enum.auto()  # it has gone, and closing it never returns
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that a live run needs besides the model.
+
+    Attributes:
+        audio: The audio format; its slack is chosen when the run opens.
+        devices: Input and output device; None is the demo.
+        record: The recording of the output, if any.
+        record_input: The recording of the input, if any.
+        stats: The file for the figures of the run, if any.
+        duration: Seconds after which the run ends; None is never.
+        plain: Log lines instead of the dashboard.
+    """
+
+    audio: EngineConfig
+    devices: tuple[Device, Device] | None = None
+    record: Path | None = None
+    record_input: Path | None = None
+    stats: Path | None = None
+    duration: float | None = None
+    plain: bool = False
+
+
+@dataclass
+class _Progress:
+    """Watches whether the device still calls back."""
+
+    callbacks: int
+    last: float = field(default_factory=time.monotonic)
+    started: bool = False
+
+    def stalled(self, callbacks: int, now: float) -> bool:
+        if callbacks != self.callbacks:
+            self.callbacks, self.last, self.started = callbacks, now, True
+        return now - self.last > (SILENT_SECONDS if self.started else START_SECONDS)
+
+
+class LiveRun:
+    """One live run: ``open`` prepares it, ``run`` runs it, ``finish`` closes it.
+
+    Args:
+        engine: The engine, warmed up.
+        device: The device that calls the engine.
+        info: The facts for the display and the stats file.
+        control: Changes during the run.
+        config: The options of the run.
+        recorders: The recordings that the engine writes from the start.
+        reopen: Opens the same devices again; None if that is not possible.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        device: SoundDevice,
+        info: RunInfo,
+        control: LiveController,
+        config: RunConfig,
+        recorders: Sequence[Recorder] = (),
+        reopen: Callable[[], SoundDevice] | None = None,
+    ) -> None:
+        self.engine, self.device, self.info, self.control = engine, device, info, control
+        self.config, self.recorders, self.reopen = config, list(recorders), reopen
+        self.device_state = DeviceState.OPEN
+        self._failed_recorders: list[Recorder] = []
+
+    @classmethod
+    def open(
+        cls, processor: StreamProcessor, bundle: Bundle, queries: Sequence[Query], config: RunConfig
+    ) -> LiveRun:
+        """Warm up the model, choose the slack, open recordings and device.
+
+        Args:
+            processor: The model with its mixer settings.
+            bundle: The bundle of the model, for new queries.
+            queries: One query for each target.
+            config: The options of the run.
+
+        Raises:
+            MarssepError: A recording or the device cannot be opened; nothing is left behind then.
+        """
+        audio = with_slack(processor, config.audio)
+        config = replace(config, audio=audio)
+        recorders: list[Recorder] = []
+        try:
+            for path, channels in ((config.record, audio.rows), (config.record_input, audio.channels)):
+                recorders += [Recorder(path, audio.device_rate, channels)] if path else []
+            engine = Engine(
+                processor,
+                audio,
+                recorders[0] if config.record else None,
+                recorders[-1] if config.record_input else None,
             )
-        else:
-            device = opened = LiveDevice(engine, *devices)
-            names, ends = (str(devices[0]).strip(), str(devices[1]).strip()), opened.latency_ms()
-            reopen = partial(open_again, engine, *devices)
-    except BaseException:
-        discard(recorders)
-        raise
-    parts = engine.latency_ms()
-    latency = {k: round(parts[k], 3) for k in ("algorithmic", "blocks", "slack")}
-    latency |= {"device_in": round(ends[0], 3), "device_out": round(ends[1], 3), "total": round(parts["engine"] + sum(ends), 3)}
-    control = LiveControl(engine, bundle, queries, controls, lambda: free_name(Path("marssep-live.wav")))
-    return Setup(engine, device, RunInfo(*names, rate, blocksize, bundle.name, provider, latency), recorders, control, reopen)
+            device, names, reopen = _open_device(engine, config.devices)
+        except BaseException:
+            for recorder in recorders:
+                recorder.discard()
+            raise
+        latency = _latency(engine, device)
+        provider = processor.stream.provider
+        info = RunInfo(*names, audio.device_rate, audio.blocksize, bundle.name, provider, latency)
+        control = LiveController(
+            engine, bundle, queries, processor.controls, lambda: free_name(Path("marssep-live.wav"))
+        )
+        return cls(engine, device, info, control, config, recorders, reopen)
 
+    def discard(self) -> None:
+        """Close a run that was not started; its recordings are deleted."""
+        for recorder in self.recorders:
+            recorder.discard()
+        self.device.close()
 
-def discard(recorders: list[Recorder]) -> None:
-    """Nothing was recorded: leave nothing behind."""
-    for recorder in recorders:
-        recorder.close()
-        recorder.path.unlink(missing_ok=True)
+    # ---- running ---------------------------------------------------------------------------------------
 
+    def run(self, stop: StopFlag) -> str | None:
+        """Run until the user, the duration or the device ends it.
 
-def run_until(setup: Setup, stop: StopFlag, duration: float | None, plain: bool) -> str | None:
-    """Run until asked to stop, the time is up or the device has gone for good; returns what went wrong, if anything."""
-    engine, control, t = setup.engine, setup.control, setup.engine.telemetry
-    if plain:
-        print(*setup.info.lines(), f"query    {control.label()}", sep="\n", flush=True)
-    engine.start()
-    setup.device.start()
-    control.watch()
-    began = last_progress = time.monotonic()
-    seen, said, told = t.callbacks, 0, ""
-    keys = Keys(control)
-    live = None if plain else Live(console=console, refresh_per_second=8, transient=False, auto_refresh=False)
-    with Keyboard() if live else nullcontext() as keyboard, ExitStack() as stack:
-        if live:
-            live.start()
-            stack.callback(quietly, live.stop)
-        while True:
-            time.sleep(0.05)
-            now = time.monotonic()
-            if t.callbacks != seen:
-                seen, last_progress = t.callbacks, now
-            if keyboard:
-                keys.feed(keyboard.read())
-            if int((now - began) * 8) != said:
-                if int(now - began) != said // 8:
-                    control.note()
-                    if plain:
-                        line = plain_line(t, now - began, engine.presence.presence())
-                        quietly(partial(print, line, flush=True))
-                said = int((now - began) * 8)
-                if live:
-                    quietly(partial(live.update, view(setup.info, control, keys.line(), now - began), refresh=True))
-            for recorder in (*setup.recorders, *control.recorders):
-                if recorder.error and recorder not in setup.broken:  # sound goes on without it
-                    setup.broken.append(recorder)
-                    control.message = recorder.error
-            if plain and control.message != told:
-                told = control.message
-                quietly(partial(print, told, flush=True))
-            if stop.set or control.quit or setup.device.finished or (duration is not None and t.frames >= duration * setup.info.rate):
-                return None
-            if engine.failure is not None:
-                return f"the model failed: {engine.failure}"
-            if now - last_progress > (SILENT_SECONDS if seen else START_SECONDS):
-                if setup.reopen is None or not seen or not come_back(setup, stop):
-                    return None if stop.set else GONE
-                last_progress = time.monotonic()
-                control.message = "the sound device is back"
+        Returns:
+            What went wrong, if anything.
+        """
+        if self.config.plain:
+            print(*self.info.lines(), f"query    {self.control.label()}", sep="\n", flush=True)
+        self.engine.start()
+        self.device.start()
+        self.control.watch()
+        progress = _Progress(self.engine.stats.callbacks)
+        with open_display(self.info, self.control, self.config.plain) as display:
+            while True:
+                time.sleep(POLL_SECONDS)
+                self._update(display)
+                if self._is_over(stop):
+                    return None
+                if self.engine.failure is not None:
+                    return f"the model failed: {self.engine.failure}"
+                if progress.stalled(self.engine.stats.callbacks, time.monotonic()):
+                    if not progress.started or not self._reconnect_device(stop):
+                        return None if stop.set else GONE
+                    progress.last = time.monotonic()
+                    self.control.message = "the sound device is back"
 
+    def _update(self, display: Display) -> None:
+        for recorder in (*self.recorders, *self.control.recorders):
+            if recorder.error and recorder not in self._failed_recorders:  # the sound continues
+                self._failed_recorders.append(recorder)
+                self.control.message = recorder.error
+        display.update()
 
-def quietly(work: Callable[[], None]) -> None:
-    """A terminal that has been closed is no reason to lose a recording."""
-    try:
-        work()
-    except OSError:
-        speak_no_more()
+    def _is_over(self, stop: StopFlag) -> bool:
+        duration, frames = self.config.duration, self.engine.stats.frames
+        timed_out = duration is not None and frames >= duration * self.info.rate
+        return stop.set or self.control.quit or self.device.finished or timed_out
 
-
-def speak_no_more() -> None:
-    """There is nobody left to read: from here on output goes nowhere, so that writing it cannot fail."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(nowhere, stream)
-    os.close(nowhere)
-
-
-def come_back(setup: Setup, stop: StopFlag) -> bool:
-    """The device has gone: close it, wait for it with growing pauses, begin afresh; False when it cannot be closed or stays away."""
-    engine, control = setup.engine, setup.control
-    control.message = "the sound device has gone; waiting for it to come back"
-    print_warning(control.message)
-    if not setup.device.close(CLOSE_SECONDS):
-        setup.hangs = True  # PortAudio's own stop: nothing can be opened beside it
+    def _reconnect_device(self, stop: StopFlag) -> bool:
+        """Close a lost device and wait for it with growing pauses; returns whether it is back."""
+        if self.reopen is None:
+            return False
+        self.control.message = "the sound device has gone; waiting for it to come back"
+        print_warning(self.control.message)
+        if not self.device.close(CLOSE_SECONDS):
+            self.device_state = DeviceState.HANGS  # PortAudio hangs, and no second stream can be opened
+            return False
+        self.engine.pause()
+        self.engine.restart()
+        self.engine.start()
+        pause, until = FIRST_PAUSE_SECONDS, time.monotonic() + RETRY_SECONDS
+        while time.monotonic() < until and not stop.set and not self.control.quit:
+            time.sleep(pause)
+            pause = min(MAX_PAUSE_SECONDS, 2 * pause)
+            try:
+                self.device = self.reopen()
+                self.device.start()
+                return True
+            except MarssepError:
+                continue
+        self.device_state = DeviceState.CLOSED
         return False
-    engine.pause()
-    engine.begin_afresh()
-    engine.start()
-    pause, until = 0.25, time.monotonic() + RETRY_SECONDS
-    assert setup.reopen is not None
-    while time.monotonic() < until and not stop.set and not control.quit:
-        time.sleep(pause)
-        pause = min(4.0, 2 * pause)
-        try:
-            setup.device = setup.reopen()
-            setup.device.start()
-            return True
-        except MarssepError:
-            continue
-    setup.closed = True
-    return False
 
+    # ---- the end ---------------------------------------------------------------------------------------
 
-def finish(setup: Setup, stats: Path | None, message: str | None, plain: bool, demo_record: Path | None) -> int:
-    """Recordings first, then the figures, then the device, which may hang; returns the exit code (or leaves at once)."""
-    engine, t = setup.engine, setup.engine.telemetry
-    closed: bool | None = True if setup.closed else False if setup.hangs else None
-    if message is None and closed is None:
-        closed = setup.device.close()  # a device that works is stopped before the recording ends
-    setup.control.close()
-    engine.stop()
-    code = 0 if message is None else 1
-    recorders = [*setup.recorders, *(r for r in setup.control.recorders if not r.done)]
-    for recorder in recorders:
-        try:
-            recorder.close()
-        except MarssepError as e:
-            message, code = message or str(e), 1
-    info = setup.info
-    if stats is not None:
+    def finish(self, message: str | None) -> int:
+        """Close recordings first, then write the figures, then close the device, which may hang.
+
+        Args:
+            message: The result of ``run``.
+
+        Returns:
+            The exit code. If the device hangs, the process ends here with it.
+        """
+        if message is None:
+            self._close_device()  # a device that works is stopped before the recording ends
+        self.control.close()
+        self.engine.stop()
+        recorders = [*self.recorders, *(r for r in self.control.recorders if not r.done)]
+        errors = [message] if message is not None else []
+        for work in (*(recorder.close for recorder in recorders), self._write_stats):
+            try:
+                work()
+            except MarssepError as e:
+                errors.append(str(e))
+        self._say_what_was_done(recorders)
+        if errors:
+            print_error(errors[0])
+        code = 1 if errors else 0
+        self._close_device()
+        if self.device_state is DeviceState.HANGS:
+            _leave_process(code)
+        return code
+
+    def _close_device(self) -> None:
+        if self.device_state is DeviceState.OPEN:
+            self.device_state = DeviceState.CLOSED if self.device.close() else DeviceState.HANGS
+
+    def _write_stats(self) -> None:
+        if self.config.stats is None:
+            return
+        info, stats = self.info, self.engine.stats
         figures: dict[str, Any] = {
             "sample_rate": info.rate,
             "blocksize": info.blocksize,
-            "hop": engine.hops.info.hop,
+            "hop": self.engine.hop,
             "provider": info.provider,
-            "query": setup.control.label(),
+            "query": self.control.label(),
             "latency_ms": info.latency_ms,
-            **t.counters(),
-            "seconds": round(t.frames / info.rate, 3),
-            "queries": setup.control.asked,
-            "presence": setup.control.timeline,
+            **stats.counters(),
+            "seconds": round(stats.frames / info.rate, 3),
+            "queries": self.control.asked,
+            "presence": self.control.timeline,
         }
-        try:
-            write_whole(stats, json.dumps(figures, indent=1) + "\n")
-        except MarssepError as e:
-            message, code = message or str(e), 1
-    if plain:
-        quietly(lambda: print(plain_line(t, t.frames / info.rate, engine.presence.presence()), flush=True))
-    for recorder in recorders:
-        if recorder.path.exists():
-            console.print(f"recorded {recorder.path}", markup=False, soft_wrap=True)
-    if demo_record is not None:
-        console.print("listen to the recording beside its input, or ask for another sound", markup=False)
-    if t.nan_samples:
-        print_warning(f"{t.nan_samples} samples from the device were NaN or infinite and counted as silence")
-    if message is not None:
-        print_error(message)
-    if closed is None:
-        closed = setup.device.close()
-    if closed is False:
-        # PortAudio hangs in close and even in the interpreter's own exit once its server has gone
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+        write_whole(self.config.stats, json.dumps(figures, indent=1) + "\n")
+
+    def _say_what_was_done(self, recorders: Sequence[Recorder]) -> None:
+        stats = self.engine.stats
+        if self.config.plain:
+            line = self.info.plain_line(stats, stats.frames / self.info.rate, self.engine.presence())
+            ignore_closed_terminal(lambda: print(line, flush=True))
+        for recorder in recorders:
+            if recorder.path.exists():
+                console.print(f"recorded {recorder.path}", markup=False, soft_wrap=True)
+        if self.config.devices is None and self.config.record is not None:
+            console.print("listen to the recording beside its input, or ask for another sound", markup=False)
+        if stats.nan_samples:
+            print_warning(
+                f"{stats.nan_samples} samples from the device were NaN or infinite and counted as silence"
+            )
+
+
+def _open_device(
+    engine: Engine, devices: tuple[Device, Device] | None
+) -> tuple[SoundDevice, tuple[str, str], Callable[[], SoundDevice] | None]:
+    """The device, the names of its input and output, and a function that opens it again."""
+    if devices is None:
+        parts = demo_parts(DEMO_SECONDS, engine.config.device_rate)
+        signal_ = np.stack(list(parts.values())).sum(axis=0)
+        return PacedDevice(engine, signal_[:, None]), (f"synthesised: {', '.join(parts)}", "none"), None
+    names = (str(devices[0]).strip(), str(devices[1]).strip())
+    return LiveDevice(engine, *devices), names, partial(open_again, engine, *devices)
+
+
+def _latency(engine: Engine, device: SoundDevice) -> dict[str, float]:
+    """The latency of engine and device in ms, in parts."""
+    parts, (device_in, device_out) = engine.latency_ms(), device.latency_ms()
+    return {k: round(parts[k], 3) for k in ("algorithmic", "blocks", "slack")} | {
+        "device_in": round(device_in, 3),
+        "device_out": round(device_out, 3),
+        "total": round(parts["engine"] + device_in + device_out, 3),
+    }
+
+
+def _leave_process(code: int) -> None:
+    """End at once: PortAudio hangs in the interpreter's own exit when its server has gone."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,4 +1,4 @@
-"""What a live run counts, and its summary for people and ``--stats``."""
+"""Counters and times of a live run, for the display and ``--stats``."""
 
 from __future__ import annotations
 
@@ -33,11 +33,14 @@ class HopTimes:
         return min(self.worst, LOWEST_MS * 10 ** ((index + 1) / BINS_PER_DECADE))
 
     def summary(self) -> dict[str, float]:
-        return {"p50": round(self.quantile(0.5), 4), "p99": round(self.quantile(0.99), 4), "p999": round(self.quantile(0.999), 4),
-                "worst": round(self.worst, 4)}  # fmt: skip
+        """Quantiles in ms, as ``--stats`` writes them."""
+        quantiles = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+        return {name: round(self.quantile(q), 4) for name, q in quantiles.items()} | {
+            "worst": round(self.worst, 4)
+        }
 
 
-class Telemetry:
+class EngineStats:
     """Counters of one run. Each field has one writer: the callback or the worker."""
 
     def __init__(self) -> None:
@@ -55,6 +58,14 @@ class Telemetry:
         self.nan_samples = 0
         self.hop_times = HopTimes()
         self.real_time = False  # whether the system runs the worker before ordinary threads
+
+    def count_hop(self, seconds: float, limit: float, peak_in: float, peak_out: float) -> None:
+        """Count one hop that took ``seconds`` and has ``limit`` seconds; peaks at full scale 1.0."""
+        self.hops += 1
+        self.hop_times.add(seconds * 1e3)
+        self.misses += seconds > limit
+        self.peak_in, self.peak_out = max(self.peak_in, peak_in), max(self.peak_out, peak_out)
+        self.level_in, self.level_out = max(peak_in, 0.9 * self.level_in), max(peak_out, 0.9 * self.level_out)
 
     def counters(self) -> dict[str, Any]:
         """The counting part of the ``--stats`` file."""

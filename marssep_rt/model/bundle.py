@@ -1,13 +1,13 @@
-"""A model bundle on disk: ``card.json``, ``separator.onnx`` and the query towers it offers, as a folder or zipped as NAME.marssep.
+"""A model bundle on disk: ``card.json``, ``separator.onnx`` and query encoders.
 
-Nothing in a bundle is ever executed on load: JSON, ONNX and tokenizer files only. Every file's SHA-256 stands in the card.
+A bundle is a folder or a zip file NAME.marssep. Loading it executes nothing: it holds only JSON, ONNX and
+tokenizer files. The card holds the SHA-256 of every file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from marssep_rt.errors import BundleError
-from marssep_rt.utils.atomic_io import replace_folder, written_beside
+from marssep_rt.utils.atomic_io import whole_folder, written_beside
 
 FORMAT = 1
 DEFAULT = Path(__file__).parents[1] / "models" / "default"
@@ -50,7 +50,9 @@ class Bundle:
             raise BundleError(f"the bundle {self.path} has no {name}")
         content = _read(self.path, name)
         if hashlib.sha256(content).hexdigest() != self.card["files"][name]:
-            raise BundleError(f"{name} in the bundle {self.path} does not match its recorded hash; get the bundle again")
+            raise BundleError(
+                f"{name} in the bundle {self.path} does not match its recorded hash; get the bundle again"
+            )
         return content
 
 
@@ -81,7 +83,10 @@ def load(path: Path | str | None = None) -> Bundle:
     if not isinstance(card, dict) or not isinstance(card.get("format"), int):
         raise BundleError(f"card.json in {path} is not a marssep card")
     if card["format"] > FORMAT:
-        raise BundleError(f"the bundle {path} has format {card['format']}, newer than this marssep understands ({FORMAT}); update marssep")
+        raise BundleError(
+            f"the bundle {path} has format {card['format']}, newer than this marssep understands ({FORMAT}); "
+            "update marssep"
+        )
     missing = [k for k in ("name", "encoder", "query_dim", "files") if k not in card]
     if missing:
         raise BundleError(f"card.json in {path} lacks {', '.join(missing)}")
@@ -98,20 +103,29 @@ def verify(bundle: Bundle) -> None:
 
 
 def write(path: Path, card: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Write a bundle folder, or a zip where the name ends in ``.marssep``; beside first, then renamed over the old one."""
-    full = {"format": FORMAT, **card, "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}}
-    contents = {"card.json": (json.dumps(full, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode(), **files}
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a bundle atomically.
+
+    Args:
+        path: A folder, or a zip file if the name ends in ``.marssep``. An old bundle there is replaced.
+        card: The card without format and hashes.
+        files: Name -> content.
+
+    Raises:
+        BundleError: ``path`` exists and is not a bundle.
+        OSError, MarssepError: The bundle cannot be written.
+    """
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+    full = {"format": FORMAT, **card, "files": hashes}
+    text = json.dumps(full, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    contents = {"card.json": text.encode(), **files}
     if path.suffix == ".marssep":
+        path.parent.mkdir(parents=True, exist_ok=True)
         with written_beside(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in contents.items():
                 archive.writestr(name, data)
         return
     if path.exists() and not (path / "card.json").exists():
         raise BundleError(f"{path} exists and is not a bundle; choose another place")
-    beside = path.with_name(path.name + ".part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for name, data in contents.items():
-        (beside / name).write_bytes(data)
-    replace_folder(beside, path)
+    with whole_folder(path, overwrite=True) as made:
+        for name, data in contents.items():
+            (made / name).write_bytes(data)

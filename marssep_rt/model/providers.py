@@ -1,7 +1,7 @@
 """ONNX Runtime sessions on the CPU or on CUDA, and the choice between them.
 
-``--provider auto`` in live use times both for two seconds and takes the one with the lower p99. A small model on a CPU often beats a GPU,
-because a GPU gets one hop at a time and the caller waits for it.
+``--provider auto`` in live use times both for two seconds and takes the one with the lower p99. A small model
+on a CPU often beats a GPU, because a GPU gets one hop at a time and the caller waits for it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def session_options() -> ort.SessionOptions:
 
 
 def has_cuda_driver() -> bool:
-    """Whether NVIDIA's driver is there at all: without it CUDA's libraries are 800 MB of memory for nothing."""
+    """Whether NVIDIA's driver is installed: without it, loading CUDA's libraries wastes 800 MB of memory."""
     try:
         ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
@@ -63,7 +63,8 @@ def open_session(model: bytes, provider: str = "auto") -> tuple[ort.InferenceSes
     used = "cuda" if PROVIDERS["cuda"] in session.get_providers() else "cpu"
     if provider == "cuda" and used != "cuda":
         raise UsageError(
-            "CUDA is not usable here (driver or CUDA libraries missing); use --provider cpu, or install onnxruntime-gpu[cuda,cudnn]"
+            "CUDA is not usable here (driver or CUDA libraries missing); "
+            "use --provider cpu, or install onnxruntime-gpu[cuda,cudnn]"
         )
     return session, used
 
@@ -73,7 +74,10 @@ def open_graph(bundle: Bundle, provider: str) -> tuple[ort.InferenceSession, str
     session, used = open_session(bundle.read("separator.onnx"), provider)
     info = GraphInfo.of(session)
     if info.query_dim != bundle.query_dim or info.encoder != bundle.encoder:
-        raise BundleError(f"separator.onnx in {bundle.path} belongs to encoder {info.encoder}, its card says {bundle.encoder}")
+        raise BundleError(
+            f"separator.onnx in {bundle.path} belongs to encoder {info.encoder}, "
+            f"its card says {bundle.encoder}"
+        )
     return session, used
 
 
@@ -89,16 +93,36 @@ def time_hops(session: ort.InferenceSession, used: str, seconds: float, streams:
     return paced(stream.run, stream.info.hop / stream.info.sample_rate, seconds)
 
 
-def open_fastest(bundle: Bundle, provider: str, say: Callable[[str], None] = lambda _: None,
-                 seconds: float = TRIAL_SECONDS) -> tuple[ort.InferenceSession, str]:  # fmt: skip
-    """The separator's session on ``provider``; for auto, where CUDA works, on the faster one, which is said. Raises as ``open_graph``."""
+def open_fastest(
+    bundle: Bundle, provider: str, say: Callable[[str], None] = lambda _: None, seconds: float = TRIAL_SECONDS
+) -> tuple[ort.InferenceSession, str]:
+    """Open the separator on a provider; for "auto", on the faster one if CUDA works.
+
+    Args:
+        bundle: The bundle.
+        provider: "auto", "cpu" or "cuda".
+        say: Called with a sentence about the choice.
+        seconds: Time for each trial.
+
+    Returns:
+        The session and "cpu" or "cuda".
+
+    Raises:
+        UsageError, BundleError: As ``open_graph``.
+    """
     if provider != "auto" or PROVIDERS["cuda"] not in ort.get_available_providers() or not has_cuda_driver():
         return open_graph(bundle, provider)
     gpu, used = open_graph(bundle, "auto")
     cpu, _ = open_graph(bundle, "cpu")
     if used != "cuda":
         return cpu, "cpu"
-    times = {name: float(np.quantile(time_hops(session, name, seconds), 0.99)) for name, session in (("cuda", gpu), ("cpu", cpu))}
+    times = {
+        name: float(np.quantile(time_hops(session, name, seconds), 0.99))
+        for name, session in (("cuda", gpu), ("cpu", cpu))
+    }
     best = min(times, key=lambda name: times[name])
-    say(f"running on {best}: p99 of a hop is {times['cpu']:.2f} ms on the CPU and {times['cuda']:.2f} ms on the GPU")
+    say(
+        f"running on {best}: p99 of a hop is {times['cpu']:.2f} ms on the CPU "
+        f"and {times['cuda']:.2f} ms on the GPU"
+    )
     return (gpu if best == "cuda" else cpu), best

@@ -35,25 +35,57 @@ class GraphInfo:
         data: dict[str, Any] = json.loads(text)
         if data["format"] > GRAPH_FORMAT:
             raise BundleError(
-                f"separator.onnx has format {data['format']}, newer than this marssep understands ({GRAPH_FORMAT}); update marssep"
+                f"separator.onnx has format {data['format']}, newer than this marssep understands "
+                f"({GRAPH_FORMAT}); update marssep"
             )
-        return GraphInfo(data["sample_rate"], data["hop"], data["latency"], data["query_dim"], data["encoder"], data["states"])
+        return GraphInfo(
+            data["sample_rate"],
+            data["hop"],
+            data["latency"],
+            data["query_dim"],
+            data["encoder"],
+            data["states"],
+        )
 
 
 def zero_state(info: GraphInfo, streams: int, channels: int) -> dict[str, Array]:
     """The state tensors at the start of ``streams`` streams."""
     sizes = {"B": streams, "C": channels}
-    return {k: np.zeros([sizes[d] if isinstance(d, str) else d for d in shape], np.float32) for k, shape in info.states.items()}
+    return {
+        k: np.zeros([sizes[d] if isinstance(d, str) else d for d in shape], np.float32)
+        for k, shape in info.states.items()
+    }
 
 
 class GraphStream:
-    """``streams`` parallel streams of ``channels`` channels: hops in, hops out, state inside. Nothing is allocated per hop.
+    """Parallel streams through one graph: hops in, hops out, state inside. Nothing is allocated per hop.
 
-    On a GPU the state stays there; only ``audio`` and the queries go to it and ``target`` comes back. ``device``: where that is, for tests.
+    On a GPU the state stays there; only ``audio``, ``query`` and ``other`` go to it and ``target`` comes back.
+
+    Args:
+        session: The session of the separator.
+        provider: The provider that it runs on.
+        channels: Channels of each stream, 1 or 2.
+        streams: The number of streams.
+        hops: Hops per step.
+        device: The device of the state, for tests.
+
+    Attributes:
+        audio: The input of the next step, float32 [streams, channels, hops * hop].
+        query: Unit vectors, float32 [streams, D].
+        other: Unit vectors of what to push away, or zeros, float32 [streams, D]; read where the graph takes them.
+        target: The output of the last step, shaped as ``audio``.
     """
 
-    def __init__(self, session: ort.InferenceSession, provider: str, channels: int, streams: int = 1, hops: int = 1,
-                 device: str | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        provider: str,
+        channels: int,
+        streams: int = 1,
+        hops: int = 1,
+        device: str | None = None,
+    ) -> None:
         self.session, self.provider = session, provider
         self.info = GraphInfo.of(session)
         self.channels, self.hops = channels, hops
@@ -63,7 +95,9 @@ class GraphStream:
         self.audio: Array = np.zeros((streams, channels, n), np.float32)
         self.target: Array = np.zeros((streams, channels, n), np.float32)
         self.query: Array = np.zeros((streams, self.info.query_dim), np.float32)
-        self.other: Array = np.zeros((streams, self.info.query_dim), np.float32)  # what to push away; zeros: nothing is known
+        self.other: Array = np.zeros(
+            (streams, self.info.query_dim), np.float32
+        )  # what to push away; zeros: nothing is known
         self.states = [zero_state(self.info, streams, channels) for _ in range(2)]
         self.turn = 0
         self.moved: list[tuple[ort.OrtValue, Array]] = []  # to the device before every run
@@ -73,7 +107,9 @@ class GraphStream:
 
     def asked(self) -> dict[str, Array]:
         """The vectors that the graph takes, by the names of its inputs."""
-        return ({} if self.baked else {"query": self.query}) | ({"other": self.other} if self.takes_other else {})
+        return ({} if self.baked else {"query": self.query}) | (
+            {"other": self.other} if self.takes_other else {}
+        )
 
     def _bind(self, turn: int) -> ort.IOBinding:
         """State is read from one set of arrays and written to the other; the two bindings take turns."""

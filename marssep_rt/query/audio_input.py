@@ -17,10 +17,20 @@ QUIET_DB = 30.0  # windows so far below the loudest say nothing about the sound
 
 
 def read_windows(path: Path | str, rate: int = 48_000, hop: int = 480) -> list[Array]:
-    """Equally long stretches of a sound file at ``rate``, mono, float32 [T], T a multiple of ``hop`` between 1 and 4 s.
+    """Read equally long windows of an audio file.
 
-    A long file is not read whole: its stretches are spread over it. Raises SoundError: missing, no sound file, empty, or silent
-    (nowhere above -80 dBFS).
+    A long file is not read completely: its windows are spread over it.
+
+    Args:
+        path: An audio file of any length, sample rate and channel count.
+        rate: Sample rate of the windows in Hz.
+        hop: The windows' length is a multiple of it.
+
+    Returns:
+        Mono windows, float32 [T], between 1 and 4 s long.
+
+    Raises:
+        SoundError: The file is missing, empty, not an audio file, or silent (nowhere above -80 dBFS).
     """
     import soundfile
 
@@ -38,18 +48,24 @@ def read_windows(path: Path | str, rate: int = 48_000, hop: int = 480) -> list[A
                 f.seek(start)
                 pieces.append(mono(f.read(length, dtype="float32", always_2d=True)))
     except (soundfile.LibsndfileError, OSError, RuntimeError) as e:
-        raise SoundError(f"{path} cannot be read as sound ({str(e).splitlines()[0].rstrip('.')}); give a WAV, FLAC, Ogg or MP3 file") from e
+        raise SoundError(
+            f"{path} cannot be read as sound ({str(e).splitlines()[0].rstrip('.')}); "
+            "give a WAV, FLAC, Ogg or MP3 file"
+        ) from e
     return loud(windows_of(pieces, file_rate, rate, hop), str(path))
 
 
 def starts(frames: int, length: int) -> list[int]:
-    """Where the windows of ``length`` begin: evenly spread from the first sample to the last, as few as cover all, at most MOST_WINDOWS."""
+    """The first frames of windows of ``length``: evenly spread, as few as cover all, at most MOST_WINDOWS."""
     count = min(MOST_WINDOWS, -(-frames // length))
     return [0] if count <= 1 else [int(x) for x in np.linspace(0, frames - length, count)]
 
 
 def mono(audio: Array) -> Array:
-    """[frames, channels] -> [frames]: the mean, or the loudest channel where channels cancel each other; what is not finite is silence."""
+    """[frames, channels] -> [frames]: the mean, or the loudest channel if channels cancel each other.
+
+    Samples that are not finite become silence.
+    """
     audio = np.nan_to_num(audio, nan=0.0, posinf=0.0, neginf=0.0)
     mean: Array = audio.mean(axis=1, dtype=np.float32)
     power = np.mean(np.square(audio, dtype=np.float64), axis=0)
@@ -59,12 +75,16 @@ def mono(audio: Array) -> Array:
 
 
 def windows_of(pieces: list[Array], file_rate: int, rate: int = 48_000, hop: int = 480) -> list[Array]:
-    """Equally long mono pieces at ``rate``, cut to whole hops, followed by silence where shorter than a second."""
+    """Equally long mono pieces at ``rate``, padded with silence to whole hops and to at least one second."""
     import soxr
 
     result = []
     for piece in pieces:
-        audio = np.asarray(soxr.resample(piece, file_rate, rate, "HQ"), np.float32) if rate != file_rate and len(piece) else piece
+        audio = (
+            np.asarray(soxr.resample(piece, file_rate, rate, "HQ"), np.float32)
+            if rate != file_rate and len(piece)
+            else piece
+        )
         audio = audio[: WINDOW_SECONDS * rate]
         size = max(LEAST_SECONDS * rate, -(-len(audio) // hop) * hop)
         result.append(np.pad(audio, (0, size - len(audio))))

@@ -1,12 +1,12 @@
-"""What to listen for: text, recordings, pictures, ``.query`` files, blends and negatives, as one unit vector that is embedded once.
+"""From a query request to one unit vector, which is embedded once.
 
-Recordings and pictures stand for the trained sound that they show (``KnownSounds.settle``). Blend: the normalised mean of the unit
-vectors. Negative (OmniSep, ICLR 2025): q <- normalise(1.5 q - 0.5 q_not).
+Audio files and images are pulled towards the training label that they show (``KnownSounds.settle``). Several
+parts are blended: the query is the normalised mean of their unit vectors. A negative text steers the query
+away (OmniSep, ICLR 2025): q <- normalise(1.5 q - 0.5 q_not).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +15,59 @@ from marssep_rt.arrays import Array
 from marssep_rt.errors import QueryError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
-from marssep_rt.query.encoders import audio_encoder, check_text, image_encoder, text_encoder, unit
+from marssep_rt.query.encoders import audio_encoder, check_text, image_encoder, text_encoder
 from marssep_rt.query.query_file import read_query
-from marssep_rt.query.types import Query
+from marssep_rt.query.types import Query, QueryRequest
 from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.utils.vectors import unit_vector
 
 NEGATIVE_WEIGHT = 0.5
 
 
 def embed_text(text: str, bundle: Bundle | Path | str | None = None) -> Array:
-    """Unit vector float32 [D] of a text in the bundle's space (None: the embedded bundle); raises QueryError for empty or overlong text."""
+    """Embed a text.
+
+    Args:
+        text: A description of a sound.
+        bundle: The bundle whose encoder is used; None is the built-in one.
+
+    Returns:
+        Unit vector, float32 [D].
+
+    Raises:
+        QueryError: The text is empty or too long, or the bundle has no text encoder.
+    """
     check_text(text)
     return text_encoder(_loaded(bundle).path).embed(text)
 
 
 def embed_audio(path: Path | str, bundle: Bundle | Path | str | None = None) -> Array:
-    """Unit vector float32 [D] of a recording, any length, rate and channel count that libsndfile reads.
+    """Embed an audio file of any length, sample rate and channel count that libsndfile reads.
 
-    As a query the file itself does better, ``Separator(audio=...)``: see ``KnownSounds.settle``. Raises SoundError for a file that is
-    missing, silent or no sound, QueryError where the bundle has no audio tower.
+    As a query the file itself does better than its vector: ``Separator(audio=...)``, see
+    ``KnownSounds.settle``.
+
+    Returns:
+        Unit vector, float32 [D].
+
+    Raises:
+        SoundError: The file is missing, silent, or not an audio file.
+        QueryError: The bundle has no audio encoder.
     """
     return audio_encoder(_loaded(bundle).path).embed(path)
 
 
 def embed_image(path: Path | str, bundle: Bundle | Path | str | None = None) -> Array:
-    """Unit vector float32 [D] of a picture that Pillow reads, 16 pixels a side and more; as a query the file itself does better.
+    """Embed an image that Pillow reads, with at least 16 pixels a side.
 
-    Raises ImageError for a file that is missing, damaged, too small or too large, QueryError where the bundle has no image tower.
+    As a query the file itself does better than its vector, as for ``embed_audio``.
+
+    Returns:
+        Unit vector, float32 [D].
+
+    Raises:
+        ImageError: The file is missing, damaged, too small or too large.
+        QueryError: The bundle has no image encoder.
     """
     return image_encoder(_loaded(bundle).path).embed(path)
 
@@ -50,34 +76,54 @@ def _loaded(bundle: Bundle | Path | str | None) -> Bundle:
     return bundle if isinstance(bundle, Bundle) else bundles.load(bundle)
 
 
-def combine(
-    bundle: Bundle,
-    texts: Sequence[str] = (),
-    images: Sequence[Path] = (),
-    audios: Sequence[Path] = (),
-    files: Sequence[Path] = (),
-    negative: str | None = None,
-) -> Query:
-    """One query from all that was asked for. Raises QueryError when nothing was, or when a part cannot be used with this bundle."""
-    asked = [("text", check_text(t), embed_text(t, bundle)) for t in texts]
-    asked += [("image", p.name, embed_image(p, bundle)) for p in images]
-    asked += [("audio", p.name, embed_audio(p, bundle)) for p in audios]
-    known = KnownSounds.of(bundle)
-    doubts = tuple(d for kind, name, v in asked if known and (d := known.doubt(v, kind, name)))
-    settled = known.settle([(kind, v) for kind, _, v in asked]) if known else [(v, "") for _, _, v in asked]
-    parts = [v for v, _ in settled]
-    labels = [f"{name} ({sound})" if sound else name for (_, name, _), (_, sound) in zip(asked, settled, strict=True)]
-    for path in files:
+def build_query(bundle: Bundle, request: QueryRequest) -> Query:
+    """Embed all parts of a request and blend them into one query.
+
+    Args:
+        bundle: The bundle whose encoders are used.
+        request: The parts.
+
+    Returns:
+        The query, with a warning for every part that is out of vocabulary.
+
+    Raises:
+        QueryError: The request is empty, or a part cannot be used with this bundle.
+    """
+    parts, labels, warnings = _embedded(bundle, request)
+    for path in request.files:
         query = read_query(path)
         if query.encoder != bundle.encoder or len(query.vector) != bundle.query_dim:
-            raise QueryError(f"{path} was made for encoder {query.encoder}, the bundle {bundle.name} needs {bundle.encoder}; make it again")
+            raise QueryError(
+                f"{path} was made for encoder {query.encoder}, the bundle {bundle.name} needs "
+                f"{bundle.encoder}; make it again"
+            )
         parts.append(query.vector)
         labels.append(query.label)
     if not parts:
-        raise QueryError('say what to hear: --query "dog barking" (or --audio FILE, --image FILE, --query-file FILE.query)')
-    vector = unit(np.mean([unit(p) for p in parts], axis=0))
+        raise QueryError(
+            'say what to hear: --query "dog barking" (or --audio FILE, --image FILE, --query-file FILE.query)'
+        )
+    vector = unit_vector(np.mean([unit_vector(p) for p in parts], axis=0))
     label = " + ".join(labels)
-    if negative is not None:
-        vector = unit((1 + NEGATIVE_WEIGHT) * vector - NEGATIVE_WEIGHT * embed_text(negative, bundle))
-        label += f" - {check_text(negative)}"
-    return Query(vector, bundle.encoder, label, doubts)
+    if request.negative is not None:
+        away = embed_text(request.negative, bundle)
+        vector = unit_vector((1 + NEGATIVE_WEIGHT) * vector - NEGATIVE_WEIGHT * away)
+        label += f" - {check_text(request.negative)}"
+    return Query(vector, bundle.encoder, label, warnings)
+
+
+def _embedded(bundle: Bundle, request: QueryRequest) -> tuple[list[Array], list[str], tuple[str, ...]]:
+    """Vectors and labels of the texts, images and audio files, and the warnings about them."""
+    given = [("text", check_text(text), embed_text(text, bundle)) for text in request.texts]
+    given += [("image", path.name, embed_image(path, bundle)) for path in request.images]
+    given += [("audio", path.name, embed_audio(path, bundle)) for path in request.audios]
+    known = KnownSounds.of(bundle)
+    if known is None:
+        return [vector for _, _, vector in given], [name for _, name, _ in given], ()
+    found = [known.out_of_vocabulary_warning(vector, kind, name) for kind, name, vector in given]
+    snapped = known.settle([(kind, vector) for kind, _, vector in given])
+    names = [
+        f"{name} ({sound})" if sound else name
+        for (_, name, _), (_, sound) in zip(given, snapped, strict=True)
+    ]
+    return [vector for vector, _ in snapped], names, tuple(warning for warning in found if warning)

@@ -1,4 +1,4 @@
-"""A bundle's query towers: text, a recording or a picture in, a unit vector out."""
+"""A bundle's encoders: text, an audio file or an image in, a unit vector out."""
 
 from __future__ import annotations
 
@@ -16,16 +16,9 @@ from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_session
 from marssep_rt.query.audio_input import read_windows
 from marssep_rt.query.image_input import read_image, views
+from marssep_rt.utils.vectors import unit_vector
 
 LONGEST_TEXT = 500
-
-
-def unit(vector: Array) -> Array:
-    """The vector at length one; raises QueryError for zero or non-finite vectors."""
-    length = float(np.linalg.norm(vector))
-    if not np.isfinite(length) or length < 1e-6:
-        raise QueryError("the query's vector is zero or not finite; its parts may cancel each other out")
-    return np.asarray(vector / length, dtype=np.float32)
 
 
 def check_text(text: str) -> str:
@@ -34,23 +27,29 @@ def check_text(text: str) -> str:
     if not any(c.isalnum() for c in text):
         raise QueryError('the query is empty; say what to hear, like --query "dog barking"')
     if len(text) > LONGEST_TEXT:
-        raise QueryError(f"the query has {len(text)} characters; keep it under {LONGEST_TEXT}, a few words work best")
+        raise QueryError(
+            f"the query has {len(text)} characters; keep it under {LONGEST_TEXT}, a few words work best"
+        )
     return text
 
 
 def _need(bundle: Bundle, file: str, kind: str, instead: str) -> bytes:
     if not bundle.has(file):
-        raise QueryError(f"the bundle {bundle.name} (encoder {bundle.encoder}) has no {kind} tower; {instead}")
+        raise QueryError(
+            f"the bundle {bundle.name} (encoder {bundle.encoder}) has no {kind} encoder; {instead}"
+        )
     return bundle.read(file)
 
 
 class TextEncoder:
-    """The bundle's text tower: ``text.onnx`` and ``tokenizer.json``. Bring text, get a unit vector."""
+    """The bundle's text encoder: ``text.onnx`` and ``tokenizer.json``."""
 
     def __init__(self, bundle: Bundle) -> None:
         from tokenizers import Tokenizer  # a third of a second to import: only when text is asked for
 
-        self.session, _ = open_session(_need(bundle, "text.onnx", "text", "ask with --query-file FILE.query"), "cpu")
+        self.session, _ = open_session(
+            _need(bundle, "text.onnx", "text", "ask with --query-file FILE.query"), "cpu"
+        )
         self.tokenizer = Tokenizer.from_str(bundle.read("tokenizer.json").decode())
         self.encoder = bundle.encoder
 
@@ -59,47 +58,51 @@ class TextEncoder:
         text = check_text(text)
         ids = np.array([self.tokenizer.encode(text).ids], np.int64)
         (vectors,) = self.session.run(["embedding"], {"input_ids": ids, "attention_mask": np.ones_like(ids)})
-        return unit(np.asarray(vectors)[0])
+        return unit_vector(np.asarray(vectors)[0])
 
 
 class AudioEncoder:
-    """The bundle's audio tower, ``audio.onnx``: mono float32 [B, T] at the card's sample rate, T a multiple of its hop."""
+    """The bundle's audio encoder, ``audio.onnx``: mono float32 [B, T], T a multiple of its hop."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.session, _ = open_session(_need(bundle, "audio.onnx", "audio", "ask with words: --query TEXT"), "cpu")
+        self.session, _ = open_session(
+            _need(bundle, "audio.onnx", "audio", "ask with words: --query TEXT"), "cpu"
+        )
         card = bundle.card["audio"]
         self.sample_rate, self.hop = int(card["sample_rate"]), int(card["hop"])
 
     def embed_windows(self, windows: Sequence[Array]) -> Array:
         """The normalised mean of the windows' vectors; windows are equally long."""
         (vectors,) = self.session.run(["embedding"], {"audio": np.stack(windows)})
-        return unit(np.asarray(vectors).mean(axis=0))
+        return unit_vector(np.asarray(vectors).mean(axis=0))
 
     def embed(self, path: Path | str) -> Array:
-        """Unit vector float32 [D] of a sound file; raises SoundError for what cannot be used."""
+        """Unit vector float32 [D] of an audio file; raises SoundError for what cannot be used."""
         return self.embed_windows(read_windows(path, self.sample_rate, self.hop))
 
 
 class ImageEncoder:
-    """The bundle's image tower, ``image.onnx``: RGB 0..1 float32 [B, 3, S, S]."""
+    """The bundle's image encoder, ``image.onnx``: RGB 0..1 float32 [B, 3, S, S]."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self.session, _ = open_session(_need(bundle, "image.onnx", "image", "ask with words: --query TEXT"), "cpu")
+        self.session, _ = open_session(
+            _need(bundle, "image.onnx", "image", "ask with words: --query TEXT"), "cpu"
+        )
         self.size = int(self.session.get_inputs()[0].shape[-1])
 
     def embed_pixels(self, rgb: npt.NDArray[np.uint8]) -> Array:
         """Unit vector float32 [D] of RGB uint8 [H, W, 3]."""
         (vectors,) = self.session.run(["embedding"], {"image": views(rgb, self.size)})
-        return unit(np.asarray(vectors).mean(axis=0))
+        return unit_vector(np.asarray(vectors).mean(axis=0))
 
     def embed(self, path: Path | str) -> Array:
-        """Unit vector float32 [D] of a picture file; raises ImageError for what cannot be used."""
+        """Unit vector float32 [D] of an image file; raises ImageError for what cannot be used."""
         return self.embed_pixels(read_image(path, self.size))
 
 
 @lru_cache(maxsize=2)
 def text_encoder(path: Path) -> TextEncoder:
-    """The tower of the bundle at ``path``, loaded once."""
+    """The text encoder of the bundle at ``path``, loaded once."""
     return TextEncoder(bundles.load(path))
 
 

@@ -1,7 +1,8 @@
-"""The sounds that the separator was trained on: how far a query is from all of them, and which of them an example shows.
+"""The vocabulary: the labels that the separator was trained on.
 
-A bundle's ``sounds.json`` holds the vectors of the trained labels and, for each kind of query, the similarity to the nearest of them
-under which a query counts as unknown (fitted by marssep-train vocabulary).
+A bundle's ``sounds.json`` holds the vectors of the labels and a threshold for each kind of query. A query is
+out of vocabulary if its cosine similarity to the nearest label is below the threshold. ``marssep-train
+vocabulary`` fits the thresholds.
 """
 
 from __future__ import annotations
@@ -17,16 +18,23 @@ import numpy as np
 from marssep_rt.arrays import Array
 from marssep_rt.errors import BundleError
 from marssep_rt.model.bundle import Bundle
+from marssep_rt.utils.vectors import unit_vector
 
 FILE = "sounds.json"
 EXAMPLES = ("audio", "image")
-EVIDENCE = 0.4  # how much another part of a query weighs against an example's own similarity
-OWN = 0.5  # how much of an example stays beside the sound that it is taken for
+EVIDENCE = 0.4  # weight of the other parts of a query against an example's own similarity
+OWN = 0.5  # weight of an example's own vector against its label's
 
 
 @dataclass(frozen=True)
 class KnownSounds:
-    """``labels`` and their unit ``vectors`` [L, D]; ``thresholds``: kind of query -> least cosine of a known one."""
+    """The vocabulary of a bundle.
+
+    Attributes:
+        labels: The training labels.
+        vectors: Their unit vectors, float32 [L, D].
+        thresholds: Kind of query (text, audio, image) -> smallest cosine similarity inside the vocabulary.
+    """
 
     labels: tuple[str, ...]
     vectors: Array
@@ -34,21 +42,31 @@ class KnownSounds:
 
     @classmethod
     def of(cls, bundle: Bundle) -> KnownSounds | None:
-        """What the bundle says; None where it says nothing. Raises BundleError for a damaged file."""
+        """The bundle's vocabulary, None if it has none; raises BundleError for a damaged file."""
         if not bundle.has(FILE):
             return None
         try:
             data = json.loads(bundle.read(FILE))
             vectors = np.frombuffer(base64.b64decode(data["vectors"]), np.float16).astype(np.float32)
             labels = tuple(map(str, data["labels"]))
-            return cls(labels, vectors.reshape(len(labels), bundle.query_dim), {k: float(v) for k, v in data["thresholds"].items()})
+            return cls(
+                labels,
+                vectors.reshape(len(labels), bundle.query_dim),
+                {k: float(v) for k, v in data["thresholds"].items()},
+            )
         except (ValueError, KeyError, TypeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
 
     def dump(self, encoder: str, figures: dict[str, Any]) -> bytes:
-        """The content of ``sounds.json``; ``figures``: how well the thresholds tell known from unknown."""
+        """The content of ``sounds.json``; ``figures``: error rates of the thresholds."""
         packed = base64.b64encode(self.vectors.astype(np.float16).tobytes()).decode()
-        data = {"encoder": encoder, "labels": list(self.labels), "thresholds": self.thresholds, "figures": figures, "vectors": packed}
+        data = {
+            "encoder": encoder,
+            "labels": list(self.labels),
+            "thresholds": self.thresholds,
+            "figures": figures,
+            "vectors": packed,
+        }
         return (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode()
 
     def nearest(self, vector: Array, count: int = 3) -> list[tuple[str, float]]:
@@ -57,12 +75,17 @@ class KnownSounds:
         return [(self.labels[i], float(similarity[i])) for i in np.argsort(-similarity)[:count]]
 
     def settle(self, parts: Sequence[tuple[str, Array]]) -> list[tuple[Array, str]]:
-        """A query's (kind, unit vector) parts as (unit vector, label): examples are drawn to the trained sound that they show, words stay
-        ("").
+        """Pull audio and image queries towards the training label that they show; texts stay as they are.
 
-        A recording's or picture's vector lies beside its label's and the separator follows it worse than the label itself, so the nearest
-        label is put before it (OmniSep's Query-Aug keeps nothing else); an example further from all of them than known ones are stays what
-        it is. What is nearest is decided with the other parts in mind: words, or more pictures, tell a violin from a viola.
+        The separator follows an example's vector worse than the label's own vector. So the label's vector is
+        mixed in (OmniSep's Query-Aug keeps nothing else), unless the example is out of vocabulary. The other
+        parts of a query help to find the label: a text or a second image tells a violin from a viola.
+
+        Args:
+            parts: (kind, unit vector [D]) of every part of a query.
+
+        Returns:
+            (unit vector [D], label) of every part; the label is "" if the vector is unchanged.
         """
         similarity = [self.vectors @ v for _, v in parts]
         settled = []
@@ -70,15 +93,24 @@ class KnownSounds:
             if kind in EXAMPLES and own.max() >= self.thresholds.get(kind, np.inf):
                 best = int((own + EVIDENCE * (np.sum(similarity, axis=0) - own)).argmax())
                 drawn = self.vectors[best] + OWN * vector
-                settled.append((drawn / np.linalg.norm(drawn), self.labels[best]))
+                settled.append((unit_vector(drawn), self.labels[best]))
             else:
                 settled.append((vector, ""))
         return settled
 
-    def doubt(self, vector: Array, kind: str, name: str) -> str | None:
-        """A warning where a query of ``kind`` (text, audio, image) is further from all labels than what is known; else None."""
+    def out_of_vocabulary_warning(self, vector: Array, kind: str, name: str) -> str | None:
+        """One sentence if a query is out of vocabulary, else None.
+
+        Args:
+            vector: Unit vector [D].
+            kind: text, audio or image.
+            name: The query in words.
+        """
         near = self.nearest(vector)
         if kind not in self.thresholds or near[0][1] >= self.thresholds[kind]:
             return None
         sounds = ", ".join(label for label, _ in near)
-        return f"“{name}” is far from every sound that the model was trained on; the nearest are {sounds}; expect a poor separation"
+        return (
+            f"“{name}” is far from every sound that the model was trained on; the nearest are {sounds}; "
+            "expect a poor separation"
+        )

@@ -1,1 +1,1 @@
-"""Atomic writes and timing; nothing here knows about audio."""
+"""Helpers without a subject of their own: atomic writes, timing, unit vectors."""

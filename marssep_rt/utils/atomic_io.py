@@ -12,11 +12,26 @@ from pathlib import Path
 from marssep_rt.errors import MarssepError, UsageError
 
 
+def partial_path(path: Path) -> Path:
+    """The temporary name of a file that is being written."""
+    return path.with_name(f"{path.name}.part")
+
+
 @contextlib.contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Gives ``path``.part to write to, which becomes ``path`` at the end. After any exception it is gone, and what stood at ``path``
-    stays; raises OSError where it cannot be renamed."""
-    beside = path.with_name(f"{path.name}.part")
+    """Write a file atomically.
+
+    Args:
+        path: The file to write.
+
+    Yields:
+        The temporary path to write to. It is renamed to ``path`` when the body ends. After an exception it
+        is deleted, and ``path`` stays as it was.
+
+    Raises:
+        OSError: The file cannot be renamed.
+    """
+    beside = partial_path(path)
     try:
         yield beside
         os.replace(beside, path)
@@ -27,7 +42,11 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Text becomes UTF-8; raises MarssepError where it cannot be written."""
+    """Write a file atomically, text as UTF-8.
+
+    Raises:
+        MarssepError: The file cannot be written.
+    """
     try:
         with written_beside(path) as beside:
             beside.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -35,8 +54,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise MarssepError(f"cannot write {path}: {e.strerror or e}") from e
 
 
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Raise UsageError if ``path`` exists and must not be replaced."""
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists; add --overwrite to replace it")
+
+
 def replace_folder(made: Path, path: Path) -> None:
-    """Put a finished folder at ``path``; what stood there is gone only when the new one stands. Raises OSError."""
+    """Rename a complete folder to ``path``, then delete an old folder there. Raises OSError."""
     if path.exists():
         old = path.with_name(path.name + ".old")
         shutil.rmtree(old, ignore_errors=True)
@@ -47,15 +72,18 @@ def replace_folder(made: Path, path: Path) -> None:
         os.replace(made, path)
 
 
-def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raises UsageError for what is there already, unless it may be replaced."""
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists; add --overwrite to replace it")
-
-
 @contextlib.contextmanager
 def workplace(parent: Path, what: str) -> Iterator[Path]:
-    """A folder in ``parent``, which is made, for as long as the body runs; the body's OSErrors are MarssepErrors about ``what``."""
+    """A temporary folder inside ``parent``.
+
+    Args:
+        parent: The folder that will hold the result. It is created if necessary, so that the final rename
+            stays on one disk.
+        what: The thing that is being written, for the error message.
+
+    Raises:
+        MarssepError: The folder cannot be created, or the body raised OSError.
+    """
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".marssep-", dir=parent) as place:
@@ -66,7 +94,20 @@ def workplace(parent: Path, what: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_folder(output: Path, overwrite: bool) -> Iterator[Path]:
-    """A folder to fill, which stands at ``output`` when the body is done and nowhere when it fails; raises as the two above."""
+    """Write a folder atomically.
+
+    Args:
+        output: The folder to write.
+        overwrite: Whether an existing folder is replaced.
+
+    Yields:
+        An empty folder to fill. It is renamed to ``output`` when the body ends and deleted after an
+        exception.
+
+    Raises:
+        UsageError: The folder exists, and ``overwrite`` is false.
+        MarssepError: The folder cannot be written.
+    """
     refuse_existing(output, overwrite)
     with workplace(output.absolute().parent, str(output)) as place:
         made = place / "made"

@@ -14,8 +14,8 @@ Times = npt.NDArray[np.float64]
 def paced(work: Callable[[], object], period: float, seconds: float) -> Times:
     """Call ``work`` every ``period`` seconds for ``seconds``; how long each call took, in ms.
 
-    Waiting between calls matters: caches cool and the processor dozes, as they do beside a sound device. A call that comes late is followed
-    at once by the next.
+    Waiting between calls matters: caches cool and the processor dozes, as they do beside a sound device. A
+    call that comes late is followed at once by the next.
     """
     took = np.empty(max(1, round(seconds / period)))
     began = time.perf_counter()

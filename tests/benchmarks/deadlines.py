@@ -19,18 +19,19 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from signals import RATE, mixture
 
 import marssep_rt.live.demo
-import marssep_rt.live.engine
+import marssep_rt.live.worker
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.dsp.stream_processor import StreamProcessor
+from marssep_rt.live.audio_bridge import EngineConfig
 from marssep_rt.live.demo import PacedDevice
 from marssep_rt.live.engine import Engine
-from marssep_rt.live.run import configured
+from marssep_rt.live.run import with_slack
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 from marssep_rt.query.build import embed_text
 
 
-class Identity(HopProcessor):
+class Identity(StreamProcessor):
     """Everything of the engine but the model."""
 
     def process(self, hop_in: np.ndarray) -> np.ndarray:
@@ -38,10 +39,10 @@ class Identity(HopProcessor):
         return self.out
 
 
-def run(kind: type[HopProcessor], minutes: float, load: int) -> Engine:
+def run(kind: type[StreamProcessor], minutes: float, load: int) -> Engine:
     session, used = open_graph(bundles.load(None), "cpu")
     hops = kind(session, used, 1, embed_text("rain"), Controls())
-    engine = Engine(hops, configured(hops, RATE, 480, 1, 1))
+    engine = Engine(hops, with_slack(hops, EngineConfig(RATE, 480, 1, 1)))
     engine.warm_up()
     burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(load)]
     try:
@@ -64,10 +65,10 @@ def main() -> None:
     options.add_argument("--ordinary", action="store_true")
     given = options.parse_args()
     if given.ordinary:
-        marssep_rt.live.engine.run_first = marssep_rt.live.demo.run_first = lambda: False
-    for name, kind in (("model", HopProcessor), ("identity", Identity)):
+        marssep_rt.live.worker.set_realtime_priority = marssep_rt.live.demo.set_realtime_priority = lambda: False
+    for name, kind in (("model", StreamProcessor), ("identity", Identity)):
         engine = run(kind, given.minutes, given.load)
-        t = engine.telemetry
+        t = engine.stats
         s = t.hop_times.summary()
         slack = engine.latency_ms()["slack"]
         priority = "real-time" if t.real_time else "ordinary"

@@ -13,7 +13,7 @@ import numpy as np
 
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PresenceMeter, probability, share_db
-from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 from marssep_rt.query.encoders import audio_encoder, text_encoder
@@ -35,7 +35,7 @@ def signs(corpus: Corpus, split: str, mixtures: int) -> tuple[np.ndarray, np.nda
         mixture, _, _ = render(corpus, pair, config)
         for label, present in ((pair.target.label, True), (pair.absent_label, False)):
             query = words.embed(label)
-            hops = HopProcessor(session, used, 1, query, Controls(), HOPS_AT_ONCE)
+            hops = StreamProcessor(session, used, 1, query, Controls(), HOPS_AT_ONCE)
             hop = hops.info.hop
             meter = PresenceMeter(1, hop, hops.info.sample_rate)
             for at in range(0, len(mixture) - hops.size + 1, hops.size):

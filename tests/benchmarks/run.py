@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 from marssep_rt.query.encoders import AudioEncoder, ImageEncoder, TextEncoder
@@ -120,7 +120,7 @@ def main() -> None:
     bundle = bundles.load()
     session, used = open_graph(bundle, "cpu")
     vector = np.full(bundle.query_dim, bundle.query_dim**-0.5, np.float32)
-    hops = HopProcessor(session, used, 1, vector, Controls())
+    hops = StreamProcessor(session, used, 1, vector, Controls())
     text, audio, image = TextEncoder(bundle), AudioEncoder(bundle), ImageEncoder(bundle)
     recording = 0.1 * np.random.default_rng(0).standard_normal(4 * RATE).astype(np.float32)
     pixels = np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8)

@@ -27,8 +27,9 @@ from signals import RATE, mixture
 from simulated_device import Conditions, simulate
 
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
-from marssep_rt.live.engine import Engine, EngineConfig
+from marssep_rt.dsp.stream_processor import StreamProcessor
+from marssep_rt.live.audio_bridge import EngineConfig
+from marssep_rt.live.engine import Engine
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 from marssep_rt.query.build import embed_text
@@ -62,13 +63,13 @@ def minute(engine: Engine, rng: np.random.Generator, x: np.ndarray, vectors: lis
         simulate(engine, piece[:, None], Conditions(jitter=float(rng.uniform(0, 0.004)), stalls=tuple(stalls), seed=int(rng.integers(1e9)),
                                                     compute=lambda hop, slow=slow: 0.03 if hop in slow else 0.003))  # fmt: skip
         if rng.random() < 0.03:
-            engine.begin_afresh()
+            engine.restart()
 
 
 def simulated(minutes: int) -> None:
     session, used = open_graph(bundles.load(None), "cpu")
     vectors = [embed_text(q) for q in QUERIES]
-    engine = Engine(HopProcessor(session, used, 1, vectors[0], Controls()), EngineConfig(RATE, 256, 1, 1, 256))
+    engine = Engine(StreamProcessor(session, used, 1, vectors[0], Controls()), EngineConfig(RATE, 256, 1, 1, 256))
     rng = np.random.default_rng(1)
     x = mixture(60 * RATE)
     began, start = time.monotonic(), 0.0
@@ -78,12 +79,12 @@ def simulated(minutes: int) -> None:
         quiet = mixture(4 * RATE // 256 * 256, seed=k)
         played = simulate(engine, quiet[:, None])[:, 0]
         late = engine.latency_samples
-        assert engine.owed == 0, "samples are owed after the trouble is over"
+        assert engine.bridge.samples_to_drop == 0, "samples are owed after the trouble is over"
         drift = np.abs(played[-RATE:] - quiet[len(played) - RATE - late : len(played) - late]).max()
         assert drift < 1e-6, f"minute {k}: the output is not where it should be"
         if k == min(2, minutes - 1):
             start = resident_mb()
-    t = engine.telemetry
+    t = engine.stats
     print(f"{minutes} minutes of simulated time in {time.monotonic() - began:.0f} s: {t.hops} hops, {t.underruns} underruns "
           f"({t.missing_samples} samples), {t.overflows} overflows, {t.nan_samples} samples that were none; after every minute latency at "
           f"its base to the sample; memory {resident_mb() - start:+.1f} MB since the third minute")  # fmt: skip

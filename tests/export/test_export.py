@@ -13,7 +13,7 @@ import torch
 
 from export import bundle as exporting
 from export.bundle import QuerySources, make_bundle, metadata, proven_graph
-from export.onnx.verify import ContractError, prove, run_graph, test_signal
+from export.onnx.verify import ContractError, probe_signal, prove, run_graph
 from marssep_rt import Separator
 from marssep_rt.model import bundle as bundles
 from offline_training import checkpoint
@@ -21,7 +21,6 @@ from offline_training.separator import MaskSeparator, SeparatorConfig
 from offline_training.unet import UNetConfig
 
 BIN = Path(sys.executable).parent
-test_signal.__test__ = False
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +99,7 @@ def test_a_wrong_graph_is_caught(graph, model):
 def test_baked_query_gives_the_same_sound(model, graph):
     query = torch.nn.functional.normalize(torch.randn(384, generator=torch.Generator().manual_seed(1)), dim=0)
     baked = proven_graph(model, metadata(model, "tiny", "builtin-text-1", "nothing"), query)[0]
-    audio = test_signal(1, 1, 20 * 480, 48_000, np.random.default_rng(0))
+    audio = probe_signal(1, 1, 20 * 480, 48_000, np.random.default_rng(0))
     sessions = [ort.InferenceSession(g, providers=["CPUExecutionProvider"]) for g in (graph, baked)]
     assert "query" not in {i.name for i in sessions[1].get_inputs()}
     a, b = (run_graph(s, audio, query[None].numpy(), [3, 17]) for s in sessions)

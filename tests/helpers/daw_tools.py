@@ -18,7 +18,8 @@ from export.plugin.build import FORMATS, SOURCE, build
 from export.plugin.toolchain import find
 from marssep_rt.errors import UsageError
 from marssep_rt.model import bundle as bundles
-from marssep_rt.query.build import combine
+from marssep_rt.query.build import build_query
+from marssep_rt.query.types import QueryRequest
 
 ROOT = Path(__file__).parents[2]
 MODEL = Path(marssep_rt.__file__).parent / "models" / "default" / "separator.onnx"
@@ -83,11 +84,33 @@ def probe(*flags):
 
 
 @cache
+def helper(name, *flags):
+    """A C++ file beside this one, compiled as a program, or as a library where ``name`` ends in .so."""
+    source = Path(__file__).with_name(Path(name).stem).with_suffix(".cpp")
+    return compile_cpp(scratch()[1] / name, [source], *flags)
+
+
+@cache
+def counting_runtime():
+    """ONNX Runtime that counts its objects: the library's path and its own functions."""
+    path = helper("counting_runtime.so", f'-DREAL="{tools().library}"')
+    return path, c.CDLL(str(path))
+
+
+@cache
 def plugins(channels=2, /):
     """A folder with every format of a plug-in that listens to QUERIES."""
     folder = scratch()[1] / f"plugins{channels}"
     bundle = bundles.load(None)
-    build(bundle, [combine(bundle, texts=[q]) for q in QUERIES], folder, tools(), FORMATS if channels == 2 else ("vst3",), "", channels)
+    build(
+        bundle,
+        [build_query(bundle, QueryRequest(texts=[q])) for q in QUERIES],
+        folder,
+        tools(),
+        FORMATS if channels == 2 else ("vst3",),
+        "",
+        channels,
+    )
     return folder
 
 
@@ -111,9 +134,10 @@ def library():
 class Engine:
     """One engine; ``process`` takes and gives float32 [C, n]."""
 
-    def __init__(self, channels=2, queries=QUERIES, rate=48_000, block=512, offline=True, model=MODEL, spare=0):
+    def __init__(self, channels=2, queries=QUERIES, rate=48_000, block=512, offline=True, model=MODEL, spare=0, runtime=None):
         vectors = np.ascontiguousarray([marssep_rt.embed_text(q) for q in queries], np.float32)
-        handle = library().marssep_open(str(tools().library).encode(), str(model).encode(), channels, _floats(vectors), len(queries), spare)
+        runtime = str(runtime or tools().library).encode()
+        handle = library().marssep_open(runtime, str(model).encode(), channels, _floats(vectors), len(queries), spare)
         if handle is None:
             raise RuntimeError(library().marssep_error().decode())
         self.handle, self.channels = c.c_void_p(handle), channels
@@ -124,8 +148,9 @@ class Engine:
         return getattr(library(), f"marssep_{name}")(self.handle, *values)
 
     def start(self, rate=48_000, block=512):
-        self("start", rate, block)
+        failed = self("start", rate, block)
         self.latency = self("latency")
+        return failed
 
     def process(self, x):
         x = np.ascontiguousarray(x, np.float32)

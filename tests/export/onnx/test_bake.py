@@ -15,7 +15,8 @@ from export.onnx.bake import bake, export_onnx
 from marssep_rt import Separator
 from marssep_rt.errors import UsageError
 from marssep_rt.model.stream import GraphInfo, zero_state
-from marssep_rt.query.build import combine
+from marssep_rt.query.build import build_query
+from marssep_rt.query.types import QueryRequest
 
 BIN = Path(sys.executable).parent
 
@@ -26,7 +27,7 @@ def folder(tmp_path_factory):
 
     loaded = bundles.load(None)
     path = tmp_path_factory.mktemp("embed") / "graph"
-    export_onnx(loaded, [combine(loaded, texts=[q]) for q in ("dog barking", "violin")], path)
+    export_onnx(loaded, [build_query(loaded, QueryRequest(texts=[q])) for q in ("dog barking", "violin")], path)
     return path
 
 

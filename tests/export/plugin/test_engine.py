@@ -11,8 +11,9 @@ from scipy.signal import resample_poly
 
 import marssep_rt
 from marssep_rt import Separator
-from marssep_rt.query.build import combine
+from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import write_query
+from marssep_rt.query.types import QueryRequest
 
 HOP = 480
 
@@ -117,7 +118,7 @@ def test_another_query_and_a_query_file(engine, x, tmp_path):
     e = engine()
     e("select", 1)
     np.testing.assert_allclose(aligned(e, x, [512]), reference(x, "violin"), atol=1e-5)
-    write_query(tmp_path / "rain.query", combine(marssep_rt.model.bundle.load(None), texts=["rain"]))
+    write_query(tmp_path / "rain.query", build_query(marssep_rt.model.bundle.load(None), QueryRequest(texts=["rain"])))
     assert e("query_file", str(tmp_path / "rain.query").encode()) == 0
     e("select", len(QUERIES))
     e.start()

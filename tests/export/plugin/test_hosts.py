@@ -16,8 +16,9 @@ from daw_tools import QUERIES, need, plugins, sound
 
 import marssep_rt
 from marssep_rt import Separator
-from marssep_rt.query.build import combine
+from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import write_query
+from marssep_rt.query.types import QueryRequest
 
 BIN = Path(sys.executable).parent
 
@@ -148,7 +149,7 @@ def test_clap_scans_processes_saves_and_restores(stereo, tmp_path):
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
     host.reset()
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
-    write_query(tmp_path / "rain.query", combine(marssep_rt.model.bundle.load(None), texts=["rain"]))
+    write_query(tmp_path / "rain.query", build_query(marssep_rt.model.bundle.load(None), QueryRequest(texts=["rain"])))
     host.set("Query", 1.0)
     host.set("Gain", -6.0)
     host.run(padded[:, :512])

@@ -15,7 +15,7 @@ from marssep_rt.audio_io.reader import open_source
 from marssep_rt.batch.plan import Job, check_job, plan
 from marssep_rt.batch.separate import process_file
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.errors import FileError, UsageError
+from marssep_rt.errors import AudioFileError, UsageError
 
 
 def process(session, vector, source, target, residual=None, controls=None):
@@ -78,7 +78,7 @@ def test_unreadable_sources(tmp_path):
     cases = {"missing.wav": "no such file", "empty.wav": "empty", "text.wav": "not a sound file"}
     cases |= {"none.wav": "no samples", "six.wav": "6 channels", "slow.wav": "4000 Hz"}
     for name, words in cases.items():
-        with pytest.raises(FileError, match=words) as e:
+        with pytest.raises(AudioFileError, match=words) as e:
             open_source(tmp_path / name)
         assert name in str(e.value)
 
@@ -87,7 +87,7 @@ def test_a_truncated_file_leaves_nothing_half_done(session, vector, tmp_path):
     soundfile.write(tmp_path / "x.flac", mixture(100_000), RATE)
     data = (tmp_path / "x.flac").read_bytes()
     (tmp_path / "x.flac").write_bytes(data[: len(data) // 2])
-    with pytest.raises(FileError, match=r"x\.flac"):
+    with pytest.raises(AudioFileError, match=r"x\.flac"):
         process(session, vector, tmp_path / "x.flac", tmp_path / "y.wav")
     assert [p.name for p in tmp_path.iterdir()] == ["x.flac"]
 
@@ -97,7 +97,7 @@ def test_full_disk(session, vector, tmp_path):
         pytest.skip("no /dev/full here")
     soundfile.write(tmp_path / "x.wav", mixture(100_000), RATE)
     (tmp_path / "y.wav.part").symlink_to("/dev/full")
-    with pytest.raises(FileError, match=r"space|failed|written"):
+    with pytest.raises(AudioFileError, match=r"space|failed|written"):
         process(session, vector, tmp_path / "x.wav", tmp_path / "y.wav")
     assert not (tmp_path / "y.wav").exists()
 
@@ -124,9 +124,9 @@ def test_plan_of_names(tmp_path):
 def test_nothing_is_overwritten_unasked(tmp_path):
     (tmp_path / "a.wav").touch()
     (tmp_path / "b.wav").touch()
-    with pytest.raises(FileError, match="replace the input"):
+    with pytest.raises(AudioFileError, match="replace the input"):
         check_job(Job(tmp_path / "a.wav", tmp_path / "a.wav", None), overwrite=True)
-    with pytest.raises(FileError, match="--overwrite"):
+    with pytest.raises(AudioFileError, match="--overwrite"):
         check_job(Job(tmp_path / "a.wav", tmp_path / "b.wav", None), overwrite=False)
     check_job(Job(tmp_path / "a.wav", tmp_path / "b.wav", None), overwrite=True)
 

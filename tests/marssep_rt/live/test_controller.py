@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import threading
 import time
 
@@ -10,16 +11,18 @@ import pytest
 import soundfile
 from signals import RATE, mixture
 from simulated_device import simulate
+from waiting import wait_until
 
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.presence import HERE, PresenceMeter, probability, share_db
-from marssep_rt.dsp.stream_processor import HopProcessor
+from marssep_rt.dsp.presence import PRESENCE_THRESHOLD, PresenceMeter, probability, share_db
+from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.live import presets as settings
-from marssep_rt.live.controller import LiveControl, learn_query
+from marssep_rt.live.audio_bridge import EngineConfig
+from marssep_rt.live.controller import LiveController, learn_query
 from marssep_rt.live.demo_signals import demo_parts
 from marssep_rt.live.device_memory import last_devices, remember_devices
-from marssep_rt.live.engine import Engine, EngineConfig
+from marssep_rt.live.engine import Engine
 from marssep_rt.live.keyboard import Keys
 from marssep_rt.query.build import embed_text
 from marssep_rt.query.types import Query
@@ -27,8 +30,8 @@ from marssep_rt.query.types import Query
 
 @pytest.fixture
 def control(session, vector, bundle, tmp_path):
-    engine = Engine(HopProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(RATE, 480, 1, 1))
-    made = LiveControl(engine, bundle, [Query(vector, bundle.encoder, "dog barking")], Controls(), lambda: tmp_path / "live.wav")
+    engine = Engine(StreamProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(RATE, 480, 1, 1))
+    made = LiveController(engine, bundle, [Query(vector, bundle.encoder, "dog barking")], Controls(), lambda: tmp_path / "live.wav")
     yield made
     made.close()
 
@@ -40,7 +43,7 @@ def play(control, seconds=0.2, x=None):
 def test_words_are_embedded_elsewhere_and_heard_from_the_next_hop_on(control, bundle):
     control.ask("siren").result(30)
     play(control, 0.02)
-    np.testing.assert_array_equal(control.engine.hops.stream.query[0], embed_text("siren", bundle))
+    np.testing.assert_array_equal(control.engine.processor.stream.query[0], embed_text("siren", bundle))
     assert control.query.label == "siren"
     assert [label for _, label in control.asked] == ["dog barking", "siren"]
     assert "siren" in control.message
@@ -49,7 +52,7 @@ def test_words_are_embedded_elsewhere_and_heard_from_the_next_hop_on(control, bu
 def test_a_query_that_is_none_changes_nothing(control, vector):
     control.ask("???").result(30)
     play(control, 0.02)
-    np.testing.assert_array_equal(control.engine.hops.stream.query[0], vector)
+    np.testing.assert_array_equal(control.engine.processor.stream.query[0], vector)
     assert "empty" in control.message
     control.ask("quarterly tax returns").result(30)
     assert "far from every sound" in control.message
@@ -58,14 +61,12 @@ def test_a_query_that_is_none_changes_nothing(control, vector):
 def test_learning_listens_to_what_comes_and_takes_it_as_the_query(control, bundle):
     siren = demo_parts(3.0)["siren"]
     waiting = control.learn(1.0)
-    deadline = time.monotonic() + 10
-    while control.engine.tap is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: control.engine.worker.input_tap is not None)
     play(control, x=siren)
     waiting.result(30)
     play(control, 0.02)
-    assert control.engine.tap is None
-    np.testing.assert_array_equal(control.engine.hops.stream.query[0], control.query.vector)
+    assert control.engine.worker.input_tap is None
+    np.testing.assert_array_equal(control.engine.processor.stream.query[0], control.query.vector)
     assert control.query.label.startswith("what was heard")
     assert float(control.query.vector @ learn_query(bundle, siren[:RATE], RATE).vector) > 0.999
 
@@ -73,8 +74,7 @@ def test_learning_listens_to_what_comes_and_takes_it_as_the_query(control, bundl
 def test_learning_from_silence_is_refused(control, vector):
     done = []
     waiting = control.learn(0.5, then=lambda: done.append(1))
-    while control.engine.tap is None:
-        time.sleep(0.01)
+    wait_until(lambda: control.engine.worker.input_tap is not None)
     play(control, x=np.zeros(RATE, np.float32))
     waiting.result(30)
     assert "silent" in control.message
@@ -104,7 +104,50 @@ def test_knobs_step_within_their_ranges(control):
     assert control.controls.limit_db is None
     control.step("gain", up=False)
     play(control, 0.05)
-    assert control.engine.hops.controls == control.controls
+    assert control.engine.processor.controls == control.controls
+
+
+def test_changes_from_several_threads_are_all_made(control):
+    """Each thread toggles one switch an odd number of times; a lost update would leave it where it was."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(20):
+            controls = control.controls
+            threads = [
+                threading.Thread(target=lambda name=name: [control.toggle(name) for _ in range(101)]) for name in ("remove", "bypass")
+            ]
+            threads += [threading.Thread(target=lambda: [control.change(gain_db=float(i)) for i in range(31)])]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            changed = controls.with_changes(remove=not controls.remove, bypass=not controls.bypass, gain_db=30.0)
+            assert control.controls == changed
+    finally:
+        sys.setswitchinterval(before)
+    play(control, 0.02)
+    assert control.engine.processor.controls == control.controls  # the engine has the last change, too
+
+
+def test_two_presses_before_a_hop_are_one_recording(control, tmp_path):
+    control.record()
+    control.record()
+    assert "finishing" in control.message
+    play(control, 0.1)
+    control.close()
+    assert len(control.recorders) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["live.wav"]
+
+
+def test_a_recording_that_ends_with_the_run_is_left_to_it(control):
+    control.record()
+    control.record()
+    control.close()
+    control.engine.stop()  # which makes the change that the second press asked for
+    (recorder,) = control.recorders
+    assert not recorder.done
+    recorder.close()
 
 
 def test_a_recording_that_is_begun_and_ended_while_it_runs(control, tmp_path):
@@ -142,8 +185,8 @@ def test_keys(control):
 def test_presence_curve():
     assert share_db(1.0, 1.0) == 0.0
     assert share_db(0.0, 1.0) == -60.0
-    assert probability(-3.0, 0.6) > HERE > probability(-15.0, 0.1)
-    assert probability(-3.0, None) > HERE > probability(-20.0, None)
+    assert probability(-3.0, 0.6) > PRESENCE_THRESHOLD > probability(-15.0, 0.1)
+    assert probability(-3.0, None) > PRESENCE_THRESHOLD > probability(-20.0, None)
     assert 0.0 <= probability(-60.0, -1.0) < probability(0.0, 1.0) <= 1.0
 
 
@@ -156,10 +199,10 @@ def test_presence_of_silence_is_none_and_of_the_sound_is_some():
     assert meter.presence() == 0.0
     for _ in range(200):
         meter.add(loud, loud)
-    assert meter.presence() > HERE
+    assert meter.presence() > PRESENCE_THRESHOLD
     for _ in range(300):
         meter.add(quiet, loud)
-    assert meter.presence() < HERE
+    assert meter.presence() < PRESENCE_THRESHOLD
     meter.forget()
     assert meter.presence() == 0.0
 
@@ -177,9 +220,9 @@ def test_presence_of_a_run(control, bundle):
     play(control, x=x)
     time.sleep(1.0)
     rain = control.note()
-    assert dog > HERE > rain
+    assert dog > PRESENCE_THRESHOLD > rain
     assert [value for _, value in control.timeline] == [round(dog, 3), round(rain, 3)]
-    control.here_at -= 10
+    control.last_present -= 10
     assert control.unmatched
 
 
@@ -204,9 +247,9 @@ def test_presets(tmp_path, monkeypatch):
         settings.read_preset("dogs")
     (tmp_path / "presets.toml").write_text(PRESETS)
     dogs = settings.read_preset("dogs")
-    assert (dogs.query, dogs.negative, dogs.limit, dogs.wet) == (["dog barking", "dog howling"], "wind", 20.0, None)
+    assert (dogs.request.texts, dogs.request.negative, dogs.limit, dogs.wet) == (["dog barking", "dog howling"], "wind", 20.0, None)
     bird = settings.read_preset("bird")
-    assert (bird.query, bird.audio, bird.remove, bird.wet) == (["birds chirping"], [tmp_path / "bird.wav"], True, 0.5)
+    assert (bird.request.texts, bird.request.audios, bird.remove, bird.wet) == (["birds chirping"], [tmp_path / "bird.wav"], True, 0.5)
     with pytest.raises(UsageError, match="there is: bird, dogs, wrong"):
         settings.read_preset("cats")
     with pytest.raises(UsageError, match="speed = 3 is no setting"):
@@ -269,6 +312,10 @@ def test_osc_on_loopback(control):
         client.send_message("/marssep/limit", 12.0)
         client.send_message("/marssep/bypass", 1)
         until(lambda: control.controls == Controls(wet=0.25, limit_db=12.0, bypass=True))
+        for value in range(200):  # messages of one sender are taken in its order
+            client.send_message("/marssep/gain", value / 10)
+        until(lambda: control.controls.gain_db == pytest.approx(19.9))
+        client.send_message("/marssep/gain", 0.0)
         client.send_message("/marssep/limit", -1)
         until(lambda: control.controls.limit_db is None)
         client.send_message("/marssep/wet", "much")

@@ -7,24 +7,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signals import RATE, mixture
 from simulated_device import Conditions, simulate
+from waiting import wait_until
 
 from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
-from marssep_rt.live.engine import Engine, EngineConfig
+from marssep_rt.dsp.stream_processor import StreamProcessor
+from marssep_rt.live.audio_bridge import EngineConfig
+from marssep_rt.live.engine import Engine
 from marssep_rt.query.build import embed_text
 
 SLOW = 0.009
 
 
 def make(session, vector, block, slack=0, channels=(1, 1), rate=RATE, controls=None, **recorders):
-    hops = HopProcessor(session, "cpu", min(channels[0], 2), vector, controls or Controls())
+    hops = StreamProcessor(session, "cpu", min(channels[0], 2), vector, controls or Controls())
     return Engine(hops, EngineConfig(rate, block, channels[0], channels[1], slack), **recorders)
 
 
 def offline(session, vector, x, controls=None):
     """The same signal through the hops alone."""
-    hops = HopProcessor(session, "cpu", 1, vector, controls or Controls())
+    hops = StreamProcessor(session, "cpu", 1, vector, controls or Controls())
     n = len(x) // 480
     return np.concatenate([hops.process(x[None, i * 480 : (i + 1) * 480]).copy()[0] for i in range(n)])
 
@@ -39,7 +41,7 @@ def test_latency_is_exact_and_live_equals_offline(session, vector):
             late = engine.adaptation
             n = min(len(played) - late, len(expected))
             np.testing.assert_allclose(played[late : late + n], expected[:n], atol=1e-6, err_msg=f"block {block}, slack {slack}")
-            assert engine.telemetry.underruns == 0, (block, slack)
+            assert engine.stats.underruns == 0, (block, slack)
             assert engine.latency_samples == 480 + late
 
 
@@ -53,15 +55,15 @@ def test_no_underrun_whatever_the_block_while_compute_fits(session, vector, bloc
     conditions = Conditions(jitter=jitter * min(period, 480 / RATE), compute=lambda _: compute * 480 / RATE, seed=seed)
     x = np.zeros((max(3 * block, 4800), 1), np.float32)
     simulate(engine, x, conditions)
-    assert engine.telemetry.underruns == 0
+    assert engine.stats.underruns == 0
 
 
 def test_without_slack_one_sample_less_would_underrun(session, vector):
     """The delay is the smallest: shortening the prefill by one sample breaks it."""
     engine = make(session, vector, 256)
-    engine.output.skip(1)
+    engine.bridge.output.skip(1)
     simulate(engine, mixture(9600)[:, None], Conditions(compute=lambda _: 0.0))
-    assert engine.telemetry.underruns > 0
+    assert engine.stats.underruns > 0
 
 
 def test_after_a_stall_latency_returns_to_its_base(session, vector):
@@ -69,10 +71,10 @@ def test_after_a_stall_latency_returns_to_its_base(session, vector):
     expected = offline(session, vector, x)
     engine = make(session, vector, 256)
     played = simulate(engine, x[:, None], Conditions(stalls=((0.5, 0.2),)))[:, 0]
-    t = engine.telemetry
+    t = engine.stats
     assert t.underruns > 10
     assert abs(t.missing_samples / RATE - 0.2) < 0.03
-    assert engine.owed == 0
+    assert engine.bridge.samples_to_drop == 0
     late = engine.adaptation
     after = slice(RATE, len(played) - late)
     np.testing.assert_allclose(played[late:][after], expected[: len(played) - late][after], atol=1e-6)
@@ -84,9 +86,9 @@ def test_a_stall_longer_than_the_ring_is_survived(session, vector):
     expected = offline(session, vector, x)
     engine = make(session, vector, 480)
     played = simulate(engine, x[:, None], Conditions(stalls=((0.5, 3.0),)))[:, 0]
-    t = engine.telemetry
+    t = engine.stats
     assert t.overflows > 0
-    assert engine.owed == 0
+    assert engine.bridge.samples_to_drop == 0
     # what was dropped shortens nothing: the end is again at the base latency, but for the state that the gap left behind
     late = engine.adaptation
     a, b = played[late:][-RATE // 2 :], expected[: len(played) - late][-RATE // 2 :]
@@ -97,9 +99,9 @@ def test_a_stall_longer_than_the_ring_is_survived(session, vector):
 def test_a_model_that_is_too_slow_keeps_latency_bounded(session, vector):
     engine = make(session, vector, 480)
     simulate(engine, mixture(4 * RATE)[:, None], Conditions(compute=lambda _: 0.015))
-    assert engine.telemetry.underruns > 50
-    assert engine.input.available() <= engine.input.capacity
-    assert engine.output.available() <= engine.output.capacity
+    assert engine.stats.underruns > 50
+    assert engine.bridge.input.available() <= engine.bridge.input.capacity
+    assert engine.bridge.output.available() <= engine.bridge.output.capacity
 
 
 def test_unplugging_ends_the_stream_quietly(session, vector):
@@ -132,7 +134,7 @@ def test_other_device_rates(session, vector, rate):
     t = np.arange(rate) / rate
     x = (0.3 * np.sin(2 * np.pi * 500 * t)).astype(np.float32)
     played = simulate(engine, x[:, None])[:, 0]
-    assert engine.telemetry.underruns == 0
+    assert engine.stats.underruns == 0
     late = engine.latency_ms()["engine"] / 1e3
     inner = slice(int(0.2 * rate), len(played))
     expected = 0.3 * np.sin(2 * np.pi * 500 * (np.arange(len(played)) / rate - late))
@@ -149,9 +151,9 @@ def test_query_and_controls_arrive_through_the_mailbox(session, vector):
     engine.set_query(other)
     engine.set_controls(Controls(wet=0.0))
     simulate(engine, x[4800:, None])
-    assert not engine.mailbox
-    np.testing.assert_array_equal(engine.hops.stream.query[0], other)
-    assert engine.hops.mixer.now == Controls(wet=0.0).coefficients()
+    assert not engine.worker.mailbox
+    np.testing.assert_array_equal(engine.processor.stream.query[0], other)
+    assert engine.processor.mixer.now == Controls(wet=0.0).coefficients()
 
 
 def test_another_query_makes_no_click_and_comes_within_a_hop(session, vector, bundle):
@@ -181,7 +183,7 @@ def test_several_targets_leave_by_their_channels(session, vector, bundle, rate):
     x = mixture(RATE // 2)
     stereo = np.stack([1.5 * x, 0.5 * x], axis=1)
     queries = np.stack([vector, other, vector])
-    hops = HopProcessor(session, "cpu", 1, queries, Controls())
+    hops = StreamProcessor(session, "cpu", 1, queries, Controls())
     engine = Engine(hops, EngineConfig(rate, 256, 2, 4, routes=(3, 0, 0)))
     played = simulate(engine, stereo)
     late = engine.adaptation
@@ -193,12 +195,12 @@ def test_several_targets_leave_by_their_channels(session, vector, bundle, rate):
     assert np.abs(played[:, [0, 3]]).max() > 0.01
     assert not played[:, 1:3].any()
     engine.set_query(vector, 1)
-    engine.watch_target(1)
+    engine.monitor_target(1)
     engine.work()
     simulate(engine, stereo[:4800])
     np.testing.assert_array_equal(hops.stream.query[1], vector)
-    assert engine.watched == 1
-    engine.begin_afresh()
+    assert engine.worker.monitored_target == 1
+    engine.restart()
     np.testing.assert_array_equal(simulate(engine, stereo)[:, 3], played[:, 3])
 
 
@@ -220,7 +222,7 @@ def test_a_device_that_brings_longer_blocks_than_announced(session, vector):
         engine.callback(x[at : at + 1000, None], out[at : at + 1000])
         engine.work()
     expected = offline(session, vector, x)
-    assert engine.owed == 0
+    assert engine.bridge.samples_to_drop == 0
     some = out[-RATE // 8 :, 0]
     shift = engine.adaptation
     np.testing.assert_allclose(some, expected[len(x) - RATE // 8 - shift : len(x) - shift], atol=1e-6)
@@ -231,7 +233,7 @@ def test_begun_afresh_equals_the_beginning(session, vector):
     engine = make(session, vector, 300)
     first = simulate(engine, x[:, None])
     simulate(engine, x[::-1, None], Conditions(stalls=((0.1, 0.2),)))
-    engine.begin_afresh()
+    engine.restart()
     np.testing.assert_array_equal(simulate(engine, x[:, None]), first)
 
 
@@ -241,7 +243,7 @@ def test_nan_from_the_device_is_counted_and_never_played(session, vector):
     engine = make(session, vector, 480)
     played = simulate(engine, x[:, None])
     assert np.all(np.isfinite(played))
-    assert engine.telemetry.nan_samples == 7
+    assert engine.stats.nan_samples == 7
 
 
 def test_recordings_are_what_came_and_went(session, vector, tmp_path):
@@ -269,20 +271,19 @@ def test_threaded_run_delivers_everything(session, vector):
     played = []
     try:
         for i in range(len(x) // 480):
-            while engine.input.available() > 480:
-                pass
+            wait_until(lambda: engine.bridge.input.available() <= 480)
             out = np.zeros((480, 1), np.float32)
             engine.callback(x[i * 480 : (i + 1) * 480, None], out)
             played.append(out)
     finally:
         engine.stop()
     assert engine.failure is None
-    assert engine.telemetry.hops == len(x) // 480
+    assert engine.stats.hops == len(x) // 480
 
 
 def test_reset_equals_fresh(session, vector):
     x = mixture(4800)
-    hops = HopProcessor(session, "cpu", 1, vector, Controls())
+    hops = StreamProcessor(session, "cpu", 1, vector, Controls())
     fresh = offline(session, vector, x)
     for _ in range(2):
         out = np.concatenate([hops.process(x[None, i : i + 480]).copy()[0] for i in range(0, 4800, 480)])

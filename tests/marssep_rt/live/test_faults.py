@@ -11,14 +11,15 @@ from simulated_device import Conditions, simulate
 
 from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
-from marssep_rt.errors import NoDeviceError
+from marssep_rt.dsp.stream_processor import StreamProcessor
+from marssep_rt.errors import DeviceError
 from marssep_rt.live import run as live_run
-from marssep_rt.live.controller import LiveControl
+from marssep_rt.live.audio_bridge import EngineConfig
+from marssep_rt.live.controller import LiveController
 from marssep_rt.live.dashboard import RunInfo
 from marssep_rt.live.demo import PacedDevice
-from marssep_rt.live.engine import Engine, EngineConfig
-from marssep_rt.live.run import GONE, Setup, StopFlag, finish, run_until
+from marssep_rt.live.engine import Engine
+from marssep_rt.live.run import GONE, LiveRun, RunConfig, StopFlag
 from marssep_rt.query.types import Query
 
 BLOCK = 480
@@ -49,10 +50,11 @@ def setup(session, vector, bundle, monkeypatch):
     monkeypatch.setattr(live_run, "RETRY_SECONDS", 3.0)
 
     def make(device, record=None):
-        engine = Engine(HopProcessor(session, "cpu", 1, vector, Controls(wet=0.0)), EngineConfig(RATE, BLOCK, 1, 1, 2 * BLOCK), record)
-        control = LiveControl(engine, bundle, [Query(vector, bundle.encoder, "it")], Controls(wet=0.0), lambda: None)
+        engine = Engine(StreamProcessor(session, "cpu", 1, vector, Controls(wet=0.0)), EngineConfig(RATE, BLOCK, 1, 1, 2 * BLOCK), record)
+        control = LiveController(engine, bundle, [Query(vector, bundle.encoder, "it")], Controls(wet=0.0), lambda: None)
         parts = dict.fromkeys(("algorithmic", "blocks", "slack", "device_in", "device_out", "total"), 0.0)
-        return Setup(engine, device(engine), RunInfo("a", "b", RATE, BLOCK, "m", "cpu", parts), [record] if record else [], control)
+        info, config = RunInfo("a", "b", RATE, BLOCK, "m", "cpu", parts), RunConfig(engine.config, plain=True)
+        return LiveRun(engine, device(engine), info, control, config, [record] if record else [])
 
     return make
 
@@ -65,9 +67,9 @@ def test_a_device_that_goes_and_comes_back(setup, capsys):
     def reopen():
         tries.append(time.monotonic())
         if len(tries) < 3:
-            raise NoDeviceError("not there")
+            raise DeviceError("not there")
         engine = run.engine
-        assert (engine.owed, engine.output.available()) == (0, engine.adaptation)  # at its base
+        assert (engine.bridge.samples_to_drop, engine.bridge.output.available()) == (0, engine.adaptation)  # at its base
         callback = engine.callback
 
         def listened(indata, outdata):
@@ -78,14 +80,14 @@ def test_a_device_that_goes_and_comes_back(setup, capsys):
         return Card(engine, x)
 
     run.reopen = reopen
-    assert run_until(run, StopFlag(), None, plain=True) is None
+    assert run.run(StopFlag()) is None
     assert len(tries) == 3
     assert tries[2] - tries[1] > tries[1] - tries[0]  # it waits longer and longer
     said = capsys.readouterr()
     assert said.err.count("has gone") == 1
     assert "is back" in said.out
-    assert finish(run, None, None, True, None) == 0
-    t = run.engine.telemetry
+    assert run.finish(None) == 0
+    t = run.engine.stats
     assert t.frames == 40 * BLOCK + RATE
     if t.underruns == 0:
         late = run.engine.latency_samples
@@ -96,17 +98,17 @@ def test_a_device_that_stays_away_ends_the_run(setup):
     run = setup(lambda engine: Card(engine, mixture(RATE)[:, None], lasts=20))
 
     def reopen():
-        raise NoDeviceError("not there")
+        raise DeviceError("not there")
 
     run.reopen = reopen
-    assert run_until(run, StopFlag(), None, plain=True) == GONE
+    assert run.run(StopFlag()) == GONE
 
 
 def test_a_device_that_hangs_is_left_at_once_with_the_recording_whole(setup, tmp_path, monkeypatch):
     record = Recorder(tmp_path / "r.wav", RATE, 1)
     run = setup(lambda engine: Card(engine, mixture(RATE)[:, None], lasts=30, closes=False), record)
     run.reopen = lambda: pytest.fail("nothing can be opened beside a device that hangs")
-    message = run_until(run, StopFlag(), None, plain=True)
+    message = run.run(StopFlag())
     assert message == GONE
     left = []
 
@@ -116,7 +118,7 @@ def test_a_device_that_hangs_is_left_at_once_with_the_recording_whole(setup, tmp
 
     monkeypatch.setattr(live_run.os, "_exit", leave)
     with pytest.raises(SystemExit):
-        finish(run, None, message, True, None)
+        run.finish(message)
     assert left == [1]
     assert soundfile.info(tmp_path / "r.wav").frames >= 30 * BLOCK
 
@@ -138,20 +140,20 @@ def test_a_full_disk_ends_the_recording_and_not_the_sound(setup, tmp_path, capsy
         def close(self):
             self.file.close()
 
-    record.file = Full(record.file)
+    record.writer.file = Full(record.writer.file)
     run = setup(lambda engine: PacedDevice(engine, mixture(RATE)[:, None]), record)
-    assert run_until(run, StopFlag(), None, plain=True) is None
-    assert run.engine.telemetry.frames == RATE
-    assert "No space left on device" in capsys.readouterr().out
-    assert finish(run, None, None, True, None) == 1
+    assert run.run(StopFlag()) is None
+    assert run.engine.stats.frames == RATE
+    assert "no space left on device" in capsys.readouterr().out
+    assert run.finish(None) == 1
     assert RATE // 8 < soundfile.info(tmp_path / "r.wav").frames <= RATE // 4
 
 
 def test_a_clock_that_jumps_changes_nothing(setup, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 0.0)
     run = setup(lambda engine: PacedDevice(engine, mixture(RATE // 2)[:, None]))
-    assert run_until(run, StopFlag(), None, plain=True) is None
-    assert run.engine.telemetry.frames == RATE // 2
+    assert run.run(StopFlag()) is None
+    assert run.engine.stats.frames == RATE // 2
 
 
 @pytest.mark.parametrize("length", [0.001, 0.01, 0.05, 0.2, 0.5])
@@ -160,11 +162,11 @@ def test_after_late_workers_latency_is_at_its_base(session, vector, length, peri
     """Stalls of 1 to 500 ms, at random or again and again: the counters add up and the end is where it should be."""
     rng = np.random.default_rng(int(1000 * length))
     starts = np.arange(0.2, 1.5, max(0.1, 2 * length)) if periodic else np.sort(rng.uniform(0.1, 1.5, 5))
-    engine = Engine(HopProcessor(session, "cpu", 1, vector, Controls(wet=0.0)), EngineConfig(RATE, 256, 1, 1, 256))
+    engine = Engine(StreamProcessor(session, "cpu", 1, vector, Controls(wet=0.0)), EngineConfig(RATE, 256, 1, 1, 256))
     x = mixture(3 * RATE)
     played = simulate(engine, x[:, None], Conditions(stalls=tuple((float(s), length) for s in starts), jitter=0.002))[:, 0]
-    t = engine.telemetry
-    assert engine.owed == 0
+    t = engine.stats
+    assert engine.bridge.samples_to_drop == 0
     assert (t.underruns == 0) == (t.missing_samples == 0)
     assert t.overflows == 0
     late = engine.latency_samples
@@ -175,8 +177,8 @@ def test_after_late_workers_latency_is_at_its_base(session, vector, length, peri
 
 def test_two_engines_at_once_do_not_meet(session, vector):
     x = mixture(RATE // 2)
-    engines = [Engine(HopProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(RATE, 256, 1, 1)) for _ in range(2)]
+    engines = [Engine(StreamProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(RATE, 256, 1, 1)) for _ in range(2)]
     a = simulate(engines[0], x[:, None])
     simulate(engines[1], x[::-1, None])
-    engines[0].begin_afresh()
+    engines[0].restart()
     np.testing.assert_array_equal(simulate(engines[0], x[:, None]), a)

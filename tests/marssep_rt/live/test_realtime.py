@@ -1,28 +1,31 @@
 """Real-time scheduling of the worker: taken where it is granted, given back by a model that is too slow, never needed."""
 
+import gc
 import os
+import sys
 import time
 
 import numpy as np
 import pytest
 
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
-from marssep_rt.live import realtime as priority
-from marssep_rt.live.engine import Engine, EngineConfig
+from marssep_rt.dsp.stream_processor import StreamProcessor
+from marssep_rt.live import realtime
+from marssep_rt.live.audio_bridge import EngineConfig
+from marssep_rt.live.engine import Engine
 
 needs_scheduler = pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this system has no sched_setscheduler")
 
 
 def engine_of(session, vector):
-    return Engine(HopProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(48_000, 480, 1, 1))
+    return Engine(StreamProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(48_000, 480, 1, 1))
 
 
 def scheduler_seen_by(engine, seconds=2.0):
     """The policy of the worker's thread while it runs."""
     seen = []
     engine.start()
-    engine.mailbox.append(lambda: seen.append(os.sched_getscheduler(0)))
+    engine.worker.post(lambda: seen.append(os.sched_getscheduler(0)))
     engine.callback(np.zeros((480, 1), np.float32), np.zeros((480, 1), np.float32))
     until = time.monotonic() + seconds
     while not seen and time.monotonic() < until:
@@ -36,8 +39,8 @@ def scheduler_seen_by(engine, seconds=2.0):
 def test_the_worker_runs_first_where_that_is_granted_and_the_caller_does_not(session, vector):
     engine = engine_of(session, vector)
     policy = scheduler_seen_by(engine)
-    assert policy == (os.SCHED_RR if priority.may_run_first() else os.SCHED_OTHER)
-    assert engine.telemetry.counters()["real_time_priority"] == (policy == os.SCHED_RR)
+    assert policy == (os.SCHED_RR if realtime.can_set_realtime_priority() else os.SCHED_OTHER)
+    assert engine.stats.counters()["real_time_priority"] == (policy == os.SCHED_RR)
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
@@ -49,31 +52,71 @@ def test_where_it_is_refused_the_worker_runs_all_the_same(session, vector, monke
     monkeypatch.setattr(os, "sched_setscheduler", refused)
     engine = engine_of(session, vector)
     assert scheduler_seen_by(engine) == os.SCHED_OTHER
-    assert not engine.telemetry.real_time
-    assert not priority.may_run_first()
+    assert not engine.stats.real_time
+    assert not realtime.can_set_realtime_priority()
+
+
+@pytest.fixture
+def interpreter():
+    """The interpreter's settings, unusual ones, and back."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.003)
+    yield
+    sys.setswitchinterval(before)
+    gc.enable()
+
+
+def test_settings_of_the_process_hold_while_any_engine_runs(session, vector, interpreter):
+    engines = [engine_of(session, vector) for _ in range(2)]
+    for engine in engines:
+        engine.start()
+    assert not gc.isenabled()
+    assert sys.getswitchinterval() == pytest.approx(5e-4)
+    assert engines[0].pause()
+    assert engines[0].pause()  # a second time changes nothing
+    assert not gc.isenabled()
+    assert sys.getswitchinterval() == pytest.approx(5e-4)
+    assert engines[1].pause()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+    assert sys.getswitchinterval() == pytest.approx(0.003)  # what it was, not a default
+
+
+def test_a_process_without_garbage_collection_stays_so(session, vector, interpreter):
+    gc.disable()
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    try:
+        engine = engine_of(session, vector)
+        engine.start()
+        engine.pause()
+        assert not gc.isenabled()
+        assert gc.get_freeze_count() >= frozen
+    finally:
+        gc.unfreeze()
 
 
 def test_a_system_without_it(monkeypatch):
     monkeypatch.delattr(os, "sched_setscheduler", raising=False)
-    assert not priority.run_first()
-    priority.run_as_others()
+    assert not realtime.set_realtime_priority()
+    realtime.reset_priority()
 
 
 @needs_scheduler
-@pytest.mark.skipif(not priority.may_run_first(), reason="the system grants no real-time priority here")
+@pytest.mark.skipif(not realtime.can_set_realtime_priority(), reason="the system grants no real-time priority here")
 def test_a_model_that_never_rests_gives_it_back(session, vector):
     engine = engine_of(session, vector)
     policies = []
 
     def never_done(most):
         policies.append(os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
-        engine.stopping = len(policies) == 10
+        engine.worker.stopping = len(policies) == 10
         return most
 
-    engine.work = never_done
+    engine.worker.work = never_done
     engine.start()
-    engine.thread.join(5.0)
-    assert not engine.thread.is_alive()
+    engine.worker.thread.join(5.0)
+    assert not engine.worker.thread.is_alive()
     engine.pause()
     assert policies[:5] == [os.SCHED_RR] * 5  # five times 64 hops are more than 300
     assert policies[5:] == [os.SCHED_OTHER] * 5

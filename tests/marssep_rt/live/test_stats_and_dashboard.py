@@ -6,11 +6,12 @@ from rich.console import Console
 
 from marssep_rt.dsp.levels import decibels
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.stream_processor import HopProcessor
-from marssep_rt.live.controller import LiveControl
-from marssep_rt.live.dashboard import RunInfo, meter, plain_line, view
+from marssep_rt.dsp.stream_processor import StreamProcessor
+from marssep_rt.live.audio_bridge import EngineConfig
+from marssep_rt.live.controller import LiveController
+from marssep_rt.live.dashboard import RunInfo, dashboard, meter
 from marssep_rt.live.demo_signals import demo_parts
-from marssep_rt.live.engine import Engine, EngineConfig
+from marssep_rt.live.engine import Engine
 from marssep_rt.live.stats import HopTimes
 from marssep_rt.query.types import Query
 
@@ -37,13 +38,12 @@ def test_extremes_do_not_break_the_histogram():
 def test_view_says_what_the_issue_asks_for(session, vector, bundle):
     parts = dict.fromkeys(("algorithmic", "blocks", "slack", "device_in", "device_out", "total"), 1.0)
     info = RunInfo("mic", "speaker", 48_000, 480, "m", "cpu", parts)
-    hops = HopProcessor(session, "cpu", 1, vector, Controls())
+    hops = StreamProcessor(session, "cpu", 1, vector, Controls())
     engine = Engine(hops, EngineConfig(48_000, 480, 1, 1))
-    telemetry = engine.telemetry
-    telemetry.hop_times.add(2.0)
-    control = LiveControl(engine, bundle, [Query(vector, bundle.encoder, "dog barking")], Controls(wet=0.5), Path)
+    engine.stats.hop_times.add(2.0)
+    control = LiveController(engine, bundle, [Query(vector, bundle.encoder, "dog barking")], Controls(wet=0.5), Path)
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(view(info, control, "q quit", 61.0))
+    console.print(dashboard(info, control, "q quit", 61.0))
     text = console.export_text()
     for word in (
         "dog barking",
@@ -63,8 +63,8 @@ def test_view_says_what_the_issue_asks_for(session, vector, bundle):
         "there",
     ):
         assert word in text
-    assert "hop_p50=2.0" in plain_line(telemetry, 3, 0.25)
-    assert "there=0.25" in plain_line(telemetry, 3, 0.25)
+    assert "hop_p50=2.0" in info.plain_line(engine.stats, 3, 0.25)
+    assert "there=0.25" in info.plain_line(engine.stats, 3, 0.25)
 
 
 def test_meter_levels():

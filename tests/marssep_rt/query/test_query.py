@@ -12,8 +12,9 @@ from PIL import Image
 from marssep_rt import Separator, embed_audio, embed_image, embed_text
 from marssep_rt.errors import QueryError
 from marssep_rt.model import bundle as bundles
-from marssep_rt.query.build import combine
+from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import read_query, write_query
+from marssep_rt.query.types import QueryRequest
 from marssep_rt.query.vocabulary import KnownSounds
 
 
@@ -43,21 +44,21 @@ def test_unusable_text(text, words):
 
 
 def test_blend_is_the_normalised_mean(bundle):
-    q = combine(bundle, ["rain", "siren"])
+    q = build_query(bundle, QueryRequest(["rain", "siren"]))
     mean = embed_text("rain") + embed_text("siren")
     np.testing.assert_allclose(q.vector, mean / np.linalg.norm(mean), atol=1e-6)
     assert q.label == "rain + siren"
 
 
 def test_negative_is_the_papers_formula(bundle):
-    q = combine(bundle, ["rain"], negative="thunder")
+    q = build_query(bundle, QueryRequest(["rain"], negative="thunder"))
     v = 1.5 * embed_text("rain") - 0.5 * embed_text("thunder")
     np.testing.assert_allclose(q.vector, v / np.linalg.norm(v), atol=1e-6)
     assert q.vector @ embed_text("thunder") < embed_text("rain") @ embed_text("thunder")
 
 
 def test_query_file_round_trip(bundle, tmp_path):
-    q = combine(bundle, ["violin"])
+    q = build_query(bundle, QueryRequest(["violin"]))
     write_query(tmp_path / "v.query", q)
     again = read_query(tmp_path / "v.query")
     np.testing.assert_allclose(again.vector, q.vector, atol=1e-7)
@@ -67,7 +68,7 @@ def test_query_file_round_trip(bundle, tmp_path):
 
 def test_foreign_and_damaged_query_files(bundle, tmp_path):
     path = tmp_path / "q.query"
-    write_query(path, combine(bundle, ["violin"]))
+    write_query(path, build_query(bundle, QueryRequest(["violin"])))
     data = json.loads(path.read_text())
     for change, words in [
         ({"encoder": "other"}, "other.*needs"),
@@ -77,7 +78,7 @@ def test_foreign_and_damaged_query_files(bundle, tmp_path):
     ]:
         path.write_text(json.dumps({**data, **change}))
         with pytest.raises(QueryError, match=words):
-            combine(bundle, files=[path])
+            build_query(bundle, QueryRequest(files=[path]))
     path.write_text("not json")
     with pytest.raises(QueryError, match=r"not a \.query file"):
         read_query(path)
@@ -88,10 +89,10 @@ def test_foreign_and_damaged_query_files(bundle, tmp_path):
 def test_towers_that_a_bundle_has_not_are_named(bundle, tmp_path):
     bundles.write(tmp_path / "b", {k: bundle.card[k] for k in ("name", "encoder", "query_dim")}, {"x": b""})
     bare = bundles.load(tmp_path / "b")
-    with pytest.raises(QueryError, match=f"{bundle.encoder}.*no image tower"):
-        combine(bare, images=[tmp_path / "dog.png"])
-    with pytest.raises(QueryError, match="no audio tower"):
-        combine(bare, audios=[tmp_path / "dog.wav"])
+    with pytest.raises(QueryError, match=f"{bundle.encoder}.*no image encoder"):
+        build_query(bare, QueryRequest(images=[tmp_path / "dog.png"]))
+    with pytest.raises(QueryError, match="no audio encoder"):
+        build_query(bare, QueryRequest(audios=[tmp_path / "dog.wav"]))
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_a_siren_is_heard_as_one(examples):
 
 
 def test_blend_of_all_kinds_with_a_negative(bundle, examples):
-    q = combine(bundle, ["siren"], [examples / "noise.png"], [examples / "siren.ogg"], negative="rain")
+    q = build_query(bundle, QueryRequest(["siren"], [examples / "noise.png"], [examples / "siren.ogg"], negative="rain"))
     parts = [("text", embed_text("siren")), ("image", embed_image(examples / "noise.png")), ("audio", embed_audio(examples / "siren.ogg"))]
     settled = KnownSounds.of(bundle).settle(parts)
     assert settled[2][1] == "siren"
@@ -156,4 +157,4 @@ def test_the_python_face_takes_examples(examples):
     s = Separator(audio=examples / "siren.ogg", image=[examples / "noise.png"], negative="rain")
     assert s.process(np.zeros(480, np.float32)).shape == (480,)
     s.set_query(image=examples / "noise.png")
-    np.testing.assert_allclose(s.query.vector, combine(s.bundle, images=[examples / "noise.png"]).vector, atol=1e-6)
+    np.testing.assert_allclose(s.query.vector, build_query(s.bundle, QueryRequest(images=[examples / "noise.png"])).vector, atol=1e-6)

@@ -8,7 +8,8 @@ from marssep_rt import Separator, embed_text
 from marssep_rt.errors import BundleError
 from marssep_rt.model.bundle import load as load_bundle
 from marssep_rt.model.bundle import write
-from marssep_rt.query.build import combine
+from marssep_rt.query.build import build_query
+from marssep_rt.query.types import QueryRequest
 from marssep_rt.query.vocabulary import FILE, KnownSounds
 
 AXES = np.eye(4, dtype=np.float32)
@@ -16,15 +17,15 @@ KNOWN = KnownSounds(("rain", "wind", "siren", "dog"), AXES, {"text": 0.6})
 
 
 def test_doubt_begins_under_the_threshold_and_names_the_nearest():
-    assert KNOWN.doubt(np.array([0.8, 0.6, 0, 0], np.float32), "text", "drizzle") is None
-    said = KNOWN.doubt(np.array([0.5, 0.5, 0.4, 0.58], np.float32), "text", "tax report")
+    assert KNOWN.out_of_vocabulary_warning(np.array([0.8, 0.6, 0, 0], np.float32), "text", "drizzle") is None
+    said = KNOWN.out_of_vocabulary_warning(np.array([0.5, 0.5, 0.4, 0.58], np.float32), "text", "tax report")
     assert said is not None
     assert "“tax report”" in said
     assert "dog, rain, wind" in said
 
 
 def test_a_kind_without_threshold_is_never_doubted():
-    assert KNOWN.doubt(np.zeros(4, np.float32), "audio", "x") is None
+    assert KNOWN.out_of_vocabulary_warning(np.zeros(4, np.float32), "audio", "x") is None
 
 
 SETTLING = KnownSounds(("rain", "wind", "siren", "dog"), AXES, {"audio": 0.5, "image": 0.5})
@@ -72,8 +73,8 @@ def test_the_embedded_bundle_knows_what_it_knows(bundle):
     known = KnownSounds.of(bundle)
     assert known is not None
     assert known.nearest(embed_text("a hound woofing"))[0][0] == "dog barking"
-    assert combine(bundle, ["dog barking", "rain"]).doubts == ()
-    (doubt,) = combine(bundle, ["dog barking", "quarterly tax report"]).doubts
+    assert build_query(bundle, QueryRequest(["dog barking", "rain"])).warnings == ()
+    (doubt,) = build_query(bundle, QueryRequest(["dog barking", "quarterly tax report"])).warnings
     assert "quarterly tax report" in doubt
     assert dataclasses.is_dataclass(known)
 

@@ -55,7 +55,16 @@ void* marssep_open(const char* library, const char* graph, unsigned channels, co
 
 void marssep_close(void* handle) { delete static_cast<Handle*>(handle); }
 
-void marssep_start(void* handle, unsigned rate, unsigned longestBlock) { static_cast<Handle*>(handle)->engine->start(rate, longestBlock); }
+int marssep_start(void* handle, unsigned rate, unsigned longestBlock)
+{
+    return guarded(
+        [&] {
+            static_cast<Handle*>(handle)->engine->start(rate, longestBlock);
+            return 0;
+        },
+        1);
+}
+
 void marssep_reset(void* handle) { static_cast<Handle*>(handle)->engine->reset(); }
 void marssep_stop(void* handle) { static_cast<Handle*>(handle)->engine->stop(); }
 unsigned marssep_latency(void* handle) { return static_cast<Handle*>(handle)->engine->latency(); }

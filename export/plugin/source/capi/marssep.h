@@ -16,8 +16,9 @@ const char* marssep_error(void);
 void* marssep_open(const char* library, const char* graph, unsigned channels, const float* vectors, unsigned count, unsigned spare_hops);
 void marssep_close(void* handle);
 
-/* Start at this sample rate in Hz with blocks of at most ``longest_block`` samples. */
-void marssep_start(void* handle, unsigned rate, unsigned longest_block);
+/* Start at this sample rate in Hz with blocks of at most ``longest_block`` samples. Returns 0, or 1 if the model cannot be prepared; the
+ * output is then silent. */
+int marssep_start(void* handle, unsigned rate, unsigned longest_block);
 void marssep_stop(void* handle);
 
 /* Drop everything that is inside: the state returns to zero. Safe on the audio thread. */

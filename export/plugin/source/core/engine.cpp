@@ -31,17 +31,13 @@ std::vector<float*> rows(std::vector<std::vector<float>>& data)
 
 } // namespace
 
-void Controls::coefficients(float& a, float& b) const
+Coefficients Controls::coefficients() const
 {
-    if (output == Output::Bypass) {
-        a = 0.0f;
-        b = 1.0f;
-        return;
-    }
+    if (output == Output::Bypass)
+        return {0.0f, 1.0f};
     const float leak = limitDb >= NO_LIMIT ? 0.0f : gainOf(-limitDb), gain = gainOf(gainDb);
     const float target = output == Output::Residual ? leak : 1.0f, rest = output == Output::Residual ? 1.0f : leak;
-    a = gain * wet * (target - rest);
-    b = gain * (wet * rest + 1.0f - wet);
+    return {gain * wet * (target - rest), gain * (wet * rest + 1.0f - wet)};
 }
 
 Delays Delays::of(const GraphInfo& graph, unsigned hostRate, unsigned longestBlock, unsigned spareHops, std::uint64_t& ticks)
@@ -94,8 +90,7 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
     dryAt = 0;
     wanted.assign(channels, std::vector<float>(block, 0.0f));
     wantedRows = rows(wanted);
-    a = endA = wantedA.load();
-    b = endB = wantedB.load();
+    now = end = wantedMix.load();
     rampLeft = 0;
     rampLength = std::max(1u, rate / 100);
     owed = 0;
@@ -109,8 +104,18 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
     missedSamples = 0;
     level = -120.0f;
     present = 0.0f;
+    ready = false;
     if (model == nullptr)
         return;
+    prepare(ticks);
+    ready = true;
+    quit = false;
+    thread = std::thread([this] { work(); });
+}
+
+// The model's side. ``ticks``: where the output resampler begins.
+void Engine::prepare(std::uint64_t ticks)
+{
     const GraphInfo& graph = model->info;
     stream = std::make_unique<Stream>(model, channels);
     inward.reset();
@@ -131,8 +136,6 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
     } catch (const std::exception&) { // said by silence, as later on
     }
     refresh();
-    quit = false;
-    thread = std::thread([this] { work(); });
 }
 
 unsigned Engine::latencyAt(unsigned sampleRate, unsigned longestBlock) const
@@ -153,10 +156,7 @@ void Engine::stop()
 
 void Engine::setControls(const Controls& controls)
 {
-    float newA, newB;
-    controls.coefficients(newA, newB);
-    wantedA.store(newA, std::memory_order_relaxed);
-    wantedB.store(newB, std::memory_order_relaxed);
+    wantedMix.store(controls.coefficients());
 }
 
 void Engine::setQuery(const std::vector<float>& vector)
@@ -305,7 +305,7 @@ void Engine::reset()
         std::fill(row.begin(), row.end(), 0.0f);
     fade = 1.0f;
     power = 0.0f;
-    if (model != nullptr)
+    if (ready)
         askForRestart();
 }
 
@@ -322,48 +322,73 @@ void Engine::askForRestart()
 // A block no longer than the host announced.
 void Engine::part(const float* const* in, float* const* out, unsigned n)
 {
-    const std::size_t circle = dry[0].size();
     std::size_t got = 0;
-    if (model != nullptr) {
+    if (ready) {
         const bool exact = offline.load(std::memory_order_relaxed);
         // a host at real time may come early by a little; one that is ahead by more loses nothing by waiting that long
         const double spare = exact ? 10.0 : lead - std::max(0.002, 0.25 * n / rate);
-        const bool room = input->writable() >= n;
-        if (room) {
-            input->push(in, n);
-            pushed.store(pushed.load(std::memory_order_relaxed) + n, std::memory_order_release);
-        } else if (!pending) {
-            askForRestart(); // the model's thread has been away for seconds: begin afresh when it is back
-        }
-        wake.release();
-        if (pending)
-            waitUntil([&] { return answered(); }, spare);
-        if (pending && answered()) {
-            pending = false;
-            output->skipTo(freshAt.load(std::memory_order_relaxed));
-        }
-        if (!pending) {
-            waitUntil(
-                [&] {
-                    return exact ? consumed.load(std::memory_order_acquire) == pushed.load(std::memory_order_relaxed)
-                                 : output->readable() >= owed + n;
-                },
-                spare);
-            const std::size_t late = std::min<std::size_t>(owed, output->readable());
-            output->pop(nullptr, late);
-            owed -= late;
-            got = std::min<std::size_t>(n, output->readable());
-            output->pop(wantedRows.data(), got);
-        }
-        if (got < n && room) {
-            owed += n - got;
-            if (!pending || owed > delays.blocks + delays.worker) // a fresh start is silent that long
-                missedSamples.fetch_add(unsigned(n - got), std::memory_order_relaxed);
-        }
+        const bool room = feed(in, n);
+        got = fetchTarget(n, spare, exact);
+        if (got < n && room)
+            countMissing(n - got);
     }
+    fadeGaps(got, n);
+    delayInput(in, n);
+    mixBlock(out, n);
+    meter(out, n);
+}
+
+// Hand the block to the model's thread; false where that has been away for so long that there is no room.
+bool Engine::feed(const float* const* in, unsigned n)
+{
+    const bool room = input->writable() >= n;
+    if (room) {
+        input->push(in, n);
+        pushed.store(pushed.load(std::memory_order_relaxed) + n, std::memory_order_release);
+    } else if (!pending) {
+        askForRestart(); // the model's thread has been away for seconds: it restarts when it is back
+    }
+    wake.release();
+    return room;
+}
+
+// Read as much of the block's target as is there, into ``wanted``; waits up to ``spare`` seconds. ``exact``: for all of the input.
+std::size_t Engine::fetchTarget(unsigned n, double spare, bool exact)
+{
+    if (pending)
+        waitUntil([&] { return answered(); }, spare);
+    if (pending && answered()) {
+        pending = false;
+        output->skipTo(freshAt.load(std::memory_order_relaxed));
+    }
+    if (pending)
+        return 0;
+    waitUntil(
+        [&] {
+            return exact ? consumed.load(std::memory_order_acquire) == pushed.load(std::memory_order_relaxed)
+                         : output->readable() >= owed + n;
+        },
+        spare);
+    const std::size_t late = std::min<std::size_t>(owed, output->readable());
+    output->pop(nullptr, late);
+    owed -= late;
+    const std::size_t got = std::min<std::size_t>(n, output->readable());
+    output->pop(wantedRows.data(), got);
+    return got;
+}
+
+void Engine::countMissing(std::size_t missing)
+{
+    owed += missing;
+    if (!pending || owed > delays.blocks + delays.worker) // a restart is silent that long
+        missedSamples.fetch_add(unsigned(missing), std::memory_order_relaxed);
+}
+
+// Fill ``wanted`` with silence from ``got`` on; what is missing fades out and in.
+void Engine::fadeGaps(std::size_t got, unsigned n)
+{
     for (unsigned c = 0; c < channels; ++c)
         std::fill(wanted[c].begin() + std::ptrdiff_t(got), wanted[c].begin() + n, 0.0f);
-    // what is missing goes and comes softly
     for (unsigned i = 0; i < n; ++i) {
         const bool ends = got < n && i + FADE >= got;
         fade = std::clamp(fade + (i >= got || ends ? -1.0f : 1.0f) / FADE, 0.0f, 1.0f);
@@ -371,34 +396,38 @@ void Engine::part(const float* const* in, float* const* out, unsigned n)
             for (unsigned c = 0; c < channels; ++c)
                 wanted[c][i] *= fade;
     }
+}
+
+// Write the block into the circle of the delayed input.
+void Engine::delayInput(const float* const* in, unsigned n)
+{
+    const std::size_t circle = dry[0].size();
     for (unsigned c = 0; c < channels; ++c) {
         std::size_t at = dryAt;
         for (unsigned i = 0; i < n; ++i, at = at + 1 == circle ? 0 : at + 1)
             dry[c][at] = std::isfinite(in[c][i]) ? in[c][i] : 0.0f;
     }
-    const float nextA = wantedA.load(std::memory_order_relaxed), nextB = wantedB.load(std::memory_order_relaxed);
-    if (nextA != endA || nextB != endB) {
+}
+
+// Target and delayed input -> output; changed coefficients are ramped. Without a model only a bypass is heard.
+void Engine::mixBlock(float* const* out, unsigned n)
+{
+    if (const Coefficients next = wantedMix.load(); next != end) {
         rampLeft = rampLength;
-        aStep = (nextA - a) / float(rampLength);
-        bStep = (nextB - b) / float(rampLength);
-        endA = nextA;
-        endB = nextB;
+        step = {(next.target - now.target) / float(rampLength), (next.dry - now.dry) / float(rampLength)};
+        end = next;
     }
+    const std::size_t circle = dry[0].size();
     std::size_t at = (dryAt + circle - delays.total()) % circle;
     for (unsigned i = 0; i < n; ++i, at = at + 1 == circle ? 0 : at + 1) {
         if (rampLeft > 0) {
-            a += aStep;
-            b += bStep;
-            if (--rampLeft == 0) {
-                a = endA;
-                b = endB;
-            }
+            now = --rampLeft == 0 ? end : Coefficients{now.target + step.target, now.dry + step.dry};
         }
+        const bool bypass = now == Coefficients{0.0f, 1.0f};
         for (unsigned c = 0; c < channels; ++c)
-            out[c][i] = model != nullptr ? a * wanted[c][i] + b * dry[c][at] : b == 1.0f && a == 0.0f ? dry[c][at] : 0.0f;
+            out[c][i] = ready ? now.target * wanted[c][i] + now.dry * dry[c][at] : bypass ? dry[c][at] : 0.0f;
     }
     dryAt = (dryAt + n) % circle;
-    meter(out, n);
 }
 
 // Where the host has time to spare (seconds), until what it asks for is there.

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "coefficients.hpp"
 #include "model.hpp"
 #include "resampler.hpp"
 #include "ring_buffer.hpp"
@@ -28,8 +29,8 @@ struct Controls {
 
     static constexpr float NO_LIMIT = 100.0f; // from here on there is no limit
 
-    // a and b of y = a target + b delayed input: marssep_rt/dsp/mixer.py solved for its two inputs; bypass is the delayed input alone.
-    void coefficients(float& a, float& b) const;
+    // The formula of marssep_rt/dsp/mixer.py, solved for target and delayed input; bypass is the delayed input alone.
+    Coefficients coefficients() const;
 };
 
 // Lengths in samples at the host's rate.
@@ -52,7 +53,8 @@ public:
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
 
-    // Begin afresh. Not for the host's audio thread; neither runs while ``process`` does.
+    // Return to the initial state and start the model's thread. Not for the host's audio thread; neither runs while ``process`` does.
+    // ``start`` throws std::runtime_error if the model cannot be prepared; the engine is then silent, as without a model.
     void start(unsigned sampleRate, unsigned longestBlock);
     void stop();
 
@@ -84,6 +86,13 @@ private:
     void hop();
     void refresh();
     void part(const float* const* in, float* const* out, unsigned n);
+    bool feed(const float* const* in, unsigned n);
+    std::size_t fetchTarget(unsigned n, double spare, bool exact);
+    void countMissing(std::size_t missing);
+    void fadeGaps(std::size_t got, unsigned n);
+    void delayInput(const float* const* in, unsigned n);
+    void mixBlock(float* const* out, unsigned n);
+    void prepare(std::uint64_t ticks);
     void askForRestart();
     bool answered() const { return restarted.load(std::memory_order_acquire) == restart.load(std::memory_order_relaxed); }
     template <class There> void waitUntil(There there, double spare);
@@ -95,6 +104,7 @@ private:
     const unsigned spareHops;
 
     // set by start
+    bool ready = false; // there is a model, and its thread runs
     unsigned rate = 48000, block = 0;
     Delays delays;
     std::unique_ptr<Ring> input, output;
@@ -104,7 +114,8 @@ private:
     std::vector<float*> wantedRows;
 
     // the host's thread
-    float a = 1.0f, b = 0.0f, aStep = 0.0f, bStep = 0.0f, endA = 1.0f, endB = 0.0f, fade = 1.0f;
+    Coefficients now, step, end; // the ramp
+    float fade = 1.0f;
     unsigned rampLeft = 0, rampLength = 480;
     std::uint64_t owed = 0; // samples for which silence was given, still to be thrown away
     double lead = 0.0;      // seconds by which the host is ahead of real time
@@ -112,7 +123,7 @@ private:
     bool begun = false;
     bool pending = false; // the model's thread was asked to begin afresh and has not answered
     float power = 0.0f;
-    std::atomic<float> wantedA{1.0f}, wantedB{0.0f};
+    AtomicCoefficients wantedMix;
 
     // the model's thread
     std::unique_ptr<Stream> stream;

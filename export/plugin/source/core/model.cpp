@@ -15,44 +15,69 @@ namespace marssep {
 
 namespace {
 
-const OrtApiBase* openLibrary(const std::filesystem::path& library)
-{
-    using GetApiBase = const OrtApiBase*(ORT_API_CALL*)();
 #ifdef _WIN32
-    HMODULE handle = LoadLibraryW(library.c_str());
-    auto* symbol = handle ? reinterpret_cast<GetApiBase>(GetProcAddress(handle, "OrtGetApiBase")) : nullptr;
+void* openHandle(const std::filesystem::path& library)
+{
+    return LoadLibraryW(library.c_str());
+}
+
+void* findSymbol(void* handle, const char* name)
+{
+    return reinterpret_cast<void*>(GetProcAddress(static_cast<HMODULE>(handle), name));
+}
+
+void closeHandle(void* handle)
+{
+    FreeLibrary(static_cast<HMODULE>(handle));
+}
 #else
-    void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
-    auto* symbol = handle ? reinterpret_cast<GetApiBase>(dlsym(handle, "OrtGetApiBase")) : nullptr;
+void* openHandle(const std::filesystem::path& library)
+{
+    return dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+}
+
+void* findSymbol(void* handle, const char* name)
+{
+    return dlsym(handle, name);
+}
+
+void closeHandle(void* handle)
+{
+    dlclose(handle);
+}
 #endif
+
+// The library's functions. The library stays loaded, unless it is of no use.
+const OrtApi* openApi(const std::filesystem::path& library)
+{
+    std::unique_ptr<void, decltype(&closeHandle)> handle(openHandle(library), closeHandle);
+    using GetApiBase = const OrtApiBase*(ORT_API_CALL*)();
+    auto* symbol = handle ? reinterpret_cast<GetApiBase>(findSymbol(handle.get(), "OrtGetApiBase")) : nullptr;
     if (symbol == nullptr)
         throw std::runtime_error("ONNX Runtime cannot be loaded from " + library.string());
-    return symbol();
+    const OrtApi* api = symbol()->GetApi(ORT_API_VERSION);
+    if (api == nullptr)
+        throw std::runtime_error(library.string() + " is older than the ONNX Runtime that this plug-in was built for");
+    (void)handle.release();
+    return api;
 }
 
 } // namespace
 
 Runtime::Runtime(const std::filesystem::path& library)
+    : api(openApi(library))
 {
-    api = openLibrary(library)->GetApi(ORT_API_VERSION);
-    if (api == nullptr)
-        throw std::runtime_error(library.string() + " is older than the ONNX Runtime that this plug-in was built for");
-    check(api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "marssep", &env));
-}
-
-Runtime::~Runtime()
-{
-    if (api != nullptr && env != nullptr)
-        api->ReleaseEnv(env);
+    OrtEnv* made = nullptr;
+    check(api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "marssep", &made));
+    env = {made, api->ReleaseEnv};
 }
 
 void Runtime::check(OrtStatus* status) const
 {
     if (status == nullptr)
         return;
-    const std::string words = api->GetErrorMessage(status);
-    api->ReleaseStatus(status);
-    throw std::runtime_error(words);
+    const Owned<OrtStatus> kept(status, api->ReleaseStatus);
+    throw std::runtime_error(api->GetErrorMessage(status));
 }
 
 GraphInfo GraphInfo::parse(const std::string& json)
@@ -79,40 +104,47 @@ GraphInfo GraphInfo::parse(const std::string& json)
     }
 }
 
+namespace {
+
+// The graph's metadata property "marssep", empty where it has none.
+std::string readMetadata(const Runtime& runtime, OrtSession* session)
+{
+    const OrtApi& api = *runtime.api;
+    OrtAllocator* allocator = nullptr;
+    runtime.check(api.GetAllocatorWithDefaultOptions(&allocator));
+    OrtModelMetadata* metadata = nullptr;
+    runtime.check(api.SessionGetModelMetadata(session, &metadata));
+    const Owned<OrtModelMetadata> kept(metadata, api.ReleaseModelMetadata);
+    char* text = nullptr;
+    runtime.check(api.ModelMetadataLookupCustomMetadataMap(metadata, allocator, "marssep", &text));
+    const auto release = [allocator](char* found) { allocator->Free(allocator, found); };
+    const std::unique_ptr<char, decltype(release)> keptText(text, release);
+    return text != nullptr ? text : "";
+}
+
+} // namespace
+
 Model::Model(std::shared_ptr<const Runtime> with, const std::filesystem::path& file)
     : runtime(std::move(with))
 {
     const OrtApi& api = *runtime->api;
     OrtSessionOptions* options = nullptr;
     runtime->check(api.CreateSessionOptions(&options));
-    const std::unique_ptr<OrtSessionOptions, decltype(api.ReleaseSessionOptions)> kept(options, api.ReleaseSessionOptions);
+    const Owned<OrtSessionOptions> kept(options, api.ReleaseSessionOptions);
     // one thread, no spinning: what keeps a real-time worker's times short and even
     runtime->check(api.SetIntraOpNumThreads(options, 1));
     runtime->check(api.SetInterOpNumThreads(options, 1));
     runtime->check(api.SetSessionExecutionMode(options, ORT_SEQUENTIAL));
     runtime->check(api.AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"));
-    runtime->check(api.CreateSession(runtime->env, file.c_str(), options, &session));
-    OrtAllocator* allocator = nullptr;
-    runtime->check(api.GetAllocatorWithDefaultOptions(&allocator));
-    OrtModelMetadata* metadata = nullptr;
-    runtime->check(api.SessionGetModelMetadata(session, &metadata));
-    char* text = nullptr;
-    OrtStatus* status = api.ModelMetadataLookupCustomMetadataMap(metadata, allocator, "marssep", &text);
-    api.ReleaseModelMetadata(metadata);
-    runtime->check(status);
-    const std::string json = text != nullptr ? text : "";
-    if (text != nullptr)
-        allocator->Free(allocator, text);
-    info = GraphInfo::parse(json);
+    OrtSession* made = nullptr;
+    runtime->check(api.CreateSession(runtime->env.get(), file.c_str(), options, &made));
+    session = {made, api.ReleaseSession};
+    info = GraphInfo::parse(readMetadata(*runtime, made));
     std::size_t count = 0;
-    runtime->check(api.SessionGetInputCount(session, &count));
-    baked = count == info.states.size() + 1;
-}
-
-Model::~Model()
-{
-    if (session != nullptr)
-        runtime->api->ReleaseSession(session);
+    runtime->check(api.SessionGetInputCount(made, &count));
+    // beside audio and states: nothing, the query, or the query and what to push away
+    vectors = count > info.states.size() ? count - info.states.size() - 1 : 0;
+    baked = vectors == 0;
 }
 
 Stream::Stream(std::shared_ptr<const Model> of, unsigned channels)
@@ -120,14 +152,12 @@ Stream::Stream(std::shared_ptr<const Model> of, unsigned channels)
 {
     const GraphInfo& info = model->info;
     const OrtApi& api = *model->runtime->api;
-    model->runtime->check(api.CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
+    OrtMemoryInfo* made = nullptr;
+    model->runtime->check(api.CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &made));
+    memory = {made, api.ReleaseMemoryInfo};
     audioData.assign(channels * info.hop, 0.0f);
     targetData.assign(channels * info.hop, 0.0f);
     queryData.assign(info.queryDim, 0.0f);
-    for (const GraphInfo::State& state : info.states) {
-        names.push_back(state.name);
-        names.push_back(state.name + "_next");
-    }
     const std::vector<std::int64_t> shape{1, channels, info.hop};
     OrtValue* audioValue = tensor(audioData, shape);
     OrtValue* targetValue = tensor(targetData, shape);
@@ -136,7 +166,6 @@ Stream::Stream(std::shared_ptr<const Model> of, unsigned channels)
     for (unsigned i = 0; i < 2; ++i) {
         inputs[i] = {audioValue};
         outputs[i] = {targetValue};
-        states[i].resize(info.states.size());
     }
     if (!model->baked) {
         inputNames.push_back("query");
@@ -144,6 +173,26 @@ Stream::Stream(std::shared_ptr<const Model> of, unsigned channels)
         inputs[0].push_back(queryValue);
         inputs[1].push_back(queryValue);
     }
+    if (model->vectors == 2) {
+        otherData.assign(info.queryDim, 0.0f);  // zeros: nothing is known of what else is there
+        inputNames.push_back("other");
+        OrtValue* otherValue = tensor(otherData, {1, info.queryDim});
+        inputs[0].push_back(otherValue);
+        inputs[1].push_back(otherValue);
+    }
+    bindStates(channels);
+}
+
+// Two sets of state tensors: a run reads one and writes the other.
+void Stream::bindStates(unsigned channels)
+{
+    const GraphInfo& info = model->info;
+    for (const GraphInfo::State& state : info.states) {
+        names.push_back(state.name);
+        names.push_back(state.name + "_next");
+    }
+    for (auto& set : states)
+        set.resize(info.states.size());
     for (std::size_t s = 0; s < info.states.size(); ++s) {
         inputNames.push_back(names[2 * s].c_str());
         outputNames.push_back(names[2 * s + 1].c_str());
@@ -164,27 +213,21 @@ Stream::Stream(std::shared_ptr<const Model> of, unsigned channels)
     }
 }
 
-Stream::~Stream()
-{
-    for (OrtValue* value : owned)
-        model->runtime->api->ReleaseValue(value);
-    if (memory != nullptr)
-        model->runtime->api->ReleaseMemoryInfo(memory);
-}
-
 OrtValue* Stream::tensor(std::vector<float>& data, const std::vector<std::int64_t>& shape)
 {
+    const OrtApi& api = *model->runtime->api;
     OrtValue* value = nullptr;
-    model->runtime->check(model->runtime->api->CreateTensorWithDataAsOrtValue(
-        memory, data.data(), data.size() * sizeof(float), shape.data(), shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &value));
-    owned.push_back(value);
+    model->runtime->check(api.CreateTensorWithDataAsOrtValue(
+        memory.get(), data.data(), data.size() * sizeof(float), shape.data(), shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &value));
+    Owned<OrtValue> kept(value, api.ReleaseValue);
+    owned.push_back(std::move(kept));
     return value;
 }
 
 void Stream::run()
 {
     const OrtApi& api = *model->runtime->api;
-    model->runtime->check(api.Run(model->session, nullptr, inputNames.data(), inputs[turn].data(), inputNames.size(), outputNames.data(),
+    model->runtime->check(api.Run(model->session.get(), nullptr, inputNames.data(), inputs[turn].data(), inputNames.size(), outputNames.data(),
                                   outputNames.size(), outputs[turn].data()));
     turn = 1 - turn;
 }

@@ -11,12 +11,15 @@
 
 namespace marssep {
 
+// An object of ONNX Runtime's C API with the function that releases it. (The library's own C++ header keeps its API table in a variable that
+// all plug-ins of a process would share, whatever their versions.)
+template <class T> using Owned = std::unique_ptr<T, void(ORT_API_CALL*)(T*)>;
+
 // ONNX Runtime's shared library and its environment; stays loaded until the process ends.
 class Runtime {
 public:
     // Throws std::runtime_error when the library is missing, is none, or is older than the header that this was built with.
     explicit Runtime(const std::filesystem::path& library);
-    ~Runtime();
     Runtime(const Runtime&) = delete;
     Runtime& operator=(const Runtime&) = delete;
 
@@ -24,7 +27,7 @@ public:
     void check(OrtStatus* status) const;
 
     const OrtApi* api = nullptr;
-    OrtEnv* env = nullptr;
+    Owned<OrtEnv> env{nullptr, nullptr};
 };
 
 // What a graph says of itself in its metadata property "marssep".
@@ -48,21 +51,21 @@ class Model {
 public:
     // Throws std::runtime_error when the file is missing or damaged.
     Model(std::shared_ptr<const Runtime> runtime, const std::filesystem::path& file);
-    ~Model();
     Model(const Model&) = delete;
     Model& operator=(const Model&) = delete;
 
     const std::shared_ptr<const Runtime> runtime;
-    OrtSession* session = nullptr;
+    Owned<OrtSession> session{nullptr, nullptr};
     GraphInfo info;
+    std::size_t vectors = 0; // inputs that say what is asked for: the query, and what to push away
     bool baked = false; // no query input: it is part of the graph
 };
 
 // The state of one stream of hops. Everything is allocated in the constructor; used by one thread at a time.
 class Stream {
 public:
+    // Throws std::runtime_error.
     Stream(std::shared_ptr<const Model> model, unsigned channels);
-    ~Stream();
     Stream(const Stream&) = delete;
     Stream& operator=(const Stream&) = delete;
 
@@ -72,17 +75,18 @@ public:
 
     // One hop: audio and query are read, target is written, the state moves on. Throws std::runtime_error.
     void run();
-    // As fresh.
+    // The state returns to zero.
     void reset();
 
 private:
+    void bindStates(unsigned channels);
     OrtValue* tensor(std::vector<float>& data, const std::vector<std::int64_t>& shape);
 
     const std::shared_ptr<const Model> model;
-    std::vector<float> audioData, targetData, queryData;
+    std::vector<float> audioData, targetData, queryData, otherData;
     std::vector<std::vector<float>> states[2];
-    OrtMemoryInfo* memory = nullptr;
-    std::vector<OrtValue*> owned;
+    Owned<OrtMemoryInfo> memory{nullptr, nullptr};
+    std::vector<Owned<OrtValue>> owned;
     std::vector<std::string> names;
     std::vector<const char*> inputNames, outputNames;
     std::vector<const OrtValue*> inputs[2]; // state is read from one set and written to the other; the two take turns

@@ -204,7 +204,11 @@ protected:
     void activate() override
     {
         active = true;
-        engine.start(rate(), getBufferSize());
+        try {
+            engine.start(rate(), getBufferSize());
+        } catch (const std::exception& e) {
+            d_stderr2("marssep: %s; the plug-in is silent", e.what());
+        }
         report();
     }
 
