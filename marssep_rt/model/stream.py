@@ -60,7 +60,7 @@ def zero_state(info: GraphInfo, streams: int, channels: int) -> dict[str, Array]
 class GraphStream:
     """Parallel streams through one graph: hops in, hops out, state inside. Nothing is allocated per hop.
 
-    On a GPU the state stays there; only ``audio``, ``query`` and ``other`` go to it and ``target`` comes back.
+    On a GPU the state stays there; only audio and vectors go to it and ``target`` comes back.
 
     Args:
         session: The session of the separator.
@@ -73,7 +73,7 @@ class GraphStream:
     Attributes:
         audio: The input of the next step, float32 [streams, channels, hops * hop].
         query: Unit vectors, float32 [streams, D].
-        other: Unit vectors of what to push away, or zeros, float32 [streams, D]; read where the graph takes them.
+        other: Unit vectors of what to push away, or zeros, float32 [streams, D]; optional in a graph.
         target: The output of the last step, shaped as ``audio``.
     """
 
@@ -150,7 +150,7 @@ class GraphStream:
         return bindings
 
     def run(self) -> None:
-        """One step: ``audio``, ``query`` and ``other`` are read, ``target`` is written, the state moves on."""
+        """One step: audio and vectors are read, ``target`` is written, the state moves on."""
         for value, array in self.moved:
             value.update_inplace(array)
         self.session.run_with_iobinding(self.bindings[self.turn])
