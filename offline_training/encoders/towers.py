@@ -15,7 +15,7 @@ from offline_training.encoders.mobilenet import FEATURES as MOBILE_FEATURES
 from offline_training.encoders.mobilenet import MobileTrunk
 from offline_training.encoders.yamnet import FEATURES as YAMNET_FEATURES
 from offline_training.encoders.yamnet import YamnetMel, YamnetTrunk
-from offline_training.spectral import SpectralConfig, Transform, mel_matrix
+from offline_training.models.stft import SpectralConfig, Transform, mel_matrix
 
 SILENCE = 1e-9  # mean mel power under which there is nothing to hear (about -90 dBFS)
 TRUNKS = ("residual", "mobilenet", "yamnet")
