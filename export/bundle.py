@@ -19,6 +19,7 @@ from marssep_rt.model import bundle as bundles
 from marssep_rt.query.vocabulary import FILE
 from offline_training.alignment.data import image_size
 from offline_training.encoders.text_tower import load_tower
+from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator
 from offline_training.utils import checkpoint_io
 
@@ -133,7 +134,7 @@ def make_bundle(source: Path, output: Path, name: str, sources: QuerySources, me
 
     Raises CheckpointError, ContractError or BundleError; nothing is written then.
     """
-    model, content = checkpoint_io.load_separator(source)
+    model, content = registry.load_separator(source)
     if not isinstance(model, MaskSeparator):
         raise checkpoint_io.CheckpointError(
             f"{source} holds the paper's network, which sees whole clips; only the streaming one can be exported"

@@ -17,7 +17,7 @@ from export.onnx.graph import strip, to_onnx
 from export.onnx.quantise import compact, small_weights
 from export.onnx.verify import Check, ContractError
 from offline_training.alignment.data import image_size
-from offline_training.alignment.trainer import Towers
+from offline_training.encoders.pair import Towers
 from offline_training.encoders.towers import AudioTower
 from offline_training.models.stft import SpectralConfig
 

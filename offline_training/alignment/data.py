@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from marssep_rt.query.image_input import read_image, views
 from offline_training.alignment.mel_views import MelBank, MelViews, ViewConfig
-from offline_training.alignment.trainer import AudioViews, ImageViews, Material, Towers
-from offline_training.alignment.validation import HeldOut, windows
+from offline_training.alignment.validation import HeldOut
+from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Clip, Corpus
 from offline_training.data.crossfit import left_out
 from offline_training.data.images import PhotoBank, PhotoViews
@@ -22,12 +23,65 @@ from offline_training.data.query_table import ROUGH, Examples, QueryTable, unit
 from offline_training.encoders.base import Encoder, Vectors
 from offline_training.encoders.builtin import Mels, build_towers, describe, tower_shape
 from offline_training.encoders.heads import VectorViews, build_heads
+from offline_training.encoders.pair import Towers
 from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, TowerShape
 from offline_training.utils.precision import half
 
 Report = Callable[[str, int, int], None]
 LEAST_PHOTOS = 15  # of a label in train, for its photographs to be measured
 AUGMENTATION = MixtureConfig(speed=0.5, equaliser=0.6, bandwidth=0.25, room=0.25)
+
+
+class AudioViews(Protocol):
+    """What an audio tower trains on: augmented inputs for clips, by number."""
+
+    def clips(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor: ...
+
+    def mixtures(self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]: ...
+
+    def pairs(self, chosen: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]: ...
+
+
+class ImageViews(Protocol):
+    """What an image tower trains on: augmented inputs for photographs, by number."""
+
+    def photos(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor: ...
+
+
+@dataclass
+class Material:
+    """Everything that the stages draw from. ``clips`` and ``photos``: label number -> numbers of training items; ``groups``: of clips."""
+
+    table: QueryTable
+    labels: list[str]
+    clips: dict[int, list[int]]
+    groups: dict[int, str]
+    audio_views: AudioViews
+    photos: dict[int, list[int]] = field(default_factory=dict)
+    image_views: ImageViews | None = None
+
+    def __post_init__(self) -> None:
+        self.anchors = torch.from_numpy(np.stack([self.table.label_vector(label) for label in self.labels]))
+
+    def phrase(self, label: int, rng: np.random.Generator) -> np.ndarray:
+        """The vector of a random phrase of a label, the label itself half of the time."""
+        vectors = self.table.vectors_of(self.labels[label])
+        return vectors[0 if rng.random() < 0.5 else int(rng.integers(len(vectors)))]
+
+    def draw_labels(self, from_: dict[int, list[int]], count: int, power: float, rng: np.random.Generator, distinct: bool) -> list[int]:
+        """Labels drawn by (number of items) ** power; ``distinct``: each at most once, as many as there are."""
+        labels = list(from_)
+        weights = np.array([len(from_[label]) for label in labels], np.float64) ** power
+        count = min(count, len(labels)) if distinct else count
+        return [labels[i] for i in rng.choice(len(labels), count, replace=not distinct, p=weights / weights.sum())]
+
+    def item(self, items: list[int], rng: np.random.Generator) -> int:
+        return items[int(rng.integers(len(items)))]
+
+    def another(self, label: int, clip: int, rng: np.random.Generator) -> int:
+        """A clip of the label from another recording where there is one, else another clip, else the same."""
+        others = [c for c in self.clips[label] if self.groups[c] != self.groups[clip]] or [c for c in self.clips[label] if c != clip]
+        return self.item(others or [clip], rng)
 
 
 def training_items(corpus: Corpus, labels: list[str], held_out: tuple[str, ...] = (), without: frozenset[str] = frozenset(),

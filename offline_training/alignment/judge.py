@@ -15,16 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from offline_training.alignment import trainer
-from offline_training.alignment.data import Report, builtin_held_out, training_items
+from offline_training.alignment.data import Material, Report, builtin_held_out, training_items
 from offline_training.alignment.mel_views import MelBank, MelViews, ViewConfig
-from offline_training.alignment.trainer import Material, Towers
-from offline_training.alignment.validation import HeldOut, mean_vector, windows
+from offline_training.alignment.validation import HeldOut
+from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Corpus
 from offline_training.data.query_table import QueryTable
+from offline_training.encoders import pair
 from offline_training.encoders.base import Encoder, EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.builtin import Mels
-from offline_training.encoders.towers import LogMel, to_unit
+from offline_training.encoders.pair import Towers
+from offline_training.encoders.towers import LogMel
+from offline_training.models.vectors import mean_vector, to_unit
 
 SHARE = 0.75  # of the training recordings
 
@@ -73,12 +75,12 @@ class Judge:
     licence = "Apache-2.0"
 
     def __init__(self, path: Path, text: Encoder) -> None:
-        content = trainer.load(path)
+        content = pair.load(path)
         plain = json.loads(content["describe"])
         if plain.get("kind") != "judge":
             raise EncoderError(f"{path} holds no judge; train one with: marssep-train judge -o FOLDER")
         self.towers = Towers(JudgeTower(plain["dim"]), None)
-        trainer.load_weights(self.towers, content)
+        pair.load_weights(self.towers, content)
         self.towers.eval()
         self.text, self.mels = text, Mels()
         self.id, self.dim = f"judge of {text.id}", plain["dim"]

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from marssep_rt.errors import SoundError
-from marssep_rt.query.audio_input import loud, starts, windows_of
-from offline_training.data.corpus import SAMPLE_RATE, Clip, Corpus
+from offline_training.data.audio_windows import windows
+from offline_training.data.corpus import Clip, Corpus
 from offline_training.data.eval_mixtures import EvalConfig, draw_pairs, render
-
-
-def retrieval(vectors: Tensor, targets: Sequence[int], labels: Tensor) -> tuple[float, float]:
-    """Top-1 and top-5 of vectors [N, D] among label vectors [L, D], as fractions."""
-    best = (vectors @ labels.T).topk(min(5, len(labels)), dim=1).indices
-    wanted = torch.tensor(list(targets))[:, None]
-    return (best[:, :1] == wanted).any(1).float().mean().item(), (best == wanted).any(1).float().mean().item()
-
-
-def discriminability(labels: Tensor, targets: Tensor, mixtures: Tensor) -> Tensor:
-    """cos(label, target) - cos(label, mixture) of every pair, [N]; unit rows [N, D]."""
-    return (labels * (targets - mixtures)).sum(-1)
-
-
-def windows(audio: np.ndarray) -> list[np.ndarray]:
-    """A signal at 48 kHz as an audio query is heard: windows of up to 4 s that are not far below the loudest; silence gives one of it."""
-    length = 4 * SAMPLE_RATE
-    pieces = windows_of([audio[at : at + length] for at in starts(len(audio), length)], SAMPLE_RATE)
-    try:
-        return loud(pieces, "audio")
-    except SoundError:
-        return pieces[:1]
-
+from offline_training.models.vectors import mean_vector
+from offline_training.utils.retrieval import discriminability, retrieval
 
 Prepare = Callable[[list[np.ndarray]], Tensor]
 
@@ -92,9 +70,3 @@ class HeldOut:
         """``discriminability`` of every pair."""
         targets, mixtures = (torch.cat([mean_vector(audio(pair[i])) for pair in self.pairs]) for i in (0, 1))
         return discriminability(anchors[self.pair_labels], targets, mixtures)
-
-
-def mean_vector(vectors: Tensor) -> Tensor:
-    """The normalised mean of unit rows, [1, D]."""
-    mean = vectors.float().mean(0, keepdim=True)
-    return mean / mean.norm(dim=-1, keepdim=True).clamp(min=1e-6)

@@ -66,7 +66,7 @@ def text(
     wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path("/usr/share/wordnet"),
 ) -> None:
     """Teach the text tower where words sound; prints its top-1 and top-5 on the frozen paraphrases beside the teacher's."""
-    from offline_training.encoders.text_tower import TowerConfig, build
+    from offline_training.encoders.text_distillation import TowerConfig, build
 
     settings = read_recipe(recipe, "text")
     if "teacher_layers" in settings:

@@ -55,7 +55,8 @@ def align(
     builtin: trains its towers (stage 0) and aligns them; a large encoder stays as it is and gets heads.
     """
     from offline_training.alignment import data as alignment_data
-    from offline_training.alignment.trainer import Alignment, AlignmentConfig
+    from offline_training.alignment.config import AlignmentConfig
+    from offline_training.alignment.trainer import Alignment
     from offline_training.data.corpus import Corpus
     from offline_training.encoders import open_encoder
     from offline_training.encoders.builtin import build_towers, open_towers, with_trunk
@@ -115,9 +116,8 @@ def space(
 
     Next: text --places teaches the text encoder those places, align --start ear.pt trains the audio encoder further.
     """
-    from offline_training.alignment import trainer
     from offline_training.data.corpus import Corpus
-    from offline_training.encoders import sound_space
+    from offline_training.encoders import pair, sound_space
     from offline_training.encoders.builtin import describe
     from offline_training.encoders.towers import ImageTower, TowerShape
     from offline_training.utils import checkpoint_io
@@ -129,7 +129,7 @@ def space(
     with sentences(), bar() as progress:
         report = stepwise(progress)
         made = sound_space.make(trunk, Corpus(corpus), config, lambda done, total: report("listening", done, total))
-        towers = trainer.Towers(made.ear, ImageTower(TowerShape(dim=config.dim)))
+        towers = pair.Towers(made.ear, ImageTower(TowerShape(dim=config.dim)))
         checkpoint_io.save(output / "ear.pt", {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()})
     made.places.save(output / "places.npz")
     opt.console.print(f"{output}: {len(made.places.phrases)} labels, {len(made.places.families)} families, {len(made.places.classes)} "
@@ -197,8 +197,9 @@ def judge(
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("judge"),
 ) -> None:
     """Train the independent judge that measures separations in meaning (evaluate --judge FOLDER/stage0.pt). Ctrl-C saves."""
+    from offline_training.alignment.config import AlignmentConfig
     from offline_training.alignment.judge import prepare
-    from offline_training.alignment.trainer import Alignment, AlignmentConfig
+    from offline_training.alignment.trainer import Alignment
     from offline_training.data.corpus import Corpus
 
     settings = read_recipe(recipe, "judge")

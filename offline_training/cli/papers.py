@@ -56,7 +56,7 @@ def clean_plus(
     from offline_training.encoders import open_encoder
     from offline_training.encoders.clap_clip import Clap
     from offline_training.evaluation.clean_plus import KINDS, measure, summarise
-    from offline_training.utils.checkpoint_io import load_separator
+    from offline_training.models.registry import load_separator
 
     check_device(device)
     if query not in KINDS:

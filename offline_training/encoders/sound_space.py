@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from offline_training.alignment.validation import windows
+from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import BACKGROUNDS, Corpus
 from offline_training.data.lexicon import read_lines
 from offline_training.data.query_table import QueryTable

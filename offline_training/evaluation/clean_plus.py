@@ -25,8 +25,8 @@ from offline_training.data.vggsound import Listed
 from offline_training.encoders.base import Encoder
 from offline_training.evaluation.bss_eval import bss_eval
 from offline_training.evaluation.metrics import si_sdr
-from offline_training.training.supervised import separate
-from offline_training.utils.checkpoint_io import Separator
+from offline_training.models.inference import separate
+from offline_training.models.registry import Separator
 
 Audio = npt.NDArray[np.float32]
 RATE = 16_000

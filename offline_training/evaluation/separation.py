@@ -20,7 +20,7 @@ from marssep_rt.model.stream import GraphInfo, zero_state
 from marssep_rt.query.encoders import AudioEncoder, ImageEncoder, TextEncoder
 from marssep_rt.query.vocabulary import KnownSounds
 from offline_training.alignment.judge import Judge, verdict
-from offline_training.alignment.validation import windows
+from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Clip, Corpus
 from offline_training.data.eval_mixtures import EvalConfig, Pair, draw_pairs, render
 from offline_training.data.images import PhotoBank
@@ -28,10 +28,10 @@ from offline_training.data.query_table import blend
 from offline_training.evaluation.bootstrap import interval
 from offline_training.evaluation.bss_eval import bss_eval
 from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
+from offline_training.models.inference import separate
+from offline_training.models.registry import load_separator
 from offline_training.models.separator import MaskSeparator, SeparatorConfig
 from offline_training.models.streaming_state import Memory
-from offline_training.training.supervised import separate
-from offline_training.utils.checkpoint_io import load_separator
 from offline_training.utils.precision import half
 
 Array = npt.NDArray[np.float32]

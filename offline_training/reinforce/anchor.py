@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from offline_training.alignment import losses
 from offline_training.data.query_table import ROUGH, Examples, QueryTable
-from offline_training.encoders.towers import to_unit
+from offline_training.models.vectors import to_unit
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.run import parameter_groups

@@ -23,6 +23,7 @@ from offline_training.data.corpus import Corpus
 from offline_training.data.mixtures import Batch
 from offline_training.data.query_table import QueryTable, unit
 from offline_training.evaluation.metrics import si_sdr
+from offline_training.models.registry import Separator
 from offline_training.models.separator import Spectra
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
@@ -31,7 +32,6 @@ from offline_training.reinforce.reward import RewardConfig, SoundVectors, reward
 from offline_training.reinforce.surrogate import SurrogateConfig, group_advantages, importance_ratio, moving_baseline, objective
 from offline_training.training.supervised import Trainer, learning_rate, mask_losses, whole_hops
 from offline_training.utils import checkpoint_io
-from offline_training.utils.checkpoint_io import Separator
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,15 @@ from offline_training.data.eval_mixtures import EvalConfig, draw_pairs, render
 from offline_training.data.mixtures import Batch, MixtureConfig, MixtureDataset
 from offline_training.data.query_table import QueryTable, Vectors
 from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
+from offline_training.models import registry
+from offline_training.models.inference import separate
+from offline_training.models.registry import Separator
 from offline_training.models.separator import Spectra
 from offline_training.models.streaming_state import Memory
 from offline_training.models.unet import ADDED
 from offline_training.training import losses
 from offline_training.training.distributed import Processes
 from offline_training.utils import checkpoint_io
-from offline_training.utils.checkpoint_io import Separator
 from offline_training.utils.precision import half
 from offline_training.utils.run import RunError, differences, log_lines, parameter_groups, scalars, stop_signals
 
@@ -200,17 +202,6 @@ def validate(model: Separator, corpus: Corpus, table: QueryTable, config: EvalCo
     return figures
 
 
-def separate(model: Separator, mixture: Tensor, query: Tensor, autocast: torch.dtype | None, other: Tensor | None = None) -> Tensor:
-    """Mono mixtures [B, samples] and queries [B, D] -> estimates aligned to the mixture, [B, samples - latency] or a little less."""
-    hop = model.config.spectral.hop
-    usable = mixture.shape[1] // hop * hop
-    memory = Memory()
-    spectra: Spectra = model.spectra(mixture[:, None, :usable], memory)
-    with torch.autocast(mixture.device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-        logits = model.logits(spectra, query, memory, other)
-    return model.apply_mask(spectra, torch.sigmoid(logits.float()), memory)[:, 0, model.latency :]
-
-
 def leave_signals_alone(_: int) -> None:
     """Ctrl-C reaches the whole process group; only the trainer may act on it, or it could not finish its step and save."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -238,7 +229,7 @@ class Trainer:
         begun = None if start is None else checkpoint_io.load(start)
         separator = recipe.get("separator", {} if begun is None else begun["separator"])
         separator = {**separator, "unet": {"query_dim": table.dim, **separator.get("unet", {})}}
-        self.model = checkpoint_io.build(separator).to(self.device)
+        self.model = registry.build(separator).to(self.device)
         self.model.unet = self.processes.with_norms(self.model.unet, self.frozen_norms)  # type: ignore[assignment]
         self.model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
@@ -277,7 +268,7 @@ class Trainer:
     def content(self) -> dict[str, Any]:
         """Everything that the next process needs to go on as if nothing had happened."""
         return {
-            "separator": checkpoint_io.describe(self.model),
+            "separator": registry.describe(self.model),
             "weights": self.average.state_dict(),
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -397,7 +388,7 @@ class Trainer:
     def save_best(self, figures: dict[str, float]) -> None:
         """The averaged weights in half precision, with where they come from."""
         content = {
-            "separator": checkpoint_io.describe(self.average),
+            "separator": registry.describe(self.average),
             "weights": checkpoint_io.slim(self.average.state_dict()),
             "step": self.step,
             "val": figures,

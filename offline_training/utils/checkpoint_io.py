@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from marssep_rt.utils.atomic_io import written_beside
-from offline_training.models.omnisep import PaperConfig, PaperSeparator, PaperSpectral
-from offline_training.models.separator import MaskSeparator, SeparatorConfig
-from offline_training.models.stft import SpectralConfig
-from offline_training.models.unet import UNetConfig
 
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be used; the message says why in one sentence."""
 
 
-Separator = MaskSeparator | PaperSeparator
-
-
 def with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Plain data of a recipe or checkpoint as frozen settings take it: lists become tuples."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-
-
-def build(data: Mapping[str, Any]) -> Separator:
-    """An untrained separator from plain data as it stands in recipes and checkpoints: ``network`` streaming (default) or paper, its
-    ``spectral`` and ``unet`` settings; raises TypeError for unknown settings, ValueError for an unknown network."""
-    unet, spectral, network = with_tuples(data.get("unet", {})), dict(data.get("spectral", {})), data.get("network", "streaming")
-    if network == "paper":
-        return PaperSeparator(PaperConfig(PaperSpectral(**spectral), **unet))
-    if network != "streaming":
-        raise ValueError(f"network is {network!r}; choose streaming or paper")
-    return MaskSeparator(SeparatorConfig(SpectralConfig(**spectral), UNetConfig(**unet)))
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
@@ -70,15 +51,6 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def describe(model: Separator) -> dict[str, Any]:
-    """The model's configuration as plain data."""
-    plain = asdict(model.config)
-    spectral = plain.pop("spectral")
-    network = "paper" if isinstance(model, PaperSeparator) else "streaming"
-    unet = plain if network == "paper" else plain["unet"]
-    return {"network": network, "spectral": spectral, "unet": {k: list(v) if isinstance(v, tuple) else v for k, v in unet.items()}}
-
-
 def slim(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Half-precision copy for storage."""
     return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
@@ -108,14 +80,6 @@ def training(content: Mapping[str, Any]) -> dict[str, Any]:
     if "mean_of" in content:
         return {"mean_of": content["mean_of"]}
     return {"step": content.get("step"), "val": content.get("val"), "recipe": json.loads(content.get("recipe", "{}"))}
-
-
-def load_separator(path: Path) -> tuple[Separator, dict[str, Any]]:
-    """The averaged model of a checkpoint, in eval mode, and the checkpoint's other content."""
-    content = load(path)
-    model = build(content["separator"])
-    load_weights(model, content["weights"])
-    return model.eval(), content
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], what: str = "model", may_lack: tuple[str, ...] = ()) -> None:

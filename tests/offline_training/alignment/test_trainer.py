@@ -12,12 +12,14 @@ import pytest
 import torch
 from coloured import Coloured
 
-from offline_training.alignment import trainer
+from offline_training.alignment.config import AlignmentConfig, StageConfig
 from offline_training.alignment.data import builtin, heads, query_table
 from offline_training.alignment.judge import Judge, JudgeTower, kept, verdict
-from offline_training.alignment.trainer import Alignment, AlignmentConfig, StageConfig, Towers, freeze
+from offline_training.alignment.trainer import Alignment, freeze
+from offline_training.encoders import pair
 from offline_training.encoders.builtin import build_towers, describe, load_towers
 from offline_training.encoders.heads import Headed, build_heads
+from offline_training.encoders.pair import Towers
 from offline_training.encoders.towers import TowerShape
 from offline_training.utils.checkpoint_io import CheckpointError
 
@@ -59,7 +61,7 @@ def test_stages_run_one_after_another_and_photographs_are_not_needed(tmp_path, p
 def test_stage_zero_learns_the_labels(tmp_path, parts):
     stage = replace(STAGES[0], steps=60, validate_every=20)
     start(tmp_path, parts, (stage,)).run()
-    assert trainer.load(tmp_path / "stage0.pt")["val"]["audio_top1"] >= 0.75  # four labels: chance is a quarter
+    assert pair.load(tmp_path / "stage0.pt")["val"]["audio_top1"] >= 0.75  # four labels: chance is a quarter
 
 
 def test_only_what_is_named_moves(tmp_path, parts):
@@ -68,7 +70,7 @@ def test_only_what_is_named_moves(tmp_path, parts):
     run.measure = lambda _: {"audio_top1": float(next(better))}  # the last towers are the best
     before = {k: v.clone() for k, v in run.towers.state_dict().items()}
     run.run()
-    moved = {k for k, v in trainer.load(tmp_path / "last.pt")["weights"].items() if not torch.equal(v, before[k])}
+    moved = {k for k, v in pair.load(tmp_path / "last.pt")["weights"].items() if not torch.equal(v, before[k])}
     assert moved
     assert all(k.startswith("audio.head") or k == "log_scale" for k in moved), moved  # norms of the frozen trunk too stay as they are
 
@@ -96,7 +98,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, corpus, table):
 
     assert not broken.run(stop)
     assert start(tmp_path / "broken", fresh(), stages).run()
-    a, b = (trainer.load(tmp_path / name / "last.pt")["weights"] for name in ("whole", "broken"))
+    a, b = (pair.load(tmp_path / name / "last.pt")["weights"] for name in ("whole", "broken"))
     for key in a:
         torch.testing.assert_close(a[key], b[key], msg=key)
 
@@ -106,7 +108,7 @@ def test_unusable_checkpoints(tmp_path):
     torch.save({"kind": "other"}, tmp_path / "other.pt")
     for name, words in (("none", "no towers at"), ("junk", "not a readable"), ("other", "not a checkpoint of marssep-train align")):
         with pytest.raises(CheckpointError, match=words):
-            trainer.load(tmp_path / f"{name}.pt")
+            pair.load(tmp_path / f"{name}.pt")
 
 
 def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
@@ -117,7 +119,7 @@ def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
     torch.testing.assert_close(towers.audio(x), x)  # heads start as the identity
     stage = StageConfig(1, 200, batch=8, lr=5e-3, warmup=5, trains=("audio", "log_scale"), weights={"audio_text": 1.0}, validate_every=50)
     Alignment(tmp_path, towers, material, AlignmentConfig(stages=(stage,), bf16=False), held.of(material.anchors), plain).run()
-    assert trainer.load(tmp_path / "stage1.pt")["val"]["audio_top1"] >= 0.75
+    assert pair.load(tmp_path / "stage1.pt")["val"]["audio_top1"] >= 0.75
     aligned = Headed.load(encoder, tmp_path / "stage1.pt")
     assert aligned.id == "bands-1+stage1"
     assert aligned.embed_audio([np.ones(48_000, np.float32)]).shape == (1, 16)

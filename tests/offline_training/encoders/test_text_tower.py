@@ -16,7 +16,8 @@ from offline_training.data.lexicon import (
     read_paraphrases,
     teaching_phrases,
 )
-from offline_training.encoders.text_tower import TextTower, retrieval
+from offline_training.encoders.text_tower import TextTower
+from offline_training.utils.retrieval import retrieval
 
 
 @pytest.fixture(scope="module")

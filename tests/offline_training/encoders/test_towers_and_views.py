@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 
 from offline_training.alignment.mel_views import MelBank, MelViews, ViewConfig, change_speed
-from offline_training.alignment.validation import discriminability, retrieval, windows
+from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import CorpusError
 from offline_training.data.images import PhotoBank, PhotoViews
 from offline_training.encoders.towers import AudioTower, ImageTower, LogMel, TowerShape
 from offline_training.models.stft import SpectralConfig, mel_centres, mel_matrix
+from offline_training.utils.retrieval import discriminability, retrieval
 
 SMALL = TowerShape(widths=(4, 8, 8), dim=16, dropout=0.0)
 RNG = np.random.default_rng(0)

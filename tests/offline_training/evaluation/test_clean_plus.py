@@ -19,7 +19,8 @@ from offline_training.data.query_table import omni, unit
 from offline_training.data.vggsound import Listed, read_list, there, write_manifests
 from offline_training.evaluation.bss_eval import bss_eval
 from offline_training.evaluation.clean_plus import RATE, SAMPLES, Queries, excerpt, figures, measure, partners, scores, summarise
-from offline_training.utils.checkpoint_io import build, describe, save
+from offline_training.models.registry import build, describe
+from offline_training.utils.checkpoint_io import save
 
 BIN = Path(sys.executable).parent
 TINY = {"unet": {"channels": [4] * 7, "dilations": [1], "components": 4, "query_hidden": 8, "query_dim": 16}}

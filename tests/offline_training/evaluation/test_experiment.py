@@ -15,6 +15,7 @@ from offline_training.encoders.builtin import build_towers, describe
 from offline_training.encoders.towers import TowerShape
 from offline_training.evaluation.experiment import Arm, Experiment, Plan, as_markdown, changed, columns, compare, interval
 from offline_training.evaluation.separation import Row
+from offline_training.models import registry
 from offline_training.utils import checkpoint_io
 
 BIN = Path(sys.executable).parent
@@ -160,10 +161,10 @@ def test_the_command(clips, tmp_path):
     vectors = {label: np.stack([embed_text(label), embed_text(f"sound of {label}")]) for label in labels}
     QueryTable({label: [label, f"sound of {label}"] for label in labels}, vectors, "builtin-text-1").save(tmp_path / "q.npz")
     torch.manual_seed(0)
-    model = checkpoint_io.build({"unet": {"channels": [4] * 7, "dilations": [1], "components": 4, "query_hidden": 8, "query_dim": 384}})
+    model = registry.build({"unet": {"channels": [4] * 7, "dilations": [1], "components": 4, "query_hidden": 8, "query_dim": 384}})
     checkpoint_io.save(
         tmp_path / "start.pt",
-        {"separator": checkpoint_io.describe(model), "weights": model.state_dict(), "encoder": "builtin-text-1"},
+        {"separator": registry.describe(model), "weights": model.state_dict(), "encoder": "builtin-text-1"},
     )
     towers = build_towers(TowerShape(widths=(4, 8, 8), dim=384), TowerShape(widths=(4, 8, 8), dim=384))
     torch.save({"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()}, tmp_path / "t.pt")

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from export.bundle import QuerySources, make_bundle
+from offline_training.models import registry
+from offline_training.models.inference import separate
 from offline_training.models.omnisep import PaperConfig, PaperSeparator, PaperSpectral, PaperUNet, unwarped_positions, warped_positions
 from offline_training.models.streaming_state import Memory
-from offline_training.training.supervised import Trainer, separate
-from offline_training.utils import checkpoint_io
+from offline_training.training.supervised import Trainer
 from offline_training.utils.checkpoint_io import CheckpointError
 
 SMALL = {"network": "paper", "unet": {"channels": [4, 6, 8, 8, 8, 8, 8], "components": 4}}
@@ -29,7 +30,7 @@ def test_the_warp_is_the_paper_s():
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return checkpoint_io.build({**SMALL, "unet": {**SMALL["unet"], "query_dim": 16}}).eval()
+    return registry.build({**SMALL, "unet": {**SMALL["unet"], "query_dim": 16}}).eval()
 
 
 def test_a_mask_of_ones_gives_back_what_lies_under_eight_kilohertz(model):
@@ -69,7 +70,7 @@ def test_it_trains_is_stored_and_is_not_exported(corpus, table, tmp_path):
     before = [p.clone() for p in trainer.model.parameters()]
     trainer.run()
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
-    again, content = checkpoint_io.load_separator(tmp_path / "best.pt")
+    again, content = registry.load_separator(tmp_path / "best.pt")
     assert isinstance(again, PaperSeparator)
     assert content["separator"]["network"] == "paper"
     mixture, query = torch.randn(1, 24_000), torch.nn.functional.normalize(torch.randn(1, 16))
@@ -79,4 +80,4 @@ def test_it_trains_is_stored_and_is_not_exported(corpus, table, tmp_path):
     with pytest.raises(CheckpointError, match="sees whole clips"):
         make_bundle(tmp_path / "best.pt", tmp_path / "out", "x", QuerySources(), {})
     with pytest.raises(ValueError, match="streaming or paper"):
-        checkpoint_io.build({"network": "wave"})
+        registry.build({"network": "wave"})

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from offline_training.alignment.trainer import AlignmentConfig
+from offline_training.alignment.config import AlignmentConfig
 from offline_training.data.eval_mixtures import EvalConfig
 from offline_training.data.mixtures import MixtureConfig
 from offline_training.encoders.sound_space import space_config
 from offline_training.evaluation.experiment import Plan, changed
+from offline_training.models import registry
 from offline_training.reinforce.trainer import ReinforceConfig
 from offline_training.training.supervised import TrainConfig
-from offline_training.utils import checkpoint_io
 from offline_training.utils.recipe_files import RECIPES, RENAMED, recipe_path, shipped
 
 
@@ -30,7 +30,7 @@ def test_recipe(path):
         mixtures = MixtureConfig(**recipe["mixtures"])
         assert sum(mixtures.query_kinds) == pytest.approx(1)
         EvalConfig(**recipe["validation"])
-        checkpoint_io.build(recipe.get("separator", {}))
+        registry.build(recipe.get("separator", {}))
         ReinforceConfig.of(recipe)
     elif kind in ("align", "judge"):
         for taken in ("towers", "views", "one_hot", "held_out_labels", "splits", "fresh"):

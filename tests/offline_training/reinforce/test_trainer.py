@@ -13,6 +13,7 @@ from offline_training.data.mixtures import MixtureDataset
 from offline_training.data.query_table import Examples, QueryTable
 from offline_training.encoders.builtin import build_towers, describe
 from offline_training.encoders.towers import TowerShape
+from offline_training.models import registry
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
 from offline_training.reinforce.trainer import Anchors, ReinforceConfig, Reinforcer
@@ -172,7 +173,7 @@ def test_settings_that_are_none(tmp_path):
 def test_the_best_of_a_run_is_a_checkpoint_like_any_other(corpus, table, tmp_path, start):
     trainer = make(tmp_path / "rl", corpus, table, start, recipe(steps=2))
     trainer.run()
-    model, _ = checkpoint_io.load_separator(tmp_path / "rl" / "best.pt")
+    model, _ = registry.load_separator(tmp_path / "rl" / "best.pt")
     assert not model.training
 
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from offline_training.evaluation.metrics import si_sdr
-from offline_training.training.supervised import TrainConfig, Trainer, learning_rate, separate
+from offline_training.models import registry
+from offline_training.models.inference import separate
+from offline_training.training.supervised import TrainConfig, Trainer, learning_rate
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.run import RunError
@@ -70,7 +72,7 @@ def stop_after(trainer, steps):
 def test_best_checkpoint_loads_and_fits_no_other(corpus, table, tmp_path):
     trainer = Trainer(tmp_path, corpus, table, recipe(steps=10))
     best = trainer.run()
-    model, content = checkpoint_io.load_separator(tmp_path / "best.pt")
+    model, content = registry.load_separator(tmp_path / "best.pt")
     assert np.isfinite(best)
     assert content["encoder"] == "test"
     assert not model.training
