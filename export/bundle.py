@@ -17,10 +17,11 @@ from export.onnx.verify import Check, prove
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.vocabulary import FILE
-from offline_training import checkpoint
-from offline_training.material import image_size
-from offline_training.separator import MaskSeparator
-from offline_training.text_tower import load_tower
+from offline_training.alignment.data import image_size
+from offline_training.encoders.text_tower import load_tower
+from offline_training.models import registry
+from offline_training.models.separator import MaskSeparator
+from offline_training.utils import checkpoint_io
 
 MOST_BYTES = {"separator.onnx": 16_000_000, "text.onnx": 12_000_000, "audio.onnx": 5_000_000, "image.onnx": 2_500_000}
 MOST_BYTES_IN_ALL = 40_000_000
@@ -133,9 +134,9 @@ def make_bundle(source: Path, output: Path, name: str, sources: QuerySources, me
 
     Raises CheckpointError, ContractError or BundleError; nothing is written then.
     """
-    model, content = checkpoint.load_separator(source)
+    model, content = registry.load_separator(source)
     if not isinstance(model, MaskSeparator):
-        raise checkpoint.CheckpointError(
+        raise checkpoint_io.CheckpointError(
             f"{source} holds the paper's network, which sees whole clips; only the streaming one can be exported"
         )
     encoder = content.get("encoder", "")
@@ -163,7 +164,7 @@ def make_bundle(source: Path, output: Path, name: str, sources: QuerySources, me
         "kappa": KAPPA,
         "licence": "Apache-2.0",
         "trained_on": trained_on,
-        "training": checkpoint.training(content),
+        "training": checkpoint_io.training(content),
         **query_card,
         **({"image_licence": IMAGE_LICENCE} if "image.onnx" in files else {}),
         "text_licence": "Apache-2.0; distilled from all-MiniLM-L6-v2 (Apache-2.0), some phrases from WordNet 3.0 (Princeton); see NOTICE",

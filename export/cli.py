@@ -39,7 +39,7 @@ def bundle_command(
     """Export a checkpoint, prove the graph's contract, write the bundle."""
     from export.bundle import QuerySources, make_bundle
     from export.onnx.verify import ContractError
-    from offline_training.checkpoint import CheckpointError
+    from offline_training.utils.checkpoint_io import CheckpointError
 
     try:
         figures = json.loads(measured.read_text(encoding="utf-8")) if measured else {}

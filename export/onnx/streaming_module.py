@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from offline_training.memory import Memory
-from offline_training.separator import MaskSeparator
-from offline_training.unet import BandMemory, CausalBlock, Down, Up
+from offline_training.models.separator import MaskSeparator
+from offline_training.models.streaming_state import Memory
+from offline_training.models.unet import BandMemory, CausalBlock, Down, Up
 
 
 class Affine(nn.Module):

@@ -16,10 +16,10 @@ from torch.export import Dim
 from export.onnx.graph import strip, to_onnx
 from export.onnx.quantise import compact, small_weights
 from export.onnx.verify import Check, ContractError
-from offline_training.alignment import Towers
+from offline_training.alignment.data import image_size
+from offline_training.encoders.pair import Towers
 from offline_training.encoders.towers import AudioTower
-from offline_training.material import image_size
-from offline_training.spectral import SpectralConfig
+from offline_training.models.stft import SpectralConfig
 
 Array = npt.NDArray[np.float32]
 LEAST_COSINE = 0.995  # between a tower's vectors in torch and in its int8 graph

@@ -13,8 +13,8 @@ import torch
 from export.onnx.streaming_module import StreamingGraph
 from marssep_rt.model.providers import session_options
 from marssep_rt.model.stream import GraphInfo, GraphStream, zero_state
-from offline_training.memory import Memory
-from offline_training.separator import MaskSeparator
+from offline_training.models.separator import MaskSeparator
+from offline_training.models.streaming_state import Memory
 
 Array = npt.NDArray[np.float32]
 TOLERANCE = 1e-5

@@ -16,17 +16,17 @@ from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.encoders import AudioEncoder, ImageEncoder, TextEncoder
 from marssep_rt.query.image_input import views
-from offline_training import alignment
-from offline_training.alignment import Towers
-from offline_training.checkpoint import CheckpointError, with_tuples
-from offline_training.encoders import mobilenet, yamnet
+from offline_training.data.audio_windows import windows
+from offline_training.encoders import mobilenet, pair, yamnet
 from offline_training.encoders.base import EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.mobilenet import MobileTrunk
+from offline_training.encoders.pair import Towers
+from offline_training.encoders.text_tower import Tokens, embed, load_tower, space_of
 from offline_training.encoders.tflite_weights import load_trunk
 from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, LogMel, TowerShape
-from offline_training.precision import half
-from offline_training.semantics import mean_vector, windows
-from offline_training.text_tower import Tokens, embed, load_tower, space_of
+from offline_training.models.vectors import mean_vector
+from offline_training.utils.checkpoint_io import CheckpointError, with_tuples
+from offline_training.utils.precision import half
 
 
 def tower_shape(plain: dict[str, Any]) -> TowerShape:
@@ -60,18 +60,18 @@ def describe(towers: Towers) -> dict[str, Any]:
 
 def load_towers(path: Path) -> tuple[Towers, dict[str, Any]]:
     """Towers of a checkpoint of marssep-train align, in eval mode, and its other content; raises CheckpointError."""
-    content = alignment.load(path)
+    content = pair.load(path)
     plain = json.loads(content["describe"])
     if plain.get("kind") != "builtin":
         raise CheckpointError(f"{path} holds heads for the encoder {plain.get('kind')}, not builtin towers")
     towers = build_towers(tower_shape(plain["audio"]), tower_shape(plain["image"]))
-    alignment.load_weights(towers, content)
+    pair.load_weights(towers, content)
     return towers.eval(), content
 
 
 def left_out_of(path: Path) -> list[str]:
     """Paths of the training items that a checkpoint's towers have never met (``align --fold``); raises CheckpointError."""
-    return list(json.loads(alignment.load(path)["describe"]).get("left_out", []))
+    return list(json.loads(pair.load(path)["describe"]).get("left_out", []))
 
 
 def towers_of(bundle: Bundle) -> Towers:

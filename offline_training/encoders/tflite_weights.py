@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from offline_training import checkpoint
-from offline_training.checkpoint import CheckpointError
+from offline_training.utils import checkpoint_io
+from offline_training.utils.checkpoint_io import CheckpointError
 
 MAGIC = b"TFL3"
 KINDS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "DEQUANTIZE")
@@ -114,15 +114,15 @@ def fill(convolutions: list[nn.Conv2d], layers: list[Layer]) -> int:
 
 def save_trunk(path: Path, name: str, trunk: nn.Module, **more: Tensor) -> None:
     """A trunk as a checkpoint in half precision; ``more``: tensors that go with it."""
-    checkpoint.save(path, {"kind": "trunk", "name": name, "weights": checkpoint.slim(trunk.state_dict()), **checkpoint.slim(more)})
+    checkpoint_io.save(path, {"kind": "trunk", "name": name, "weights": checkpoint_io.slim(trunk.state_dict()), **checkpoint_io.slim(more)})
 
 
 def load_trunk(path: Path, name: str, trunk: nn.Module) -> dict[str, Any]:
     """Weights of ``save_trunk`` into a trunk; returns the file's content. Raises CheckpointError, also for a trunk of another name."""
-    content = checkpoint.read(path, f"there is no trunk at {path}; make one with: marssep-train trunk FILE.tflite -o {path}")
+    content = checkpoint_io.read(path, f"there is no trunk at {path}; make one with: marssep-train trunk FILE.tflite -o {path}")
     if not isinstance(content, dict) or content.get("kind") != "trunk":
         raise CheckpointError(f"{path} holds no trunk of marssep-train trunk")
     if (found := content.get("name", "mobilenet")) != name:
         raise CheckpointError(f"{path} holds the trunk {found}; {name} is needed here")
-    checkpoint.load_weights(trunk, content["weights"], "trunk")
+    checkpoint_io.load_weights(trunk, content["weights"], "trunk")
     return content

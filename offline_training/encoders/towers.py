@@ -15,7 +15,8 @@ from offline_training.encoders.mobilenet import FEATURES as MOBILE_FEATURES
 from offline_training.encoders.mobilenet import MobileTrunk
 from offline_training.encoders.yamnet import FEATURES as YAMNET_FEATURES
 from offline_training.encoders.yamnet import YamnetMel, YamnetTrunk
-from offline_training.spectral import SpectralConfig, Transform, mel_matrix
+from offline_training.models.stft import SpectralConfig, Transform, mel_matrix
+from offline_training.models.vectors import to_unit
 
 SILENCE = 1e-9  # mean mel power under which there is nothing to hear (about -90 dBFS)
 TRUNKS = ("residual", "mobilenet", "yamnet")
@@ -87,11 +88,6 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.linear(self.dropout(self.norm(x)))
         return to_unit(y + self.inner(torch.relu(y)))
-
-
-def to_unit(x: Tensor) -> Tensor:
-    """Rows at length one; a zero row stays zero."""
-    return x / x.norm(dim=-1, keepdim=True).clamp(min=1e-6)
 
 
 class SoundHead(nn.Module):

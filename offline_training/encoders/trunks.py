@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from offline_training.checkpoint import CheckpointError
 from offline_training.encoders import mobilenet, yamnet
 from offline_training.encoders.mobilenet import MobileTrunk
 from offline_training.encoders.tflite_weights import fill, read_layers, save_trunk
 from offline_training.encoders.yamnet import FEATURES, YamnetTrunk
+from offline_training.utils.checkpoint_io import CheckpointError
 
 
 def convert(source: Path, output: Path) -> str:
