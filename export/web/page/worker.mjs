@@ -67,30 +67,39 @@ async function separate(rows) {
   return out;
 }
 
-// Hops from the audio thread, one after the other; its buffers travel there and back.
+// Hops from the audio thread, one after the other. Each travels back in the buffer in which it came.
 function answer(port) {
   live = { stream: new Stream(ort, separator, card, 1), recording: null, kept: 0, heard: 1e-9, times: [] };
   let chain = Promise.resolve(), waiting = 0;
   port.onmessage = ({ data }) => {
     ++waiting;
     chain = chain.then(async () => {
-      if (waiting-- > MOST_WAITING) return port.postMessage(data.fill(0), [data.buffer]);
-      const begun = performance.now();
-      const parts = await live.stream.run(data, query);
-      const out = mixed(parts, mode);
-      live.kept = 0.97 * live.kept + 0.03 * energy(parts.target);
-      live.heard = 0.97 * live.heard + 0.03 * energy(parts.dry) + 1e-12;
-      live.recording?.push([data.slice(), out.slice()]);
-      live.times.push(performance.now() - begun);
-      if (live.times.length === 20) {
-        live.times.sort((a, b) => a - b);
-        const db = (x) => 10 * Math.log10(energy(x) / x.length + 1e-12);
-        postMessage({ type: "meters", input: db(data), output: db(out), presence: Math.min(1, live.kept / live.heard), hop_ms: live.times[10] });
-        live.times = [];
+      try {
+        if (waiting-- > MOST_WAITING) data.fill(0);
+        else await separateHop(data);
+      } catch (error) {
+        data.fill(0);
+        postMessage({ type: "error", words: String(error.message ?? error) });
       }
-      port.postMessage(out, [out.buffer]);
+      port.postMessage(data, [data.buffer]);
     });
   };
+}
+
+// One hop of input, which becomes the output.
+async function separateHop(hop) {
+  const begun = performance.now(), db = (x) => 10 * Math.log10(energy(x) / x.length + 1e-12);
+  const parts = await live.stream.run(hop, query);
+  const input = db(hop), out = mixed(parts, mode);
+  live.kept = 0.97 * live.kept + 0.03 * energy(parts.target);
+  live.heard = 0.97 * live.heard + 0.03 * energy(parts.dry) + 1e-12;
+  live.recording?.push([hop.slice(), out.slice()]);
+  hop.set(out);
+  live.times.push(performance.now() - begun);
+  if (live.times.length < 20) return;
+  live.times.sort((a, b) => a - b);
+  postMessage({ type: "meters", input, output: db(out), presence: Math.min(1, live.kept / live.heard), hop_ms: live.times[10] });
+  live.times = [];
 }
 
 function joined(parts) {

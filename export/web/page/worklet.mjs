@@ -1,63 +1,87 @@
-// The audio thread: collects quanta into hops for the model's thread and plays what comes back. Nothing is computed here.
+// The audio thread: it collects quanta into hops for the model's thread and plays the hops that come back. It allocates nothing while it
+// runs: hops travel in the buffers of a fixed pool, to the model's thread and back, and wait for their turn in a ring.
+
+const POOL = 64; // hops that may be on their way; beyond that the model's thread is stuck, and input is dropped
+const REPORT_EVERY = 480; // missed samples
 
 class MarssepIo extends AudioWorkletProcessor {
   constructor({ processorOptions: { hop, slack } }) {
     super();
     this.hop = hop;
-    this.filling = new Float32Array(hop);
+    this.free = Array.from({ length: POOL }, () => new Float32Array(hop));
+    this.filling = this.free.pop(); // null: there was no buffer for this hop
     this.filled = 0;
-    this.ready = []; // hops to be played
-    this.at = 0;
+    this.ring = new Float32Array((POOL + 1) * hop + hop + slack);
+    this.written = 0; // samples ever written to the ring, and read from it
+    this.read = 0;
     this.silence = hop + slack; // played first: what collecting a hop and the model's thread may take
-    this.owed = 0; // samples that came too late: thrown away when they come, so that latency stays
+    this.owed = 0; // samples that came too late: thrown away when they come, so that latency stays; below zero: silence to insert
     this.missed = 0;
     this.port.onmessage = ({ data }) => {
       if (data.port) {
         this.model = data.port;
-        this.model.onmessage = ({ data: hopOut }) => this.ready.push(hopOut);
+        this.model.onmessage = ({ data: buffer }) => this.receive(buffer);
       } else if (data.stop) {
         this.stopped = true;
       }
     };
   }
 
-  take() {
-    while (this.ready.length) {
-      if (this.at >= this.ready[0].length) {
-        this.ready.shift();
-        this.at = 0;
-        continue;
-      }
-      const value = this.ready[0][this.at++];
-      if (this.owed === 0) return value;
-      --this.owed;
+  // A hop from the model's thread; its buffer is free again.
+  receive(buffer) {
+    if (this.ring.length - (this.written - this.read) >= buffer.length) {
+      for (let i = 0; i < buffer.length; ++i) this.ring[(this.written + i) % this.ring.length] = buffer[i];
+      this.written += buffer.length;
     }
-    return null;
+    this.free.push(buffer);
+  }
+
+  // A whole hop: to the model's thread, or, where there is none yet or all buffers are on their way, nowhere.
+  send() {
+    if (this.filling !== null && this.model !== undefined) {
+      this.model.postMessage(this.filling, [this.filling.buffer]);
+      this.filling = null;
+    } else {
+      this.owed -= this.hop; // what is never sent never comes back
+    }
+    if (this.filling === null && this.free.length > 0) this.filling = this.free.pop();
+    this.filled = 0;
+  }
+
+  collect(input, n) {
+    const channels = input.length;
+    for (let i = 0; i < n; ++i) {
+      let sum = 0;
+      for (let c = 0; c < channels; ++c) sum += input[c][i];
+      if (this.filling !== null) this.filling[this.filled] = channels > 0 ? sum / channels : 0;
+      if (++this.filled === this.hop) this.send();
+    }
+  }
+
+  // The next sample to play.
+  next() {
+    if (this.silence > 0) {
+      --this.silence;
+      return 0;
+    }
+    if (this.owed < 0) {
+      ++this.owed;
+      return 0;
+    }
+    const late = Math.min(this.owed, this.written - this.read);
+    this.read += late;
+    this.owed -= late;
+    if (this.read < this.written) return this.ring[this.read++ % this.ring.length];
+    ++this.owed;
+    if (++this.missed % REPORT_EVERY === 1) this.port.postMessage({ missed: this.missed });
+    return 0;
   }
 
   process([input], [output]) {
     if (this.stopped) return false;
     const out = output[0];
-    for (let i = 0; i < out.length; ++i) {
-      this.filling[this.filled++] = input.length ? input.reduce((sum, row) => sum + row[i], 0) / input.length : 0;
-      if (this.filled === this.hop) {
-        this.model?.postMessage(this.filling, [this.filling.buffer]);
-        this.filling = new Float32Array(this.hop);
-        this.filled = 0;
-      }
-      let value = 0;
-      if (this.silence > 0) {
-        --this.silence;
-      } else {
-        value = this.take();
-        if (value === null) {
-          value = 0;
-          ++this.owed;
-          if (++this.missed % 480 === 1) this.port.postMessage({ missed: this.missed });
-        }
-      }
-      out[i] = value;
-    }
+    this.collect(input, out.length);
+    for (let i = 0; i < out.length; ++i) out[i] = this.next();
     for (let c = 1; c < output.length; ++c) output[c].set(out);
     return true;
   }
