@@ -19,7 +19,7 @@ from offline_training.encoders.towers import AudioTower, ImageTower, TowerShape
 from offline_training.encoders.trunks import convert
 from offline_training.encoders.yamnet import LEVEL, YamnetMel, YamnetTrunk
 
-SHARED = Path(__file__).parents[3] / "shared" / "models"
+SHARED = Path(__file__).parents[4] / "shared" / "models"
 
 
 @pytest.fixture(scope="module")
