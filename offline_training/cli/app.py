@@ -18,6 +18,7 @@ from offline_training.cli.common import (
     Device,
     Photos,
     Queries,
+    TextFrom,
     bar,
     check_device,
     photo_bank,
@@ -217,6 +218,62 @@ def evaluate(
     if pictures is not None:
         draw(loaded, data, config, pictures)
     print(json.dumps(figures, indent=1))
+
+
+@app.command()
+@opt.plain_errors
+def suite(
+    model: Annotated[Path | None, typer.Argument(help="A bundle or a separator's checkpoint; the built-in bundle if left out.")] = None,
+    corpus: CorpusFolder = Path("cache/corpus"),
+    split: Annotated[str, typer.Option("--split", help="val or test.")] = "val",
+    mixtures: Annotated[int, typer.Option("--mixtures", min=10, help="How many in the larger sets; a third in the others.")] = 300,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Only this set; may be repeated.", metavar="SET")] = None,
+    unseen: Annotated[
+        Path, typer.Option("--unseen", help="A recipe of supervise whose held_out_labels training never heard.", metavar="RECIPE")
+    ] = Path("sound_queries"),
+    photos: Photos = None,
+    weights: Annotated[Path | None, typer.Option("--weights", help="Of a checkpoint: its towers.", metavar="FILE.pt")] = None,
+    text: TextFrom = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures.", metavar="FILE.json")] = None,
+) -> None:
+    """Everything that a separator is asked: seen and unseen labels, words people type, recordings, images, two at once, absent, wild."""
+    from marssep_rt.model import bundle as bundles
+    from marssep_rt.query.vocabulary import KnownSounds
+    from offline_training.data.corpus import Corpus
+    from offline_training.data.eval_mixtures import EvalConfig
+    from offline_training.encoders.builtin import BuiltinEncoder
+    from offline_training.evaluation import suite as suites
+    from offline_training.evaluation.questions import Sources
+    from offline_training.evaluation.separation import CheckpointModel, Listener
+    from offline_training.evaluation.voice import EncoderVoice
+
+    if split not in ("val", "test"):
+        raise UsageError(f"split is {split!r}; choose val or test")
+    held_out = tuple(read_recipe(unseen, "supervise").get("mixtures", {}).get("held_out_labels", ()))
+    config = replace(EvalConfig(), split=split, mixtures=mixtures, unseen_mixtures=max(60, mixtures // 3))
+    with sentences(), bar() as progress:
+        data = Corpus(corpus)
+        bank = photo_bank(photos, progress)
+        asked: suites.Separator
+        if model is not None and model.suffix == ".pt":
+            asked, encoder, known = CheckpointModel(model), BuiltinEncoder(weights, text), None
+            if asked.content["encoder"] != encoder.id:
+                raise UsageError(f"{model} was trained on encoder {asked.content['encoder']}, the words are of {encoder.id}; name --text")
+        else:
+            loaded = bundles.load(model)
+            asked, encoder, known = Listener(loaded), BuiltinEncoder(text=loaded.path), KnownSounds.of(loaded)
+        sets = suites.sets(Sources(data, config, held_out), EncoderVoice(encoder, data, bank, known), mixtures)
+        if wrong := set(only or ()) - sets.keys():
+            raise UsageError(f"there is no set {', '.join(sorted(wrong))}; choose among: {', '.join(sets)}")
+        figures = suites.run(
+            asked, sets, only or (), lambda name, found: progress.console.print(f"{name}: {json.dumps(found)}", markup=False)
+        )
+    if output is not None:
+        write_json(
+            output, {"command": f"marssep-train suite --split {split} --mixtures {mixtures}", "set": asdict(config), "sets": figures}
+        )
+    else:
+        print(json.dumps(figures, indent=1))
 
 
 def draw(bundle: Any, data: Any, config: Any, folder: Path, count: int = 4) -> None:

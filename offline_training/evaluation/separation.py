@@ -29,7 +29,7 @@ from offline_training.evaluation.bootstrap import interval
 from offline_training.evaluation.bss_eval import bss_eval
 from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
 from offline_training.models.inference import separate
-from offline_training.models.registry import load_separator
+from offline_training.models.registry import Separator, load_separator
 from offline_training.models.separator import MaskSeparator, SeparatorConfig
 from offline_training.models.streaming_state import Memory
 from offline_training.utils.precision import half
@@ -73,7 +73,7 @@ class Separating(Protocol):
 
     def query(self, label: str) -> Array: ...
 
-    def separate(self, mixtures: Array, queries: Array) -> Tensor: ...
+    def separate(self, mixtures: Array, queries: Array, others: Array | None = None) -> Tensor: ...
 
 
 class Words:
@@ -97,11 +97,30 @@ class CheckpointListener(Words):
         self.model = load_separator(checkpoint)[0].to(device)
         self.hop = self.model.config.spectral.hop
 
-    def separate(self, mixtures: Array, queries: Array) -> Tensor:
-        """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture."""
-        device = next(self.model.parameters()).device
-        wave, asked = (torch.from_numpy(x).to(device) for x in (mixtures, queries))
-        return separate(self.model, wave, asked, half(device)).cpu()
+    def separate(self, mixtures: Array, queries: Array, others: Array | None = None) -> Tensor:
+        """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture; ``others``: what to push away."""
+        return by_checkpoint(self.model, mixtures, queries, others)
+
+
+def by_checkpoint(model: Separator, mixtures: Array, queries: Array, others: Array | None) -> Tensor:
+    """A torch model's estimates, on whatever device it is."""
+    device = next(model.parameters()).device
+    wave, asked = (torch.from_numpy(x).to(device) for x in (mixtures, queries))
+    away = None if others is None else torch.from_numpy(others).to(device)
+    return separate(model, wave, asked, half(device), away).cpu()
+
+
+class CheckpointModel:
+    """A checkpoint's averaged weights for ``evaluation.suite``, whose queries come as vectors."""
+
+    def __init__(self, checkpoint: Path, device: str = "cpu") -> None:
+        self.model, self.content = load_separator(checkpoint)
+        self.model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.to(device)
+
+    @torch.no_grad()
+    def separate(self, mixtures: Array, queries: Array, others: Array | None = None) -> Tensor:
+        return by_checkpoint(self.model, mixtures, queries, others)
 
 
 class Listener(Words):
@@ -115,12 +134,14 @@ class Listener(Words):
         self.info = GraphInfo.of(self.session)
         self.hop = self.info.hop
 
-    def separate(self, mixtures: Array, queries: Array) -> Tensor:
-        """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture."""
+    def separate(self, mixtures: Array, queries: Array, others: Array | None = None) -> Tensor:
+        """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture; ``others``: what to push away."""
         hop = self.info.hop
         audio = mixtures[:, None, : mixtures.shape[1] // hop * hop]
-        state = zero_state(self.info, len(audio), 1)
-        (target,) = self.session.run(["target"], {"audio": np.ascontiguousarray(audio), "query": queries, **state})
+        feeds = {"audio": np.ascontiguousarray(audio), "query": queries, **zero_state(self.info, len(audio), 1)}
+        if "other" in {i.name for i in self.session.get_inputs()}:
+            feeds["other"] = np.zeros_like(queries) if others is None else others
+        (target,) = self.session.run(["target"], feeds)
         return torch.from_numpy(target[:, 0, self.info.latency :])
 
 
