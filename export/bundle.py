@@ -32,8 +32,8 @@ IMAGE_LICENCE = (
 KAPPA = 9.0  # of the Beta policy around this mask (MARS-Sep section 3)
 
 
-def metadata(model: MaskSeparator, name: str, encoder: str, trained_on: str) -> dict[str, Any]:
-    """The graph's ``marssep`` property."""
+def metadata(model: MaskSeparator, name: str, encoder: str, trained_on: str, presence: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The graph's ``marssep`` property; ``presence``: the model's curve, where it was fitted."""
     spectral = model.config.spectral
     return {
         "format": 1,

@@ -2,14 +2,15 @@
 
 Two measures enter: the target's share of the input energy, and, if the bundle has an audio encoder, the
 cosine similarity of the target's embedding and the query. A logistic curve over both gives a number between 0
-and 1. The curve is fitted on mixtures of the split ``val`` with the sound present and absent
-(``tests/benchmarks/presence.py --fit``).
+and 1. The curve belongs to the model: it is fitted on mixtures of the split ``val`` with the sound present and
+absent (``tests/benchmarks/presence.py --fit``) and travels in the graph's metadata.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -19,9 +20,6 @@ from marssep_rt.arrays import Array
 SMOOTHING_SECONDS = 0.7
 FLOOR_DB = -60.0  # an input below is silence, in which nothing is present
 HEARD_SECONDS = 2.0  # of target, for the audio encoder
-# (constant, per dB of the target's share, per unit of similarity); without an audio encoder the share alone
-BOTH = (-2.162, 0.138, 8.043)
-SHARE_ALONE = (1.823, 0.207)
 PRESENCE_THRESHOLD = 0.5  # from here on the sound counts as present
 
 
@@ -38,13 +36,33 @@ def share_db(target_energy: float, input_energy: float) -> float:
     return max(-60.0, min(0.0, 10 * math.log10((target_energy + 1e-12) / (input_energy + 1e-12))))
 
 
-def probability(share: float, similarity: float | None) -> float:
-    """0..1 from the share in dB and the cosine of target and query (None: not known)."""
-    if similarity is None:
-        x = SHARE_ALONE[0] + SHARE_ALONE[1] * share
-    else:
-        x = BOTH[0] + BOTH[1] * share + BOTH[2] * similarity
-    return 1 / (1 + math.exp(-max(-50.0, min(50.0, x))))
+@dataclass(frozen=True)
+class PresenceCurve:
+    """Logistic curves of one model.
+
+    Attributes:
+        both: Constant, weight per dB of the target's share, weight per unit of similarity.
+        share: Constant and weight per dB, for bundles without an audio encoder.
+    """
+
+    both: tuple[float, float, float] = (-2.162, 0.138, 8.043)
+    share: tuple[float, float] = (1.823, 0.207)
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Sequence[float]]) -> PresenceCurve:
+        """The curve in a graph's metadata; graphs from before curves travelled with them have the default's."""
+        if not metadata:
+            return cls()
+        (constant, per_db, per_similarity), (alone, alone_per_db) = metadata["both"], metadata["share"]
+        return cls((constant, per_db, per_similarity), (alone, alone_per_db))
+
+    def probability(self, share: float, similarity: float | None) -> float:
+        """0..1 from the share in dB and the cosine of target and query (None: not known)."""
+        if similarity is None:
+            x = self.share[0] + self.share[1] * share
+        else:
+            x = self.both[0] + self.both[1] * share + self.both[2] * similarity
+        return 1 / (1 + math.exp(-max(-50.0, min(50.0, x))))
 
 
 class PresenceMeter:
@@ -57,9 +75,11 @@ class PresenceMeter:
         channels: Channels of the target.
         hop: In samples.
         rate: Sample rate in Hz.
+        curve: The model's curve.
     """
 
-    def __init__(self, channels: int, hop: int, rate: int) -> None:
+    def __init__(self, channels: int, hop: int, rate: int, curve: PresenceCurve | None = None) -> None:
+        self.curve = curve or PresenceCurve()
         self.keep = math.exp(-hop / rate / SMOOTHING_SECONDS)
         self.hop, self.rate = hop, rate
         self.target_energy = self.input_energy = 0.0  # a sample, smoothed
@@ -99,7 +119,7 @@ class PresenceMeter:
         """0..1; 0 where the input is silent."""
         if self.weight < 1e-6 or 10 * math.log10(self.input_energy / self.weight + 1e-12) < FLOOR_DB:
             return 0.0
-        return probability(share_db(self.target_energy, self.input_energy), self.similarity)
+        return self.curve.probability(share_db(self.target_energy, self.input_energy), self.similarity)
 
     def forget(self) -> None:
         """For another query: what was heard before says nothing of it."""

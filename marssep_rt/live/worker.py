@@ -11,7 +11,7 @@ import numpy as np
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.recorder import Recorder
-from marssep_rt.dsp.presence import PresenceMeter
+from marssep_rt.dsp.presence import PresenceCurve, PresenceMeter
 from marssep_rt.dsp.resampler import StreamResampler
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.live.audio_bridge import RING_SECONDS, AudioBridge
@@ -49,7 +49,9 @@ class ModelWorker:
         self.recorder: Recorder | None = None
         self.input_recorder: Recorder | None = None
         self.mailbox: deque[Callable[[], None]] = deque()  # both ends of a deque are atomic
-        self.presence = PresenceMeter(self.config.channels, info.hop, info.sample_rate)
+        self.presence = PresenceMeter(
+            self.config.channels, info.hop, info.sample_rate, PresenceCurve.of(info.presence)
+        )
         self.monitored_target = 0
         self.input_tap: list[Array] | None = None
         self.failure: BaseException | None = None

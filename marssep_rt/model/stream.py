@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,17 @@ GRAPH_FORMAT = 1
 
 @dataclass(frozen=True)
 class GraphInfo:
-    """What the graph says of itself (metadata property ``marssep``)."""
+    """What the graph says of itself (metadata property ``marssep``).
+
+    Attributes:
+        sample_rate: In Hz.
+        hop: In samples.
+        latency: Index delay of the target in samples.
+        query_dim: D, the size of a query vector.
+        encoder: Id of the encoder whose vectors the separator understands.
+        states: Shape of every state tensor; "B" and "C" are streams and channels.
+        presence: The model's presence curve, see ``dsp.presence``; empty in graphs without one.
+    """
 
     sample_rate: int
     hop: int
@@ -25,6 +35,7 @@ class GraphInfo:
     query_dim: int
     encoder: str
     states: dict[str, list[int | str]]
+    presence: dict[str, list[float]] = field(default_factory=dict)
 
     @staticmethod
     def of(session: ort.InferenceSession) -> GraphInfo:
@@ -45,6 +56,7 @@ class GraphInfo:
             data["query_dim"],
             data["encoder"],
             data["states"],
+            data.get("presence", {}),
         )
 
 

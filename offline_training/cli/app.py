@@ -63,6 +63,7 @@ def text(
     places: Annotated[Path, typer.Option("--places", help="Where words lie, by marssep-train space.", metavar="FILE.npz")] = Path(
         "runs/space/places.npz"
     ),
+    start: Annotated[Path | None, typer.Option("--start", help="Go on with this folder's tower.", metavar="FOLDER")] = None,
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("text"),
     wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path("/usr/share/wordnet"),
 ) -> None:
@@ -81,7 +82,7 @@ def text(
             opt.console.print(" ".join(f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}" for k, v in entry.items()))
 
     with sentences():
-        figures = build(TowerConfig(**settings), read_table(places), output, wordnet, report)
+        figures = build(TowerConfig(**settings), read_table(places), output, wordnet, report, start)
     print(json.dumps(figures, indent=1))
 
 

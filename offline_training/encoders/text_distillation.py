@@ -33,7 +33,8 @@ from offline_training.data.lexicon import (
 )
 from offline_training.data.query_table import QueryTable, Vectors
 from offline_training.encoders.sound_space import read_families
-from offline_training.encoders.text_tower import MOST_TOKENS, Layer, TextTower, Tokens, embed
+from offline_training.encoders.text_tower import MOST_TOKENS, Layer, TextTower, Tokens, embed, load_tower
+from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.precision import half
 from offline_training.utils.retrieval import retrieval
 
@@ -41,7 +42,8 @@ from offline_training.utils.retrieval import retrieval
 @dataclass(frozen=True)
 class TowerConfig:
     """``teacher_layers``: which of the teacher's layers the student starts from, one each; ``neighbours``: between how many taught phrases
-    other language is put, weighted by their similarities over ``neighbour_temperature``."""
+    other language is put, weighted by their similarities over ``neighbour_temperature``; phrases less similar than ``sure`` to all of them
+    move, over a range of ``sure_width``, to the place that is far from every sound."""
 
     vocabulary: int = 9_000
     teacher_layers: tuple[int, ...] = (0, 2, 5)
@@ -54,6 +56,8 @@ class TowerConfig:
     cosine_weight: float = 4.0
     neighbours: int = 16
     neighbour_temperature: float = 0.05
+    sure: float = 0.42
+    sure_width: float = 0.04
     held_out: float = 0.08
     seed: int = 1
 
@@ -93,16 +97,20 @@ class Teacher:
         return result
 
 
-def between(phrases: Tensor, taught: Tensor, places: Tensor, count: int, temperature: float) -> Tensor:
-    """Where phrases lie between taught ones, unit norm [N, D]: the mean of the ``count`` nearest's places, weighted by similarity.
+def between(phrases: Tensor, taught: Tensor, places: Tensor, config: TowerConfig) -> Tensor:
+    """Where phrases lie between taught ones, unit norm [N, D]: the mean of the nearest's places, weighted by similarity.
 
+    A phrase that is near none lies opposite to the mean of all places, so that its distance says that nothing is known of it.
     ``phrases`` [N, E] and ``taught`` [M, E] are the teacher's unit vectors, ``places`` [M, D] those of the taught.
     """
+    nowhere = -nn.functional.normalize(places.mean(0), dim=0)
     rows = []
     for part in phrases.split(1024):
-        near = (part @ taught.T).topk(min(count, len(taught)), dim=1)
-        share = torch.softmax(near.values / temperature, dim=1)
-        rows.append(nn.functional.normalize((share[:, :, None] * places[near.indices]).sum(1), dim=-1))
+        near = (part @ taught.T).topk(min(config.neighbours, len(taught)), dim=1)
+        share = torch.softmax(near.values / config.neighbour_temperature, dim=1)
+        there = nn.functional.normalize((share[:, :, None] * places[near.indices]).sum(1), dim=-1)
+        sure = torch.sigmoid((near.values[:, :1] - config.sure) / config.sure_width)
+        rows.append(nn.functional.normalize(sure * there + (1 - sure) * nowhere, dim=-1))
     return torch.cat(rows)
 
 
@@ -187,8 +195,11 @@ def place_of(places: QueryTable, name: str) -> Vectors:
 
 
 def build(config: TowerConfig, places: QueryTable, folder: Path, wordnet_folder: Path,
-          report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:  # fmt: skip
-    """Teach a tower the ``places`` into ``folder`` (``tower.pt``, ``tokenizer.json``, ``queries.npz``); returns the measured figures."""
+          report: Callable[[dict[str, Any]], None], start: Path | None = None) -> dict[str, Any]:  # fmt: skip
+    """Teach a tower the ``places`` into ``folder`` (``tower.pt``, ``tokenizer.json``, ``queries.npz``); returns the measured figures.
+
+    ``start``: folder of a tower taught from the same lists, to go on from. Raises CheckpointError where its word pieces are others.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(config.seed)
     torch.manual_seed(config.seed)
@@ -211,10 +222,15 @@ def build(config: TowerConfig, places: QueryTable, folder: Path, wordnet_folder:
     report({"stage": "teacher", "phrases": len(general), "taught": len(train), "held_out": len(held_pairs)})
     known = teacher.embed([p for p, _ in train], progress=lambda n: report({"stage": "teacher", "embedded": n}))
     general_targets = between(teacher.embed(general, progress=lambda n: report({"stage": "teacher", "embedded": n})), known,
-                              anchors[train_targets], config.neighbours, config.neighbour_temperature)  # fmt: skip
+                              anchors[train_targets], config)  # fmt: skip
     general_ids = tokens.ids(general)
 
     tower = student_from_teacher(teacher, kept, config.teacher_layers)
+    if start is not None:
+        if (start / "tokenizer.json").read_text(encoding="utf-8") != json.dumps(tokenizer):
+            raise CheckpointError(f"the tower in {start} has other word pieces; teach a new one, without --start")
+        tower.load_state_dict(load_tower(start).state_dict())
+        tower.train()
     optimiser = torch.optim.AdamW(tower.parameters(), lr=config.lr, weight_decay=0.01)
     n_taught = int(config.batch * config.taught_share)
     for step in range(config.steps):

@@ -1,22 +1,26 @@
 """How well the presence meter tells mixtures with the queried sound from mixtures without: ROC-AUC, and the fit of its curve.
 
     python tests/benchmarks/presence.py --corpus cache/corpus --split test [--mixtures 400]
-    python tests/benchmarks/presence.py --corpus cache/corpus --split val --fit
+    python tests/benchmarks/presence.py --corpus cache/corpus --split val --bundle mine --fit presence.json
 
 Every mixture is asked twice, for its target and for a sound that is not in it, and the meter is read at its end.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
 
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.presence import PresenceMeter, probability, share_db
+from marssep_rt.dsp.presence import PresenceCurve, PresenceMeter, share_db
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.model import bundle as bundles
+from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_graph
+from marssep_rt.model.stream import GraphInfo
 from marssep_rt.query.encoders import audio_encoder, text_encoder
+from marssep_rt.utils.atomic_io import write_whole
 from offline_training.data.corpus import Corpus
 from offline_training.data.eval_mixtures import EvalConfig, draw_pairs, render
 from offline_training.evaluation.vocabulary_fit import roc_auc
@@ -24,9 +28,8 @@ from offline_training.evaluation.vocabulary_fit import roc_auc
 HOPS_AT_ONCE = 20
 
 
-def signs(corpus: Corpus, split: str, mixtures: int) -> tuple[np.ndarray, np.ndarray]:
+def signs(bundle: Bundle, corpus: Corpus, split: str, mixtures: int) -> tuple[np.ndarray, np.ndarray]:
     """Share in dB and similarity of every question, [2 * mixtures, 2], and whether the sound is there, [2 * mixtures]."""
-    bundle = bundles.load(None)
     session, used = open_graph(bundle, "cpu")
     listener, words = audio_encoder(bundle.path), text_encoder(bundle.path)
     config = EvalConfig(split=split, mixtures=mixtures)
@@ -76,14 +79,18 @@ def main() -> None:
     options.add_argument("--corpus", required=True)
     options.add_argument("--split", default="test")
     options.add_argument("--mixtures", type=int, default=400)
-    options.add_argument("--fit", action="store_true", help="print the weights for marssep_rt/dsp/presence.py (on val)")
+    options.add_argument("--bundle", type=Path, default=None)
+    options.add_argument("--fit", type=Path, help="write the curve for marssep-export bundle --presence (on val)")
     given = options.parse_args()
-    x, there = signs(Corpus(Path(given.corpus)), given.split, given.mixtures)
+    bundle = bundles.load(given.bundle)
+    x, there = signs(bundle, Corpus(Path(given.corpus)), given.split, given.mixtures)
+    curve = PresenceCurve.of(GraphInfo.of(open_graph(bundle, "cpu")[0]).presence)
     if given.fit:
-        print("BOTH =", tuple(np.round(logistic(x, there), 3)))
-        print("SHARE_ALONE =", tuple(np.round(logistic(x[:, :1], there), 3)))
-    both = np.array([probability(share, similarity) for share, similarity in x])
-    alone = np.array([probability(share, None) for share, _ in x])
+        fitted = {"both": np.round(logistic(x, there), 3).tolist(), "share": np.round(logistic(x[:, :1], there), 3).tolist()}
+        write_whole(given.fit, json.dumps(fitted) + "\n")
+        curve = PresenceCurve.of(fitted)
+    both = np.array([curve.probability(share, similarity) for share, similarity in x])
+    alone = np.array([curve.probability(share, None) for share, _ in x])
     for name, score in (("share and similarity", both), ("share alone", alone), ("similarity alone", x[:, 1])):
         low, high = interval(score, there)
         print(f"{given.split}, {given.mixtures} mixtures, {name}: ROC-AUC {auc(score, there):.3f} ({low:.3f} .. {high:.3f})")

@@ -14,7 +14,7 @@ from simulated_device import simulate
 from waiting import wait_until
 
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.dsp.presence import PRESENCE_THRESHOLD, PresenceMeter, probability, share_db
+from marssep_rt.dsp.presence import PRESENCE_THRESHOLD, PresenceCurve, PresenceMeter, share_db
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.live import presets as settings
@@ -185,9 +185,21 @@ def test_keys(control):
 def test_presence_curve():
     assert share_db(1.0, 1.0) == 0.0
     assert share_db(0.0, 1.0) == -60.0
-    assert probability(-3.0, 0.6) > PRESENCE_THRESHOLD > probability(-15.0, 0.1)
-    assert probability(-3.0, None) > PRESENCE_THRESHOLD > probability(-20.0, None)
-    assert 0.0 <= probability(-60.0, -1.0) < probability(0.0, 1.0) <= 1.0
+    curve = PresenceCurve()
+    assert curve.probability(-3.0, 0.6) > PRESENCE_THRESHOLD > curve.probability(-15.0, 0.1)
+    assert curve.probability(-3.0, None) > PRESENCE_THRESHOLD > curve.probability(-20.0, None)
+    assert 0.0 <= curve.probability(-60.0, -1.0) < curve.probability(0.0, 1.0) <= 1.0
+
+
+def test_a_model_brings_its_own_presence_curve():
+    assert PresenceCurve.of({}) == PresenceCurve()
+    curve = PresenceCurve.of({"both": [0.0, 1.0, 2.0], "share": [0.0, 1.0]})
+    assert curve.probability(-1.0, 0.5) == pytest.approx(0.5)
+    assert curve.probability(0.0, None) == pytest.approx(0.5)
+    meter = PresenceMeter(1, 480, RATE, PresenceCurve(share=(-100.0, 0.0)))
+    loud = np.full((1, 480), 0.1, np.float32)
+    meter.add(loud, loud)
+    assert meter.presence() < 1e-6
 
 
 def test_presence_of_silence_is_none_and_of_the_sound_is_some():
