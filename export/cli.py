@@ -87,7 +87,7 @@ def bundle_command(options: BundleOptions) -> None:
     """Export a checkpoint, prove the graph's contract, write the bundle."""
     from export.bundle import QuerySources, make_bundle
     from export.onnx.verify import ContractError
-    from offline_training.checkpoint import CheckpointError
+    from offline_training.utils.checkpoint_io import CheckpointError
 
     figures = options.figures()
     for path in (options.sounds, options.semantics):

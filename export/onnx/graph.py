@@ -62,10 +62,10 @@ def export_graph(graph: StreamingGraph, metadata: dict[str, Any]) -> bytes:
     inputs: tuple[torch.Tensor, ...] = (audio, *state)
     dims: list[dict[int, Any]] = [{0: streams, 1: channels, 2: spectral.hop * hops}]
     names = ["audio"]
-    if not graph.baked:
-        inputs = (audio, torch.zeros(3, graph.model.config.unet.query_dim), *state)
+    for name in graph.vectors:
+        inputs = (*inputs[: len(names)], torch.zeros(3, graph.model.config.unet.query_dim), *state)
         dims.append({0: streams})
-        names.append("query")
+        names.append(name)
     model = to_onnx(
         graph,
         inputs,

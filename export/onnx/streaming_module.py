@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from offline_training.memory import Memory
-from offline_training.separator import MaskSeparator
-from offline_training.unet import CausalBlock, Down, Up
+from offline_training.models.separator import MaskSeparator
+from offline_training.models.streaming_state import Memory
+from offline_training.models.unet import BandMemory, CausalBlock, Down, Up
 
 
 class Affine(nn.Module):
@@ -36,6 +36,9 @@ def fold_norms(model: MaskSeparator) -> MaskSeparator:
     model = copy.deepcopy(model).eval().float()
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for module in model.modules():
+        if isinstance(module, BandMemory):
+            module.depthwise = fuse_conv_bn_eval(module.depthwise, module.norm)
+            module.norm = nn.Identity()  # type: ignore[assignment]
         if isinstance(module, (CausalBlock, Down, Up)):
             module.conv = fuse_conv_bn_eval(module.conv, module.norm, transpose=isinstance(module, Up))
             module.norm = nn.Identity()  # type: ignore[assignment]
@@ -46,7 +49,8 @@ def fold_norms(model: MaskSeparator) -> MaskSeparator:
 class StreamingGraph(nn.Module):
     """(audio [B, C, n*hop], query [B, D], *state) -> (target [B, C, n*hop], *next state).
 
-    With ``query`` given it is baked in: forward then takes (audio, *state).
+    A given ``query`` is baked in: forward then takes (audio, *state). If the network takes a vector to push
+    away, ``other`` [B, D] follows the query. Zeros stand for nothing known, and are baked in with a query.
     """
 
     query: Tensor
@@ -57,8 +61,14 @@ class StreamingGraph(nn.Module):
         self.shapes = model.state_shapes()
         self.names = list(self.shapes)
         self.baked = query is not None
+        self.takes_other = model.config.unet.other and not self.baked
         if query is not None:
             self.register_buffer("query", query.reshape(1, -1))
+
+    @property
+    def vectors(self) -> list[str]:
+        """Names of the inputs that say what is asked for."""
+        return [] if self.baked else ["query", "other"] if self.takes_other else ["query"]
 
     def zeros(self, streams: int, channels: int) -> tuple[Tensor, ...]:
         """The state at the start of a stream."""
@@ -70,7 +80,8 @@ class StreamingGraph(nn.Module):
 
     def forward(self, audio: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         query = self.query.expand(audio.shape[0], -1) if self.baked else rest[0]
-        state = rest if self.baked else rest[1:]
+        other = rest[1] if self.takes_other else None
+        state = rest[len(self.vectors) :]
         memory = Memory(dict(zip(self.names, state, strict=True)))
-        target = self.model(audio, query, memory)
+        target = self.model(audio, query, memory, other)
         return (target, *(memory.future[name] for name in self.names))

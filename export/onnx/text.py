@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from export.onnx.graph import strip, to_onnx
-from offline_training.text_tower import MOST_TOKENS, TextTower
+from offline_training.encoders.text_tower import MOST_TOKENS, TextTower
 
 
 class SmallWords(nn.Module):

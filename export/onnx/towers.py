@@ -16,10 +16,10 @@ from torch.export import Dim
 from export.onnx.graph import strip, to_onnx
 from export.onnx.quantise import compact, small_weights
 from export.onnx.verify import Check, ContractError
-from offline_training.alignment import Towers
-from offline_training.encoders.towers import LogMel
-from offline_training.material import image_size
-from offline_training.mel_bank import MELS
+from offline_training.alignment.data import image_size
+from offline_training.encoders.pair import Towers
+from offline_training.encoders.towers import AudioTower
+from offline_training.models.stft import SpectralConfig
 
 Array = npt.NDArray[np.float32]
 LEAST_COSINE = 0.995  # between a tower's vectors in torch and in its int8 graph
@@ -30,7 +30,8 @@ class AudioGraph(nn.Module):
 
     def __init__(self, tower: nn.Module) -> None:
         super().__init__()
-        self.analysis = LogMel(MELS)
+        assert isinstance(tower, AudioTower)
+        self.analysis = tower.front_end()
         self.tower = tower
 
     def forward(self, audio: Tensor) -> Tensor:
@@ -48,7 +49,7 @@ def _finish(model: onnx.ModelProto) -> bytes:
 def export_audio(towers: Towers) -> bytes:
     """``audio.onnx``; log-mels inside, B and T dynamic."""
     graph = AudioGraph(copy.deepcopy(towers.audio).to(memory_format=torch.contiguous_format)).eval()  # type: ignore[call-overload]
-    hop = graph.analysis.config.hop
+    hop = SpectralConfig().hop
     hops = Dim("n", min=50, max=4096)
     model = to_onnx(
         graph,

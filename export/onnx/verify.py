@@ -14,8 +14,8 @@ from export.onnx.streaming_module import StreamingGraph
 from marssep_rt.errors import MarssepError
 from marssep_rt.model.providers import session_options
 from marssep_rt.model.stream import GraphInfo, GraphStream, zero_state
-from offline_training.memory import Memory
-from offline_training.separator import MaskSeparator
+from offline_training.models.separator import MaskSeparator
+from offline_training.models.streaming_state import Memory
 
 Array = npt.NDArray[np.float32]
 TOLERANCE = 1e-5
@@ -43,16 +43,30 @@ def chunks(total: int, rng: np.random.Generator, most: int = 7) -> list[int]:
     return sizes
 
 
-def run_graph(session: ort.InferenceSession, audio: Array, query: Array, split: list[int]) -> Array:
-    """Audio [B, C, n*hop] through the graph in pieces of ``split`` hops, from a fresh state."""
+def run_graph(
+    session: ort.InferenceSession, audio: Array, query: Array, split: list[int], other: Array | None = None
+) -> Array:
+    """Audio through the graph in pieces, from a zero state.
+
+    Args:
+        session: The session of the graph.
+        audio: float32 [B, C, n * hop].
+        query: Unit vectors [B, D].
+        split: The pieces in hops.
+        other: Unit vectors to push away [B, D]; None is zeros.
+
+    Returns:
+        The target, float32 [B, C, n * hop].
+    """
     info = GraphInfo.of(session)
     state = zero_state(info, audio.shape[0], audio.shape[1])
-    baked = "query" not in {i.name for i in session.get_inputs()}
+    vectors = {"query": query, "other": np.zeros_like(query) if other is None else other}
+    asked = {name: vectors[name] for name in vectors.keys() & {i.name for i in session.get_inputs()}}
     names = ["target", *(f"{k}_next" for k in state)]
     outs, at = [], 0
     for n in split:
         piece = audio[..., at * info.hop : (at + n) * info.hop]
-        results = session.run(names, {"audio": piece, **({} if baked else {"query": query}), **state})
+        results = session.run(names, {"audio": piece, **asked, **state})
         outs.append(results[0])
         state = dict(zip(state, results[1:], strict=True))
         at += n
@@ -101,9 +115,11 @@ class Proof:
         """A test signal, float32 [streams, channels, hops * hop]."""
         return probe_signal(streams, channels, self.hops * self.info.hop, self.info.sample_rate, self.rng)
 
-    def run(self, audio: Array, query: Array, split: list[int] | None = None) -> Array:
+    def run(
+        self, audio: Array, query: Array, split: list[int] | None = None, other: Array | None = None
+    ) -> Array:
         """The signal through the graph, at once or in pieces of ``split`` hops."""
-        return run_graph(self.session, audio, query, split or [self.hops])
+        return run_graph(self.session, audio, query, split or [self.hops], other)
 
     def streaming(self, streams: int, channels: int) -> None:
         """Any split gives the same result, which is torch's, and streams do not mix."""
@@ -119,6 +135,11 @@ class Proof:
             self.hold(f"{case}: graph = torch offline", whole, offline)
             streamed = torch_stream(self.separator, audio, query, chunks(hops, self.rng))
             self.hold(f"{case}: torch stream = torch offline", streamed, offline)
+            if self.separator.config.unet.other:
+                away = np.roll(query, 1, axis=1)
+                found = self.run(audio, query, chunks(hops, self.rng), away)
+                expected = torch_whole(self.separator, audio, query, away)
+                self.hold(f"{case}: graph = torch offline, with other", found, expected)
         if streams == 2:
             alone = np.concatenate([self.run(audio[i : i + 1], query[i : i + 1]) for i in range(2)])
             self.hold(f"{case}: streams do not mix", whole, alone)
@@ -196,9 +217,10 @@ def probe_signal(streams: int, channels: int, samples: int, rate: int, rng: np.r
 
 
 @torch.no_grad()
-def torch_whole(separator: MaskSeparator, audio: Array, query: Array) -> Array:
+def torch_whole(separator: MaskSeparator, audio: Array, query: Array, other: Array | None = None) -> Array:
     """The model as training runs it, in one go."""
-    result: Array = separator.eval()(torch.from_numpy(audio), torch.from_numpy(query), Memory()).numpy()
+    away = None if other is None else torch.from_numpy(other)
+    result: Array = separator.eval()(torch.from_numpy(audio), torch.from_numpy(query), Memory(), away).numpy()
     return result
 
 
@@ -209,9 +231,8 @@ def torch_stream(separator: MaskSeparator, audio: Array, query: Array, split: li
     hop = separator.config.spectral.hop
     state, at, outs = graph.zeros(audio.shape[0], audio.shape[1]), 0, []
     for n in split:
-        target, *state_list = graph(
-            torch.from_numpy(audio[..., at * hop : (at + n) * hop]), torch.from_numpy(query), *state
-        )
+        asked = [torch.from_numpy(query), torch.zeros(query.shape)][: len(graph.vectors)]
+        target, *state_list = graph(torch.from_numpy(audio[..., at * hop : (at + n) * hop]), *asked, *state)
         state = tuple(state_list)
         outs.append(target.numpy())
         at += n

@@ -60,7 +60,7 @@ def zero_state(info: GraphInfo, streams: int, channels: int) -> dict[str, Array]
 class GraphStream:
     """Parallel streams through one graph: hops in, hops out, state inside. Nothing is allocated per hop.
 
-    On a GPU the state stays there; only ``audio`` and ``query`` go to it and ``target`` comes back.
+    On a GPU the state stays there; only audio and vectors go to it and ``target`` comes back.
 
     Args:
         session: The session of the separator.
@@ -73,6 +73,7 @@ class GraphStream:
     Attributes:
         audio: The input of the next step, float32 [streams, channels, hops * hop].
         query: Unit vectors, float32 [streams, D].
+        other: Unit vectors of what to push away, or zeros, float32 [streams, D]; optional in a graph.
         target: The output of the last step, shaped as ``audio``.
     """
 
@@ -88,17 +89,27 @@ class GraphStream:
         self.session, self.provider = session, provider
         self.info = GraphInfo.of(session)
         self.channels, self.hops = channels, hops
-        self.baked = "query" not in {i.name for i in session.get_inputs()}
+        inputs = {i.name for i in session.get_inputs()}
+        self.baked, self.takes_other = "query" not in inputs, "other" in inputs
         n = hops * self.info.hop
         self.audio: Array = np.zeros((streams, channels, n), np.float32)
         self.target: Array = np.zeros((streams, channels, n), np.float32)
         self.query: Array = np.zeros((streams, self.info.query_dim), np.float32)
+        self.other: Array = np.zeros(
+            (streams, self.info.query_dim), np.float32
+        )  # what to push away; zeros: nothing is known
         self.states = [zero_state(self.info, streams, channels) for _ in range(2)]
         self.turn = 0
         self.moved: list[tuple[ort.OrtValue, Array]] = []  # to the device before every run
         self.kept: list[tuple[ort.OrtValue, Array]] = []  # state on the device, and its zeros
         device = device or ("cuda" if provider == "cuda" else None)
         self.bindings = self._bind_device(device) if device else [self._bind(0), self._bind(1)]
+
+    def asked(self) -> dict[str, Array]:
+        """The vectors that the graph takes, by the names of its inputs."""
+        return ({} if self.baked else {"query": self.query}) | (
+            {"other": self.other} if self.takes_other else {}
+        )
 
     def _bind(self, turn: int) -> ort.IOBinding:
         """State is read from one set of arrays and written to the other; the two bindings take turns."""
@@ -108,8 +119,8 @@ class GraphStream:
             getattr(binding, f"bind_{kind}")(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
 
         bind("input", "audio", self.audio)
-        if not self.baked:
-            bind("input", "query", self.query)
+        for name, array in self.asked().items():
+            bind("input", name, array)
         bind("output", "target", self.target)
         for name in self.info.states:
             bind("input", name, self.states[turn][name])
@@ -122,7 +133,7 @@ class GraphStream:
         def there(array: Array) -> ort.OrtValue:
             return ort.OrtValue.ortvalue_from_numpy(array, device, 0)
 
-        inputs = {"audio": self.audio} if self.baked else {"audio": self.audio, "query": self.query}
+        inputs = {"audio": self.audio, **self.asked()}
         given = {name: there(array) for name, array in inputs.items()}
         self.moved = [(given[name], array) for name, array in inputs.items()]
         states = [{name: there(array) for name, array in kept.items()} for kept in self.states]
@@ -139,7 +150,7 @@ class GraphStream:
         return bindings
 
     def run(self) -> None:
-        """One step: ``audio`` and ``query`` are read, ``target`` is written, the state moves on."""
+        """One step: audio and vectors are read, ``target`` is written, the state moves on."""
         for value, array in self.moved:
             value.update_inplace(array)
         self.session.run_with_iobinding(self.bindings[self.turn])

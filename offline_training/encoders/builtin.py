@@ -16,16 +16,17 @@ from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.encoders import AudioEncoder, ImageEncoder, TextEncoder
 from marssep_rt.query.image_input import views
-from offline_training import alignment
-from offline_training.alignment import Towers
-from offline_training.checkpoint import CheckpointError, with_tuples
-from offline_training.encoders import mobilenet
+from offline_training.data.audio_windows import windows
+from offline_training.encoders import mobilenet, pair, yamnet
 from offline_training.encoders.base import EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.mobilenet import MobileTrunk
-from offline_training.encoders.towers import AudioTower, ImageTower, LogMel, TowerShape
-from offline_training.mel_bank import MELS
-from offline_training.semantics import mean_vector, windows
-from offline_training.text_tower import TEXT_ID, Tokens, embed, load_tower
+from offline_training.encoders.pair import Towers
+from offline_training.encoders.text_tower import Tokens, embed, load_tower, space_of
+from offline_training.encoders.tflite_weights import load_trunk
+from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, LogMel, TowerShape
+from offline_training.models.vectors import mean_vector
+from offline_training.utils.checkpoint_io import CheckpointError, with_tuples
+from offline_training.utils.precision import half
 
 
 def tower_shape(plain: dict[str, Any]) -> TowerShape:
@@ -44,7 +45,7 @@ def with_trunk(towers: Towers, trunk: Path, size: int = 160) -> Towers:
     assert isinstance(towers.audio, AudioTower)
     image = ImageTower(TowerShape(dim=towers.audio.shape.dim, trunk="mobilenet", size=size))
     assert isinstance(image.trunk, MobileTrunk)
-    mobilenet.load(image.trunk, trunk)
+    load_trunk(trunk, mobilenet.NAME, image.trunk)
     made = Towers(towers.audio, image)
     made.log_scale.data.copy_(towers.log_scale.data)
     return made.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -59,18 +60,18 @@ def describe(towers: Towers) -> dict[str, Any]:
 
 def load_towers(path: Path) -> tuple[Towers, dict[str, Any]]:
     """Towers of a checkpoint of marssep-train align, in eval mode, and its other content; raises CheckpointError."""
-    content = alignment.load(path)
+    content = pair.load(path)
     plain = json.loads(content["describe"])
     if plain.get("kind") != "builtin":
         raise CheckpointError(f"{path} holds heads for the encoder {plain.get('kind')}, not builtin towers")
     towers = build_towers(tower_shape(plain["audio"]), tower_shape(plain["image"]))
-    alignment.load_weights(towers, content)
+    pair.load_weights(towers, content)
     return towers.eval(), content
 
 
 def left_out_of(path: Path) -> list[str]:
     """Paths of the training items that a checkpoint's towers have never met (``align --fold``); raises CheckpointError."""
-    return list(json.loads(alignment.load(path)["describe"]).get("left_out", []))
+    return list(json.loads(pair.load(path)["describe"]).get("left_out", []))
 
 
 def towers_of(bundle: Bundle) -> Towers:
@@ -105,14 +106,17 @@ def towers_of(bundle: Bundle) -> Towers:
             else:
                 found[name] = value
         weights[kind] = found
-    levels = len({name.split(".")[2] for name in weights["audio"] if name.startswith("trunk.levels.")})
     shapes = []
     for kind, found in weights.items():
         try:
             dim = len(found["head.linear.weight"])
+            if "head.deviation" in found:
+                shapes.append(TowerShape(dim=dim, trunk=yamnet.NAME))
+                continue
             if "trunk.blocks.0.depthwise.weight" in found:
                 shapes.append(TowerShape(dim=dim, trunk="mobilenet", size=size))
                 continue
+            levels = len({name.split(".")[2] for name in found if name.startswith("trunk.levels.")})
             widths = (len(found["trunk.stem.weight"]), *(len(found[f"trunk.levels.{i}.conv1.weight"]) for i in range(levels)))
             shapes.append(TowerShape(widths=widths, dim=dim, size=size if kind == "image" else 64))
         except KeyError as e:
@@ -135,8 +139,8 @@ def open_towers(path: Path | None) -> Towers:
 class Mels:
     """Windows of one sound -> log-mels [windows, frames, mels]: what the audio tower takes."""
 
-    def __init__(self) -> None:
-        self.analysis = LogMel(MELS)
+    def __init__(self, analysis: FrontEnd | None = None) -> None:
+        self.analysis = analysis or LogMel()
 
     @torch.no_grad()
     def __call__(self, pieces: list[np.ndarray]) -> Tensor:
@@ -154,18 +158,28 @@ class BuiltinEncoder:
         if text is not None and (text / "tower.pt").exists():
             tower, tokens = load_tower(text), Tokens(json.loads((text / "tokenizer.json").read_text(encoding="utf-8")))
             self._embed_text: Callable[[list[str]], Vectors] = lambda texts: embed(tower, tokens, texts).numpy()
-            self.id, self.dim = TEXT_ID, tower.words.embedding_dim
+            self.id, self.dim = space_of(text), tower.words.embedding_dim
         else:
             bundle = bundles.load(text)
             encoder = TextEncoder(bundle)
             self._embed_text = lambda texts: np.stack([encoder.embed(t) for t in texts])
             self.id, self.dim = bundle.encoder, bundle.query_dim
         self._one: dict[str, Callable[[Any], Vectors]] = {}
+        self.ear: AudioTower | None = None
         if towers is not None:
-            loaded, mels = load_towers(towers)[0], Mels()
-            image = loaded.image
+            loaded = load_towers(towers)[0]
+            audio, image = loaded.audio, loaded.image
+            assert isinstance(audio, AudioTower)
             assert isinstance(image, ImageTower)
-            self._one["audio"] = lambda x: mean_vector(loaded.audio(mels(windows(x))))[0].numpy()
+            mels = Mels(audio.front_end())
+            self.ear = audio
+            precision = half()
+
+            def hear(sound: Any) -> Vectors:
+                with torch.autocast("cpu", dtype=precision or torch.bfloat16, enabled=precision is not None):
+                    return mean_vector(audio(mels(windows(sound))))[0].numpy()  # type: ignore[no-any-return]
+
+            self._one["audio"] = hear
             size = image.shape.size
             self._one["image"] = lambda rgb: mean_vector(image(torch.from_numpy(views(rgb, size))))[0].numpy()
         elif bundle is not None:

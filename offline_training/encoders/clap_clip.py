@@ -13,9 +13,9 @@ import numpy as np
 import soxr
 import torch
 
+from offline_training.data.lexicon import read_lexicon
 from offline_training.encoders.base import EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.hub import local_then_hub
-from offline_training.lexicon import read_lexicon
 
 BRIDGE_TEMPERATURE = 0.02
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from offline_training import alignment
-from offline_training.alignment import Towers
-from offline_training.checkpoint import CheckpointError
+from offline_training.encoders import pair
 from offline_training.encoders.base import Encoder, Images, Sounds, Vectors
-from offline_training.encoders.towers import to_unit
+from offline_training.encoders.pair import Towers
+from offline_training.models.vectors import to_unit
+from offline_training.utils.checkpoint_io import CheckpointError
 
 
 class ResidualHead(nn.Module):
@@ -52,6 +52,10 @@ class VectorViews:
     def clips(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
         return self._pick(self.audio, chosen, rng)
 
+    def pairs(self, chosen: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """(plain, rough): two views of each clip."""
+        return self.clips(chosen, rng), self.clips(chosen, rng)
+
     def mixtures(self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """The interferers are those of when the vectors were made, not ``others``."""
         return self._pick(self.audio, chosen, rng), self._pick(self.mixed, chosen, rng)
@@ -70,12 +74,12 @@ class Headed:
     @classmethod
     def load(cls, base: Encoder, path: Path) -> Headed:
         """Raises CheckpointError when the heads are missing or belong to another encoder (both are named)."""
-        content = alignment.load(path)
+        content = pair.load(path)
         plain: dict[str, Any] = json.loads(content["describe"])
         if plain.get("encoder") != base.id:
             raise CheckpointError(f"{path} holds heads for the encoder {plain.get('encoder')}, not for {base.id}")
         towers = build_heads(base.dim)
-        alignment.load_weights(towers, content)
+        pair.load_weights(towers, content)
         return cls(base, towers, path.stem)
 
     def embed_text(self, texts: list[str]) -> Vectors:

@@ -9,20 +9,12 @@ Batch norms come folded into the convolutions and stay so.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 from torch import Tensor, nn
-
-from offline_training import checkpoint
-from offline_training.checkpoint import CheckpointError
 
 # expansion, channels, count and stride of the first of each group (table 2 of the paper)
 BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 FEATURES = 320
-MAGIC = b"TFL3"
+NAME = "mobilenet"
 
 
 def same(x: Tensor, stride: int) -> Tensor:
@@ -70,72 +62,3 @@ class MobileTrunk(nn.Module):
     def convolutions(self) -> list[nn.Conv2d]:
         """In the order in which they run."""
         return [m for m in self.modules() if isinstance(m, nn.Conv2d)]
-
-
-def read_tflite(content: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(weights, bias) of a TensorFlow Lite model's convolutions in running order, float32, weights [out, height, width, in].
-
-    Raises CheckpointError without the package that reads the format.
-    """
-    try:
-        import tflite
-    except ImportError as e:
-        raise CheckpointError("reading a TensorFlow Lite model needs one more package: pip install tflite") from e
-
-    model: Any = tflite.Model.GetRootAsModel(content, 0)
-    graph = model.Subgraphs(0)
-    kinds = {getattr(tflite.BuiltinOperator, name): name for name in ("CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE")}
-    source: dict[int, int] = {}  # half-precision constants reach a convolution through a cast
-
-    def values(index: int) -> np.ndarray:
-        tensor = graph.Tensors(source.get(index, index))
-        dtype = {tflite.TensorType.FLOAT16: np.float16, tflite.TensorType.FLOAT32: np.float32}[tensor.Type()]
-        data = model.Buffers(tensor.Buffer()).DataAsNumpy()
-        return np.frombuffer(data.tobytes(), dtype).reshape(tensor.ShapeAsNumpy()).astype(np.float32)
-
-    found = []
-    for i in range(graph.OperatorsLength()):
-        op = graph.Operators(i)
-        code = model.OperatorCodes(op.OpcodeIndex())
-        kind = kinds.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
-        if kind == "DEQUANTIZE":
-            source[int(op.Outputs(0))] = int(op.Inputs(0))
-        elif kind is not None:
-            found.append((values(int(op.Inputs(1))), values(int(op.Inputs(2)))))
-    return found
-
-
-def convert(source: Path, output: Path) -> None:
-    """Write the MobileNetV2 in ``source`` (a .tflite, or a file that has one inside) as a checkpoint for ``load``.
-
-    Raises CheckpointError where there is none, or its layers are others.
-    """
-    try:
-        content = source.read_bytes()
-    except OSError as e:
-        raise CheckpointError(f"cannot read {source}: {e.strerror}") from e
-    at = content.find(MAGIC) - 4
-    if at < 0:
-        raise CheckpointError(f"{source} has no TensorFlow Lite model in it")
-    trunk = MobileTrunk()
-    found = iter(read_tflite(content[at:]))
-    with torch.no_grad():
-        for number, convolution in enumerate(trunk.convolutions()):
-            # depthwise weights come as [1, height, width, channels], the others as [out, height, width, in]
-            order = (3, 0, 1, 2) if convolution.groups > 1 else (0, 3, 1, 2)
-            for weights, bias in found:  # noqa: B007 - what does not fit belongs to a branch: a detector's predictors run in between
-                if tuple(weights.shape[i] for i in order) == tuple(convolution.weight.shape):
-                    break
-            else:
-                raise CheckpointError(f"the model in {source} is no MobileNetV2: nothing fits its convolution {number + 1}")
-            convolution.weight.copy_(torch.from_numpy(np.ascontiguousarray(weights.transpose(order))))
-            convolution.bias.copy_(torch.from_numpy(bias))  # type: ignore[union-attr]
-    checkpoint.save(output, {"kind": "trunk", "weights": checkpoint.slim(trunk.state_dict())})
-
-
-def load(trunk: MobileTrunk, path: Path) -> None:
-    """Weights written by ``convert`` into a trunk; raises CheckpointError."""
-    content = checkpoint.read(path, f"there is no trunk at {path}; make one with: marssep-train trunk FILE.tflite -o {path}")
-    if not isinstance(content, dict) or content.get("kind") != "trunk":
-        raise CheckpointError(f"{path} holds no trunk of marssep-train trunk")
-    checkpoint.load_weights(trunk, content["weights"], "trunk")

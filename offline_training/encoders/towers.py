@@ -13,9 +13,13 @@ from torch import Tensor, nn
 
 from offline_training.encoders.mobilenet import FEATURES as MOBILE_FEATURES
 from offline_training.encoders.mobilenet import MobileTrunk
-from offline_training.spectral import SpectralConfig, Transform, mel_matrix
+from offline_training.encoders.yamnet import FEATURES as YAMNET_FEATURES
+from offline_training.encoders.yamnet import YamnetMel, YamnetTrunk
+from offline_training.models.stft import SpectralConfig, Transform, mel_matrix
+from offline_training.models.vectors import to_unit
 
 SILENCE = 1e-9  # mean mel power under which there is nothing to hear (about -90 dBFS)
+TRUNKS = ("residual", "mobilenet", "yamnet")
 DEPTH = 1e4  # log-mels reach 40 dB under the clip's mean, then bend to zero
 
 
@@ -23,7 +27,7 @@ DEPTH = 1e4  # log-mels reach 40 dB under the clip's mean, then bend to zero
 class TowerShape:
     """``widths``: channels of the trunk's levels, each at half the resolution of the one before; ``dim``: of the shared space.
 
-    Of image towers also ``trunk``: residual, or mobilenet (which has widths of its own), and ``size``: pixels a side.
+    ``trunk``: residual, or one with widths of its own: mobilenet for images, yamnet for sounds. Of image towers also ``size`` in pixels.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 192)
@@ -33,8 +37,8 @@ class TowerShape:
     size: int = 64
 
     def __post_init__(self) -> None:
-        if self.trunk not in ("residual", "mobilenet"):
-            raise ValueError(f"a tower's trunk is {self.trunk!r}; choose residual or mobilenet")
+        if self.trunk not in TRUNKS:
+            raise ValueError(f"a tower's trunk is {self.trunk!r}; choose one of {', '.join(TRUNKS)}")
 
 
 class Residual(nn.Module):
@@ -86,18 +90,41 @@ class Head(nn.Module):
         return to_unit(y + self.inner(torch.relu(y)))
 
 
-def to_unit(x: Tensor) -> Tensor:
-    """Rows at length one; a zero row stays zero."""
-    return x / x.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+class SoundHead(nn.Module):
+    """Embeddings of patches [B, patches, features] -> unit vectors [B, dim]: the space of sound.
+
+    Their mean, compressed and standardised, is projected on what tells sounds apart (``sound_space.fit``); a residual correction, zero at
+    first, is what the alignment stages train.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: int, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(features, dim)
+        self.inner = nn.Linear(dim, dim)
+        nn.init.zeros_(self.inner.weight)
+        nn.init.zeros_(self.inner.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(self.dropout((torch.log1p(x.mean(1)) - self.mean) / self.deviation))
+        y = y / y.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        return to_unit(y + self.inner(torch.relu(y * y.shape[-1] ** 0.5)) * y.shape[-1] ** -0.5)
 
 
 class LogMel(nn.Module):
     """Audio [B, T] at 48 kHz (T a multiple of the hop) -> log-mels [B, T / hop, mels], level taken out."""
 
     mel: Tensor
+    hop, low_hz, top_hz = 480, 40.0, 16_000.0  # samples a frame; the mel bands' range
 
     def __init__(self, mels: int = 64) -> None:
         super().__init__()
+        self.mels = mels
         self.config = SpectralConfig()
         self.transform = Transform(self.config)
         self.register_buffer("mel", mel_matrix(self.config, mels).float(), persistent=False)
@@ -123,19 +150,33 @@ class LogMel(nn.Module):
         return self.compress(self.power(audio))
 
 
+FrontEnd = LogMel | YamnetMel
+
+
 class AudioTower(nn.Module):
-    """Log-mels [B, frames, mels] -> unit vectors [B, dim]. ``trunk`` and ``head`` train apart."""
+    """Log-mels [B, frames, mels] of its ``front_end`` -> unit vectors [B, dim]. ``trunk`` and ``head`` train apart."""
 
     def __init__(self, shape: TowerShape) -> None:
         super().__init__()
         self.shape = shape
-        self.input_norm = nn.BatchNorm2d(1)
-        self.trunk = Trunk(1, shape.widths)
-        self.head = Head(2 * shape.widths[-1], shape.dim, shape.dropout)
+        self.pretrained = shape.trunk == "yamnet"
+        self.input_norm = nn.Identity() if self.pretrained else nn.BatchNorm2d(1)
+        self.trunk = YamnetTrunk() if self.pretrained else Trunk(1, shape.widths)
+        self.head = (
+            SoundHead(YAMNET_FEATURES, shape.dim, shape.dropout)
+            if self.pretrained
+            else Head(2 * shape.widths[-1], shape.dim, shape.dropout)
+        )
+
+    def front_end(self) -> FrontEnd:
+        """What makes the log-mels that this tower takes."""
+        return YamnetMel() if self.pretrained else LogMel()
 
     def forward(self, log_mels: Tensor) -> Tensor:
+        if self.pretrained:
+            return self.head(self.trunk(log_mels))  # type: ignore[no-any-return]
         x = self.trunk(self.input_norm(log_mels.unsqueeze(1))).mean(3)  # over bands: [B, C, t]
-        return self.head(torch.cat([x.mean(2), x.amax(2)], dim=1))
+        return self.head(torch.cat([x.mean(2), x.amax(2)], dim=1))  # type: ignore[no-any-return]
 
 
 class ImageTower(nn.Module):

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from offline_training import policy
-from offline_training.cli_tools import read_recipe, read_table
-from offline_training.corpus import Corpus
-from offline_training.memory import Memory
-from offline_training.metrics import si_sdr
-from offline_training.mixtures import MixtureDataset
-from offline_training.reinforce_run import prepare
-from offline_training.supervised import whole_hops
+from offline_training.cli.common import read_recipe, read_table
+from offline_training.data.corpus import Corpus
+from offline_training.data.mixtures import MixtureDataset
+from offline_training.evaluation.metrics import si_sdr
+from offline_training.models.streaming_state import Memory
+from offline_training.reinforce import policy
+from offline_training.reinforce.setup import prepare
+from offline_training.training.supervised import whole_hops
 
 BLOCKS = ((1, 1), (6, 4), (12, 8), (24, 8), (24, 16), (48, 8), (1000, 8), (1000, 16))
 GROUP = 8

@@ -17,9 +17,9 @@ from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 from marssep_rt.query.encoders import audio_encoder, text_encoder
-from offline_training.corpus import Corpus
-from offline_training.eval_set import EvalConfig, draw_pairs, render
-from offline_training.vocabulary import roc_auc
+from offline_training.data.corpus import Corpus
+from offline_training.data.eval_mixtures import EvalConfig, draw_pairs, render
+from offline_training.evaluation.vocabulary_fit import roc_auc
 
 HOPS_AT_ONCE = 20
 

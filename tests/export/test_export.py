@@ -16,9 +16,10 @@ from export.bundle import QuerySources, make_bundle, metadata, proven_graph
 from export.onnx.verify import ContractError, probe_signal, prove, run_graph
 from marssep_rt import Separator
 from marssep_rt.model import bundle as bundles
-from offline_training import checkpoint
-from offline_training.separator import MaskSeparator, SeparatorConfig
-from offline_training.unet import UNetConfig
+from offline_training.models import registry
+from offline_training.models.separator import MaskSeparator, SeparatorConfig
+from offline_training.models.unet import UNetConfig
+from offline_training.utils import checkpoint_io
 
 BIN = Path(sys.executable).parent
 
@@ -40,8 +41,8 @@ def model():
 @pytest.fixture(scope="module")
 def checkpoint_file(model, bundle, tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "best.pt"
-    content = {"separator": checkpoint.describe(model), "weights": model.state_dict(), "encoder": bundle.encoder, "step": 1}
-    checkpoint.save(path, content)
+    content = {"separator": registry.describe(model), "weights": model.state_dict(), "encoder": bundle.encoder, "step": 1}
+    checkpoint_io.save(path, content)
     return path
 
 
@@ -137,8 +138,8 @@ def test_nothing_is_written_when_the_proof_fails(checkpoint_file, tmp_path, monk
 
 
 def test_a_checkpoint_for_another_encoder_gets_no_towers(model, tmp_path):
-    content = {"separator": checkpoint.describe(model), "weights": model.state_dict(), "encoder": "other-1"}
-    checkpoint.save(tmp_path / "c.pt", content)
+    content = {"separator": registry.describe(model), "weights": model.state_dict(), "encoder": "other-1"}
+    checkpoint_io.save(tmp_path / "c.pt", content)
     with pytest.raises(bundles.BundleError, match="other-1"):
         make_bundle(tmp_path / "c.pt", tmp_path / "b", "x", QuerySources(bundle=bundles.DEFAULT), {})
     make_bundle(tmp_path / "c.pt", tmp_path / "b", "x", QuerySources(), {})

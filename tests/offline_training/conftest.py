@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from offline_training.corpus import Corpus, decode
-from offline_training.phrases import QueryTable
+from offline_training.data.corpus import Corpus, decode
+from offline_training.data.query_table import QueryTable
 
 
 @pytest.fixture(scope="session")

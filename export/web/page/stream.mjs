@@ -22,11 +22,10 @@ export class Stream {
     const { ort, card, channels } = this;
     const n = audio.length / channels;
     for (let i = 0; i < audio.length; ++i) if (!Number.isFinite(audio[i])) audio[i] = 0;
-    const result = await this.session.run({
-      audio: new ort.Tensor("float32", audio, [1, channels, n]),
-      query: new ort.Tensor("float32", query, [1, query.length]),
-      ...this.state,
-    });
+    const vectors = { query: new ort.Tensor("float32", query, [1, query.length]) };
+    // what to push away: zeros, nothing is known of it
+    if (this.session.inputNames.includes("other")) vectors.other = new ort.Tensor("float32", new Float32Array(query.length), [1, query.length]);
+    const result = await this.session.run({ audio: new ort.Tensor("float32", audio, [1, channels, n]), ...vectors, ...this.state });
     for (const name of Object.keys(card.states)) this.state[name] = result[`${name}_next`];
     const dry = new Float32Array(audio.length);
     const late = card.latency;

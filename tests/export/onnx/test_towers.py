@@ -13,9 +13,9 @@ from export.onnx.towers import export_audio, export_image, prove_towers
 from export.onnx.verify import ContractError
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
-from offline_training.checkpoint import CheckpointError
 from offline_training.encoders.builtin import build_towers, describe, towers_of
 from offline_training.encoders.towers import TowerShape
+from offline_training.utils.checkpoint_io import CheckpointError
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,9 @@ Model::Model(std::shared_ptr<const Runtime> with, const std::filesystem::path& f
     info = GraphInfo::parse(readMetadata(*runtime, made));
     std::size_t count = 0;
     runtime->check(api.SessionGetInputCount(made, &count));
-    baked = count == info.states.size() + 1;
+    // beside audio and states: nothing, the query, or the query and what to push away
+    vectors = count > info.states.size() ? count - info.states.size() - 1 : 0;
+    baked = vectors == 0;
 }
 
 Stream::Stream(std::shared_ptr<const Model> of, unsigned channels)
@@ -170,6 +172,13 @@ Stream::Stream(std::shared_ptr<const Model> of, unsigned channels)
         OrtValue* queryValue = tensor(queryData, {1, info.queryDim});
         inputs[0].push_back(queryValue);
         inputs[1].push_back(queryValue);
+    }
+    if (model->vectors == 2) {
+        otherData.assign(info.queryDim, 0.0f);  // zeros: nothing is known of what else is there
+        inputNames.push_back("other");
+        OrtValue* otherValue = tensor(otherData, {1, info.queryDim});
+        inputs[0].push_back(otherValue);
+        inputs[1].push_back(otherValue);
     }
     bindStates(channels);
 }

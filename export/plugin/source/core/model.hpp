@@ -57,6 +57,7 @@ public:
     const std::shared_ptr<const Runtime> runtime;
     Owned<OrtSession> session{nullptr, nullptr};
     GraphInfo info;
+    std::size_t vectors = 0; // inputs that say what is asked for: the query, and what to push away
     bool baked = false; // no query input: it is part of the graph
 };
 
@@ -82,7 +83,7 @@ private:
     OrtValue* tensor(std::vector<float>& data, const std::vector<std::int64_t>& shape);
 
     const std::shared_ptr<const Model> model;
-    std::vector<float> audioData, targetData, queryData;
+    std::vector<float> audioData, targetData, queryData, otherData;
     std::vector<std::vector<float>> states[2];
     Owned<OrtMemoryInfo> memory{nullptr, nullptr};
     std::vector<Owned<OrtValue>> owned;

@@ -1,0 +1,1 @@
+"""What training draws from: corpus, images, phrases and query tables, mixtures."""

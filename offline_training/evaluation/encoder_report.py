@@ -1,0 +1,73 @@
+"""Figures of the shipped towers after every stage of their alignment: what the card and the README quote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from offline_training.alignment.data import Report, builtin_held_out, image_size
+from offline_training.data.corpus import Corpus
+from offline_training.data.images import PhotoBank
+from offline_training.encoders.base import Encoder
+from offline_training.encoders.builtin import load_towers
+from offline_training.evaluation.bootstrap import interval
+from offline_training.utils.checkpoint_io import CheckpointError
+
+
+@torch.no_grad()
+def report_on(run: Path, corpus: Corpus, photos: PhotoBank | None, text: Encoder, split: str, pairs: int,
+              classifier: Path | None = None, report: Report = lambda *_: None) -> dict[str, Any]:  # fmt: skip
+    """Retrieval and discriminability on ``split`` for each ``stageN.pt`` of ``run``, the last one against stage 0 pair by pair.
+
+    Sounds are looked up among all labels with training clips, photographs among the labels with photographs. Raises CheckpointError when
+    ``run`` holds no towers.
+    """
+    labels = sorted({c.label for c in corpus.clips if c.split == "train"} | ({p.label for p in photos.photos} if photos else set()))
+    sounding = {c.label for c in corpus.clips if c.split == "train"}
+    anchors = torch.from_numpy(text.embed_text(labels))
+    candidates = [i for i, label in enumerate(labels) if label in sounding]
+    stages = sorted(run.glob("stage?.pt"))
+    if not stages:
+        raise CheckpointError(f"there are no towers in {run}; train them with: marssep-train align -o {run}")
+    held = builtin_held_out(corpus, photos, labels, split, image_size(load_towers(stages[-1])[0]), pairs)
+    result: dict[str, Any] = {
+        "split": split, "clips": len(held.clips), "photographs": len(held.photos), "pairs": len(held.pairs),
+        "labels": len(candidates), "photo_labels": len(held.photo_classes), "chance_top1": round(1 / len(candidates), 4), "stages": {},
+    }  # fmt: skip
+    gaps: list[np.ndarray] = []
+    for done, path in enumerate(stages):
+        towers, _ = load_towers(path)
+        figures = held.figures(towers.audio, towers.image, anchors, candidates)
+        gap = held.gaps(towers.audio, anchors).numpy().astype(np.float64)
+        gaps.append(gap)
+        figures["gap"] = float(gap.mean())
+        plain: dict[str, Any] = {k: round(v, 4) for k, v in figures.items()}
+        plain["gap_95"] = [round(x, 4) for x in interval(gap, np.mean)]
+        result["stages"][path.stem] = plain
+        report("measuring", done + 1, len(stages))
+    difference = gaps[-1] - gaps[0]
+    result["gap_last_minus_stage0"] = {
+        "mean": round(float(difference.mean()), 4), "mean_95": [round(x, 4) for x in interval(difference, np.mean)],
+    }  # fmt: skip
+    if classifier is not None:
+        result["plain_classifier"] = classify(classifier, corpus, labels, candidates, split)
+    return result
+
+
+@torch.no_grad()
+def classify(run: Path, corpus: Corpus, labels: list[str], candidates: list[int], split: str) -> dict[str, float]:
+    """Top-1 and top-5 of a tower trained on axes instead of words, which stand in the order of its description."""
+    towers, content = load_towers(run / "stage0.pt")
+    order = json.loads(content["describe"])["labels"]
+    place = {label: i for i, label in enumerate(order)}
+    axes = torch.zeros(len(labels), len(order))
+    for i, label in enumerate(labels):
+        if label in place:
+            axes[i, place[label]] = 1.0
+    held = builtin_held_out(corpus, None, labels, split, pairs=10)
+    figures = held.figures(towers.audio, None, axes, candidates)
+    return {"top1": round(figures["audio_top1"], 4), "top5": round(figures["audio_top5"], 4)}

@@ -1,0 +1,147 @@
+"""Everything that a separator is measured on, set by set: how much it gains, how often it makes things worse, what it leaks.
+
+``marssep-train evaluate --suite``. A set is a generator of ``questions``; a figure is never a mean alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from offline_training.data.lexicon import read_lines, read_paraphrases
+from offline_training.evaluation import questions as q
+from offline_training.evaluation.bootstrap import interval
+from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
+from offline_training.evaluation.questions import Ask, Question, Questions, Sources, Voice
+from offline_training.utils.recipe_files import LEXICON
+
+Array = npt.NDArray[np.float32]
+BATCH = 8
+
+
+class Separator(Protocol):
+    """What is measured: a bundle's graph, a checkpoint, or another program. ``others``: what to push away, zeros where nothing is said."""
+
+    def separate(self, mixtures: Array, queries: Array, others: Array) -> Tensor:
+        """[B, samples], [B, D], [B, D] -> [B, at most samples], aligned to the mixture."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Figures of one question in dB; NaN where they mean nothing (gains of an absent target)."""
+
+    label: str
+    si_sdri: float
+    sdri: float
+    level: float
+
+
+def batches(questions: Questions) -> Iterator[list[Question]]:
+    """Up to BATCH questions at a time."""
+    while group := list(islice(questions, BATCH)):
+        yield group
+
+
+def measure(separator: Separator, questions: Questions) -> list[Answer]:
+    """An answer for every question."""
+    answers: list[Answer] = []
+    for group in batches(questions):
+        asks = [(row, ask) for row, question in enumerate(group) for ask in question.asks]
+        vectors = np.stack([ask.query for _, ask in asks])
+        away = np.stack([np.zeros_like(ask.query) if ask.other is None else ask.other for _, ask in asks])
+        found = separator.separate(np.stack([group[row].mixture for row, _ in asks]), vectors, away)
+        for row, question in enumerate(group):
+            output = found[[i for i, (of, _) in enumerate(asks) if of == row]].sum(0)
+            mixture, target = (torch.from_numpy(x[: len(output)]) for x in (question.mixture, question.target))
+            there = bool(target.any())
+            answers.append(Answer(
+                question.label,
+                float(si_sdr(output, target) - si_sdr(mixture, target)) if there else float("nan"),
+                float(sdr(output, target) - sdr(mixture, target)) if there else float("nan"),
+                float(ratio_db(output.square().sum(), mixture.square().sum())),
+            ))  # fmt: skip
+    return answers
+
+
+def summary(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Mean with its 95 % interval, median, 5 % quantile and share made worse; of absent targets the level of the output."""
+    gains = np.array([a.si_sdri for a in answers])
+    if np.isnan(gains).all():
+        levels = np.array([a.level for a in answers])
+        return {
+            "questions": len(answers),
+            "level_db": round(float(levels.mean()), 2),
+            "level_db_median": round(float(np.median(levels)), 2),
+            "level_db_95_percent": round(float(np.quantile(levels, 0.95)), 2),
+        }
+    return {
+        "questions": len(answers),
+        "si_sdri_db": round(float(gains.mean()), 2),
+        "si_sdri_db_95": [round(x, 2) for x in interval(gains, np.mean)],
+        "median_db": round(float(np.median(gains)), 2),
+        "worst_5_percent_db": round(float(np.quantile(gains, 0.05)), 2),
+        "made_worse": round(float((gains < 0).mean()), 4),
+        "sdri_db": round(float(np.mean([a.sdri for a in answers])), 2),
+    }
+
+
+def read_words() -> dict[str, tuple[str, ...]]:
+    """The frozen list of what people type, ``recipes/words.txt``: word -> labels that are right."""
+    return {word: tuple(x.strip() for x in rest.split(",")) for word, rest in read_lines(LEXICON / "words.txt")}
+
+
+def paraphrases(labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The frozen paraphrases of labels that can be mixed."""
+    return {phrase: (label,) for phrase, label in read_paraphrases() if label in labels}
+
+
+def sets(sources: Sources, voice: Voice, count: int) -> dict[str, Callable[[], Questions]]:
+    """All sets by name, each drawn when called; ``count``: mixtures of the larger ones."""
+    few = max(20, count // 3)
+    said = paraphrases(list(sources.clips))
+    words = read_words()
+    families = {word: labels for word, labels in words.items() if len(labels) > 1}
+    new = sources.unseen_pairs() if sources.unseen else []
+    return {
+        "seen": lambda: q.by_label(sources, voice, count),
+        "seen, the other named": lambda: q.with_other(sources, voice, few),
+        "seen, the same without": lambda: q.by_label(sources, voice, few),
+        "absent": lambda: q.absent(sources, voice, few),
+        "unseen, text": lambda: q.asked(sources, new, lambda pair: Ask(voice.text(pair.target.label))),
+        "unseen, one recording": lambda: q.by_recordings(sources, voice, 0, 1, new),
+        "unseen, three recordings": lambda: q.by_recordings(sources, voice, 0, 3, new),
+        "words": lambda: q.by_words(sources, voice, words, 3),
+        "words, as labels": lambda: q.by_words(sources, voice, words, 3, as_label=True),
+        "families": lambda: q.by_words(sources, voice, families, 3),
+        "paraphrases": lambda: q.by_words(sources, voice, said, 1),
+        "paraphrases, as labels": lambda: q.by_words(sources, voice, said, 1, as_label=True),
+        "one new recording": lambda: q.by_recordings(sources, voice, few, 1),
+        "three new recordings": lambda: q.by_recordings(sources, voice, few, 3),
+        "images": lambda: q.by_images(sources, voice, count),
+        "images, as labels": lambda: q.label_for_images(sources, voice, count),
+        "two at once": lambda: q.two_at_once(sources, voice, few),
+        "wild": lambda: q.wild(sources, voice, few),
+        "speech": lambda: q.speech(sources, voice, max(100, few)),
+    }
+
+
+def run(separator: Separator, asked: Mapping[str, Callable[[], Questions]], only: Sequence[str] = (),
+        report: Callable[[str, dict[str, Any]], None] = lambda *_: None) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """A summary of every set (or of those in ``only``); sets that the model cannot be asked are left out."""
+    results: dict[str, dict[str, Any]] = {}
+    for name, draw in asked.items():
+        if only and name not in only:
+            continue
+        answers = measure(separator, draw())
+        if answers:
+            results[name] = summary(answers)
+            report(name, results[name])
+    return results

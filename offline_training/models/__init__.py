@@ -1,0 +1,1 @@
+"""The separators: streaming state, STFT, U-Net, mask separator, OmniSep's network."""

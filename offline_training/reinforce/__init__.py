@@ -1,0 +1,1 @@
+"""Reinforcement of a trained separator (MARS-Sep): policy, reward, anchor, surrogate, loop."""

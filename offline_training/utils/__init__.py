@@ -1,0 +1,1 @@
+"""Checkpoint files, run logs and signals, precision, shipped recipes."""

@@ -1,0 +1,81 @@
+"""The lexicon, WordNet, the tower's architecture, and the shipped tower on the frozen paraphrases."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from marssep_rt.query.encoders import TextEncoder
+from offline_training.data.lexicon import (
+    LexiconError,
+    WordNet,
+    general_phrases,
+    normalised,
+    read_lexicon,
+    read_paraphrases,
+    teaching_phrases,
+)
+from offline_training.encoders.text_tower import TextTower
+from offline_training.utils.retrieval import retrieval
+
+
+@pytest.fixture(scope="module")
+def wordnet():
+    try:
+        return WordNet()
+    except LexiconError as e:
+        pytest.skip(str(e))
+
+
+def test_the_frozen_list_is_large_and_says_it_in_other_words():
+    pairs = read_paraphrases()
+    assert len(pairs) >= 150
+    assert len({label for _, label in pairs}) >= 50
+    assert {label for _, label in pairs} <= {e.label for e in read_lexicon()}
+    for phrase, label in pairs:
+        assert not set(normalised(phrase).split()) & set(normalised(label).split()), phrase
+
+
+def test_the_tower_is_never_taught_a_measured_paraphrase(wordnet):
+    measured = {normalised(p) for p, _ in read_paraphrases()}
+    taught = teaching_phrases(read_lexicon(), wordnet, np.random.default_rng(0))
+    for label, phrases in taught.items():
+        assert phrases[0] == label
+        assert not {normalised(p) for p in phrases[1:]} & measured
+    owners = Counter(normalised(p) for phrases in taught.values() for p in set(map(normalised, phrases[1:])))
+    assert max(owners.values()) == 1
+
+
+def test_wordnet_knows_kinds_of_things(wordnet):
+    assert {"dog", "hound"} <= set(wordnet.kinds_of("dog.1", most=200))
+    assert "fiddle" in wordnet.kinds_of("violin.1")
+    with pytest.raises(LexiconError, match="no sense"):
+        wordnet.kinds_of("dog.99")
+    assert len(general_phrases(wordnet, np.random.default_rng(0), 50)) == 50
+
+
+def test_the_shipped_tower_clears_its_bar(bundle):
+    """Top-1 over all labels on phrases that it never saw: at least 85 %."""
+    encoder = TextEncoder(bundle)
+    labels = [e.label for e in read_lexicon()]
+    phrases, wanted = zip(*read_paraphrases(), strict=True)
+    vectors, anchors = (torch.from_numpy(np.stack([encoder.embed(t) for t in texts])) for texts in (phrases, labels))
+    top1, top5 = retrieval(vectors, [labels.index(w) for w in wanted], anchors)
+    assert top1 >= 0.85
+    assert top5 >= 0.95
+
+
+def test_retrieval_by_hand():
+    labels = torch.eye(6)
+    vectors = torch.tensor([[1.0, 0.9, 0, 0, 0, 0], [0.9, 1.0, 0.8, 0.7, 0.6, 0.5]])
+    assert retrieval(vectors, [0, 5], labels) == (0.5, 0.5)
+
+
+def test_padding_does_not_change_a_vector():
+    torch.manual_seed(0)
+    tower = TextTower(20, 2, dim=24, heads=3, inner=32).eval()
+    short = tower(torch.tensor([[2, 5, 3]]), torch.ones(1, 3, dtype=torch.int64))
+    padded = tower(torch.tensor([[2, 5, 3, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0]]))
+    torch.testing.assert_close(short, padded, atol=1e-5, rtol=0)
+    assert short.norm().item() == pytest.approx(1.0, abs=1e-5)

@@ -1,0 +1,194 @@
+"""Experiments: plans, statistics by hand, going on after a stop, and the command on a tiny policy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from marssep_rt.errors import UsageError
+from offline_training.cli.experiment import read_rewards
+from offline_training.encoders.builtin import build_towers, describe
+from offline_training.encoders.towers import TowerShape
+from offline_training.evaluation.experiment import Arm, Experiment, Plan, as_markdown, changed, columns, compare, interval
+from offline_training.evaluation.separation import Row
+from offline_training.models import registry
+from offline_training.utils import checkpoint_io
+
+BIN = Path(sys.executable).parent
+
+
+def row(gain, absent=-20.0, **more):
+    return Row("dog", "rain", 0.0, 0.0, gain, gain + 1, 9.0, "siren", absent, **more)
+
+
+def test_plans():
+    plan = Plan.of(
+        {"control": "a", "arms": [{"name": "a", "kind": "start"}, {"name": "b", "kind": "supervise", "recipe": "x"}], "seeds": [5]}
+    )
+    assert plan.seeds == (5,)
+    for wrong, words in [
+        ({"control": "z", "arms": [{"name": "a", "kind": "start"}]}, "must be the control 'z'"),
+        ({"control": "a", "arms": [{"name": "a", "kind": "start"}] * 2}, "name of its own"),
+        ({"control": "a", "arms": [{"name": "a", "kind": "dream"}]}, "choose start, supervise, reinforce"),
+        ({"control": "a", "arms": [{"name": "a", "kind": "reinforce"}]}, "names no reward"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            Plan.of(wrong)
+
+
+def test_settings_are_changed_by_name_in_a_copy():
+    recipe = {"train": {"steps": 3}, "anchor": "mlbp"}
+    assert changed(recipe, {"train.steps": 9, "reward.cosine": 0.5, "anchor": "mean"}) == {
+        "train": {"steps": 9}, "reward": {"cosine": 0.5}, "anchor": "mean",
+    }  # fmt: skip
+    assert recipe == {"train": {"steps": 3}, "anchor": "mlbp"}
+
+
+def test_columns_hold_a_number_for_each_mixture():
+    found = columns([row(2.0, judged={"output_similarity": 0.5, "output_wins": 1.0}, by_query={"audio": 1.0}), row(-1.0, by_query={})])
+    np.testing.assert_array_equal(found["si_sdri"], [2.0, -1.0])
+    np.testing.assert_array_equal(found["worse"], [0.0, 1.0])
+    np.testing.assert_array_equal(found["similarity"], [0.5, np.nan])
+    np.testing.assert_array_equal(found["audio"], [1.0, np.nan])
+    assert "sir" not in found
+    assert "image" not in found
+
+
+def test_intervals_cover_what_is_drawn_and_know_both_mixtures_and_seeds():
+    rng = np.random.default_rng(0)
+    constant = np.full((3, 50), 0.7)
+    assert interval(constant) == pytest.approx((0.7, 0.7))
+    between_seeds = np.repeat([[0.0], [1.0], [2.0]], 50, axis=1)
+    low, high = interval(between_seeds)
+    assert low < 0.4
+    assert high > 1.6
+    hits = 0
+    for i in range(40):
+        low, high = interval(rng.normal(0.3, 1.0, (1, 100)), seed=i, draws=400)
+        hits += low <= 0.3 <= high
+    assert hits >= 33
+    with_holes = np.array([[1.0, np.nan, 1.0], [1.0, 5.0, 1.0]])
+    assert interval(with_holes) == pytest.approx((1.0, 1.0))
+
+
+def test_arms_are_compared_pair_by_pair():
+    rng = np.random.default_rng(1)
+    base = rng.normal(5, 4, 60)
+    arms = {
+        "start": [{"si_sdri": base - 0.2}],
+        "control": [{"si_sdri": base}, {"si_sdri": base + 0.1}],
+        "better": [{"si_sdri": base + 0.3}, {"si_sdri": base + 0.4}],
+    }
+    found = compare(arms, "control")
+    cell = found["better"]["columns"]["si_sdri"]
+    assert cell["minus_control"] == pytest.approx(0.3, abs=1e-4)
+    assert cell["minus_control_95"] == pytest.approx([0.3, 0.3], abs=1e-4)  # pairs: the spread of mixtures does not count
+    assert found["start"]["columns"]["si_sdri"]["minus_control"] == pytest.approx(-0.25, abs=1e-4)
+    table = as_markdown(found, "control")
+    assert "(+0.300, +0.300 .. +0.300)" in table
+    assert table.count("\n") == 5
+
+
+def test_what_is_there_is_not_made_again(tmp_path):
+    plan = Plan.of({"control": "base", "seeds": [1, 2], "arms": [{"name": "base", "kind": "start"}, {"name": "more", "kind": "supervise"}]})
+    trained, measured = [], []
+
+    def train(arm: Arm, recipe, folder):
+        trained.append((folder.name, recipe["train"]["seed"]))
+        return len(trained) != 2  # the second is stopped
+
+    def measure(path):
+        measured.append(path.parent.name)
+        return [row(1.0 if "more" in str(path) else 0.5), row(2.0)]
+
+    def make():
+        return Experiment(tmp_path / "e", plan, tmp_path / "start" / "best.pt", lambda name, kind: {"train": {"steps": 2}}, train, measure)
+
+    assert make().run() is None
+    assert not (tmp_path / "e" / "report.json").exists()
+    report = make().run()
+    assert trained == [("more-1", 1), ("more-2", 2), ("more-2", 2)]
+    assert measured == ["start", "more-1", "more-2"]
+    assert report["arms"]["more"]["columns"]["si_sdri"]["minus_control"] == pytest.approx(0.25)
+    assert "| more |" in (tmp_path / "e" / "report.md").read_text()
+    make().run()
+    assert len(trained) == len(measured) == 3
+
+
+def test_processes_share_the_work(tmp_path):
+    """Each takes some of the runs; who finds them all there writes the report."""
+    plan = Plan.of({"control": "a", "seeds": [1, 2], "arms": [{"name": "a", "kind": "start"}, {"name": "b", "kind": "supervise"}]})
+    trained = []
+
+    def make():
+        return Experiment(tmp_path, plan, tmp_path / "a.pt", lambda *_: {}, lambda arm, recipe, to: not trained.append(to.name),
+                          lambda _: [row(1.0)])  # fmt: skip
+
+    assert make().run(["b-2"]) is None
+    assert trained == ["b-2"]
+    assert make().missing() == ["a", "b-1"]
+    assert make().run(["a"]) is None
+    with pytest.raises(ValueError, match="c is no arm and no run of this experiment; there are a, b-1, b-2"):
+        make().run(["c"])
+    assert set(make().run(["b"])["arms"]) == {"a", "b"}
+    assert trained == ["b-2", "b-1"]
+
+
+def test_rewards_are_named():
+    assert read_rewards(["a=t.pt,q.npz"], {"a"}) == {"a": (Path("t.pt"), Path("q.npz"))}
+    with pytest.raises(UsageError, match=r"give NAME=TOWERS\.pt,TABLE\.npz"):
+        read_rewards(["a=t.pt"], {"a"})
+    with pytest.raises(UsageError, match="rewards by b"):
+        read_rewards(["a=t.pt,q.npz"], {"a", "b"})
+
+
+def test_the_command(clips, tmp_path):
+    """Both kinds of training and the measurement, end to end on a tiny policy in the bundle's own space."""
+    from marssep_rt import embed_text
+    from offline_training.data.query_table import QueryTable
+
+    def run(*args):
+        done = subprocess.run([BIN / "marssep-train", *map(str, args)], cwd=tmp_path, capture_output=True, text=True, timeout=400)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    assert run("corpus", clips, "-o", "c").returncode == 0
+    labels = ["siren", "rain", "bass drum", "crickets"]
+    vectors = {label: np.stack([embed_text(label), embed_text(f"sound of {label}")]) for label in labels}
+    QueryTable({label: [label, f"sound of {label}"] for label in labels}, vectors, "builtin-text-1").save(tmp_path / "q.npz")
+    torch.manual_seed(0)
+    model = registry.build({"unet": {"channels": [4] * 7, "dilations": [1], "components": 4, "query_hidden": 8, "query_dim": 384}})
+    checkpoint_io.save(
+        tmp_path / "start.pt",
+        {"separator": registry.describe(model), "weights": model.state_dict(), "encoder": "builtin-text-1"},
+    )
+    towers = build_towers(TowerShape(widths=(4, 8, 8), dim=384), TowerShape(widths=(4, 8, 8), dim=384))
+    torch.save({"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()}, tmp_path / "t.pt")
+    common = (
+        "bf16 = false\n[train]\nsteps = 2\nworkers = 0\nvalidate_every = 2\nlog_every = 1\ndecay_steps = 1\n"
+        "[mixtures]\nseconds = 0.5\nqueries = 3\n[validation]\nmixtures = 4\nseconds = 1.0\n"
+    )
+    (tmp_path / "s.toml").write_text('kind = "supervise"\n' + common)
+    (tmp_path / "r.toml").write_text('kind = "reinforce"\nanchor = "mean"\n' + common + "[reinforce]\ngroup = 2\n")
+    (tmp_path / "e.toml").write_text(
+        'kind = "experiment"\ncontrol = "continued"\nseeds = [1]\nsplit = "test"\nmixtures = 10\nbss = 2\nby_example = 6\n'
+        '[[arms]]\nname = "base"\nkind = "start"\n[[arms]]\nname = "continued"\nkind = "supervise"\nrecipe = "s.toml"\n'
+        '[[arms]]\nname = "rl"\nkind = "reinforce"\nrecipe = "r.toml"\nreward = "aligned"\n'
+    )
+    begin = ("experiment", "-o", "x", "--start", "start.pt", "--corpus", "c", "--queries", "q.npz", "--recipe", "e.toml")
+    done = run(*begin, "--reward", "aligned=t.pt,q.npz", "--only", "base")
+    assert "not all is there yet (continued-1, rl-1)" in " ".join(done.stderr.split())
+    done = run(*begin, "--reward", "aligned=t.pt,q.npz")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "x" / "report.json").read_text())
+    assert set(report["arms"]) == {"base", "continued", "rl"}
+    assert {"si_sdri", "absent_db", "sir", "audio"} <= set(report["arms"]["rl"]["columns"])
+    assert [("audio" in r["by_query"]) for r in json.loads((tmp_path / "x" / "rl-1.rows.json").read_text())] == [True] * 6 + [False] * 4
+    assert (tmp_path / "x" / "report.png").stat().st_size > 5_000
+    done = run(*begin)
+    assert done.returncode == 2
+    assert "--reward aligned=" in " ".join(done.stderr.split())
