@@ -8,7 +8,7 @@ from marssep_rt.errors import UsageError
 
 
 def slug_of(title: str) -> str:
-    """``marssep-dog-barking``: lower-case ASCII letters, digits and hyphens; raises UsageError where nothing is left."""
+    """``marssep-dog-barking``: lower-case ASCII letters, digits, hyphens; UsageError if none is left."""
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     if not slug:
         raise UsageError(f"the name {title!r} has no letters or digits")

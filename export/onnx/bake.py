@@ -1,4 +1,4 @@
-"""``marssep-export onnx``: the graph for other people's programs, alone and with queries baked in, with what they need to know."""
+"""``marssep-export onnx``: the graph for third-party applications, alone and with queries baked in."""
 
 from __future__ import annotations
 
@@ -21,24 +21,41 @@ from marssep_rt.query.types import Query
 from marssep_rt.utils.atomic_io import whole_folder
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-PAPERS = {"EMBEDDING.md": "README.md", "example.c": "c/example.c", "example.mjs": "js/example.mjs"}  # name in the folder: source
+PAPERS = {
+    "EMBEDDING.md": "README.md",
+    "example.c": "c/example.c",
+    "example.mjs": "js/example.mjs",
+}  # name in the folder: source
 
 
 def bake(graph: bytes, query: npt.NDArray[np.float32], label: str) -> bytes:
-    """The graph without its input ``query`` [D], which becomes a constant for every stream; the metadata gets ``query``, its label.
+    """Turn the graph's input ``query`` into a constant for every stream.
 
-    Raises UsageError for a graph that has no such input.
+    Args:
+        graph: The separator.
+        query: Unit vector [D].
+        label: The query in words, for the metadata.
+
+    Raises:
+        UsageError: The graph has a baked query already.
     """
     model = onnx.load_from_string(graph)
     inputs = [i for i in model.graph.input if i.name == "query"]
     if not inputs:
         raise UsageError("the graph has a query baked in already")
     model.graph.input.remove(inputs[0])
-    constants = {"query_vector": query.astype(np.float32)[None], "query_size": np.array([len(query)], np.int64)}
-    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
+    constants = {
+        "query_vector": query.astype(np.float32)[None],
+        "query_size": np.array([len(query)], np.int64),
+    }
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(value, name) for name, value in constants.items()
+    )
     nodes = [
         onnx.helper.make_node("Shape", ["audio"], ["query_streams"], name="query_streams", start=0, end=1),
-        onnx.helper.make_node("Concat", ["query_streams", "query_size"], ["query_shape"], name="query_shape", axis=0),
+        onnx.helper.make_node(
+            "Concat", ["query_streams", "query_size"], ["query_shape"], name="query_shape", axis=0
+        ),
         onnx.helper.make_node("Expand", ["query_vector", "query_shape"], ["query"], name="query_baked"),
     ]
     for node in reversed(nodes):
@@ -49,10 +66,23 @@ def bake(graph: bytes, query: npt.NDArray[np.float32], label: str) -> bytes:
     return model.SerializeToString()
 
 
-def export_onnx(bundle: Bundle, queries: Sequence[Query], output: Path, overwrite: bool = False) -> list[Path]:
-    """Write a folder with the graph, a baked graph and a .query file for each query, EMBEDDING.md and the examples; returns its files.
+def export_onnx(
+    bundle: Bundle, queries: Sequence[Query], output: Path, overwrite: bool = False
+) -> list[Path]:
+    """Write a folder for developers: the graph, a baked graph and a .query file for each query, and examples.
 
-    Everything is written beside and renamed. Raises UsageError where the folder is there already, MarssepError where it cannot be written.
+    Args:
+        bundle: The model.
+        queries: The queries to bake in.
+        output: The folder, which is written atomically.
+        overwrite: Whether an existing folder is replaced.
+
+    Returns:
+        The files of the folder.
+
+    Raises:
+        UsageError: The folder exists, or two queries have the same name.
+        MarssepError: The folder cannot be written.
     """
     slugs = [slug_of(q.label) for q in queries]
     if twice := sorted({s for s in slugs if slugs.count(s) > 1}):
@@ -60,7 +90,9 @@ def export_onnx(bundle: Bundle, queries: Sequence[Query], output: Path, overwrit
     with whole_folder(output, overwrite) as made:
         graph = bundle.read("separator.onnx")
         (made / "separator.onnx").write_bytes(graph)
-        info = json.loads(next(p.value for p in onnx.load_from_string(graph).metadata_props if p.key == "marssep"))
+        info = json.loads(
+            next(p.value for p in onnx.load_from_string(graph).metadata_props if p.key == "marssep")
+        )
         card = {k: v for k, v in bundle.card.items() if k != "files"} | info
         (made / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         for query, slug in zip(queries, slugs, strict=True):

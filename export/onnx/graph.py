@@ -1,4 +1,4 @@
-"""Writing the streaming graph as ONNX: standard operators only, no control flow, everything dynamic that the contract says is."""
+"""The streaming graph as ONNX: standard operators, no control flow, dynamic streams, channels and hops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ OPSET = 18
 
 
 def to_onnx(
-    module: nn.Module, inputs: tuple[Tensor, ...], input_names: list[str], output_names: list[str], dynamic: Any
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    input_names: list[str],
+    output_names: list[str],
+    dynamic: Any,
 ) -> onnx.ModelProto:
     """The exporter, quiet, with nothing of this machine left in its result."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -52,7 +56,8 @@ def export_graph(graph: StreamingGraph, metadata: dict[str, Any]) -> bytes:
     audio = torch.zeros(3, 2, 5 * spectral.hop)
     state = graph.zeros(3, 2)
     state_dims: list[dict[int, Any]] = [
-        {i: {"B": streams, "C": channels}[d] for i, d in enumerate(shape) if isinstance(d, str)} for shape in graph.shapes.values()
+        {i: {"B": streams, "C": channels}[d] for i, d in enumerate(shape) if isinstance(d, str)}
+        for shape in graph.shapes.values()
     ]
     inputs: tuple[torch.Tensor, ...] = (audio, *state)
     dims: list[dict[int, Any]] = [{0: streams, 1: channels, 2: spectral.hop * hops}]
@@ -61,8 +66,13 @@ def export_graph(graph: StreamingGraph, metadata: dict[str, Any]) -> bytes:
         inputs = (*inputs[: len(names)], torch.zeros(3, graph.model.config.unet.query_dim), *state)
         dims.append({0: streams})
         names.append(name)
-    model = to_onnx(graph, inputs, [*names, *graph.names], ["target", *(f"{name}_next" for name in graph.names)],
-                    (dims[0], (*dims[1:], *state_dims)))  # fmt: skip
+    model = to_onnx(
+        graph,
+        inputs,
+        [*names, *graph.names],
+        ["target", *(f"{name}_next" for name in graph.names)],
+        (dims[0], (*dims[1:], *state_dims)),
+    )
     compact(model)
     entry = model.metadata_props.add()
     entry.key, entry.value = "marssep", json.dumps(metadata)

@@ -47,10 +47,10 @@ def fold_norms(model: MaskSeparator) -> MaskSeparator:
 
 
 class StreamingGraph(nn.Module):
-    """(audio [B, C, n*hop], query [B, D], *state) -> (target [B, C, n*hop], *next state), states in ``names``' order.
+    """(audio [B, C, n*hop], query [B, D], *state) -> (target [B, C, n*hop], *next state).
 
-    With ``query`` given it is baked in: forward then takes (audio, *state). Where the network takes what to push away, ``other`` [B, D]
-    follows the query (zeros: nothing is known); with a baked query it is baked in as zeros.
+    A given ``query`` is baked in: forward then takes (audio, *state). If the network takes a vector to push
+    away, ``other`` [B, D] follows the query. Zeros stand for nothing known, and are baked in with a query.
     """
 
     query: Tensor
@@ -73,7 +73,10 @@ class StreamingGraph(nn.Module):
     def zeros(self, streams: int, channels: int) -> tuple[Tensor, ...]:
         """The state at the start of a stream."""
         sizes = {"B": streams, "C": channels}
-        return tuple(torch.zeros([sizes[d] if isinstance(d, str) else d for d in shape]) for shape in self.shapes.values())
+        return tuple(
+            torch.zeros([sizes[d] if isinstance(d, str) else d for d in shape])
+            for shape in self.shapes.values()
+        )
 
     def forward(self, audio: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
         query = self.query.expand(audio.shape[0], -1) if self.baked else rest[0]

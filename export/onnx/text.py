@@ -43,12 +43,24 @@ def export_text(tower: TextTower) -> bytes:
     tower.words = SmallWords(tower.words)  # type: ignore[assignment]
     batch, length = Dim("B", min=1, max=256), Dim("L", min=2, max=MOST_TOKENS)
     example = (torch.ones(2, 7, dtype=torch.int64), torch.ones(2, 7, dtype=torch.int64))
-    model = to_onnx(tower, example, ["input_ids", "attention_mask"], ["embedding"], ({0: batch, 1: length}, {0: batch, 1: length}))
+    model = to_onnx(
+        tower,
+        example,
+        ["input_ids", "attention_mask"],
+        ["embedding"],
+        ({0: batch, 1: length}, {0: batch, 1: length}),
+    )
     logging.getLogger().setLevel(logging.ERROR)  # the quantiser's advice is not for users
     with tempfile.TemporaryDirectory() as folder:
         plain, small = Path(folder) / "plain.onnx", Path(folder) / "small.onnx"
         onnx.save(model, plain)
-        quantize_dynamic(plain, small, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+        quantize_dynamic(
+            plain,
+            small,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["MatMul", "Gemm"],
+        )
         model = onnx.load(small)
     strip(model)
     onnx.checker.check_model(model)

@@ -1,4 +1,4 @@
-"""The audio and image towers as ``audio.onnx`` and ``image.onnx``: int8 weights with a scale for each output channel."""
+"""The audio and image encoders as ``audio.onnx`` and ``image.onnx``, with int8 weights."""
 
 from __future__ import annotations
 
@@ -51,7 +51,13 @@ def export_audio(towers: Towers) -> bytes:
     graph = AudioGraph(copy.deepcopy(towers.audio).to(memory_format=torch.contiguous_format)).eval()  # type: ignore[call-overload]
     hop = SpectralConfig().hop
     hops = Dim("n", min=50, max=4096)
-    model = to_onnx(graph, (torch.zeros(3, 130 * hop),), ["audio"], ["embedding"], ({0: Dim("B", min=1, max=256), 1: hop * hops},))
+    model = to_onnx(
+        graph,
+        (torch.zeros(3, 130 * hop),),
+        ["audio"],
+        ["embedding"],
+        ({0: Dim("B", min=1, max=256), 1: hop * hops},),
+    )
     return _finish(model)
 
 
@@ -60,13 +66,19 @@ def export_image(towers: Towers) -> bytes:
     assert towers.image is not None
     size = image_size(towers)
     graph = copy.deepcopy(towers.image).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    model = to_onnx(graph, (torch.zeros(3, 3, size, size),), ["image"], ["embedding"], ({0: Dim("B", min=1, max=256)},))
+    model = to_onnx(
+        graph, (torch.zeros(3, 3, size, size),), ["image"], ["embedding"], ({0: Dim("B", min=1, max=256)},)
+    )
     return _finish(model)
 
 
 @torch.no_grad()
 def prove_towers(towers: Towers, audio: bytes, image: bytes, seed: int = 1) -> list[Check]:
-    """Both graphs against torch on random inputs of several sizes; raises ContractError where a vector is turned by more than int8 may."""
+    """Compare both graphs with torch on random inputs of several sizes.
+
+    Raises:
+        ContractError: A vector differs by more than int8 weights explain.
+    """
     rng = np.random.default_rng(seed)
     towers = towers.eval()
     size = image_size(towers)
@@ -84,6 +96,8 @@ def prove_towers(towers: Towers, audio: bytes, image: bytes, seed: int = 1) -> l
             cosine = float((found * module(torch.from_numpy(x)).numpy()).sum(1).min())
             lengths = np.linalg.norm(found, axis=1)
             if not cosine >= LEAST_COSINE or not np.allclose(lengths, 1, atol=1e-4):
-                raise ContractError(f"{name}.onnx {list(shape)}: cosine {cosine:.4f} to the torch tower, lengths {lengths}")
+                raise ContractError(
+                    f"{name}.onnx {list(shape)}: cosine {cosine:.4f} to the torch tower, lengths {lengths}"
+                )
             checks.append(Check(f"{name}.onnx {list(shape)} = torch tower, 1 - cosine", 1 - cosine))
     return checks

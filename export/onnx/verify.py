@@ -11,6 +11,7 @@ import onnxruntime as ort
 import torch
 
 from export.onnx.streaming_module import StreamingGraph
+from marssep_rt.errors import MarssepError
 from marssep_rt.model.providers import session_options
 from marssep_rt.model.stream import GraphInfo, GraphStream, zero_state
 from offline_training.models.separator import MaskSeparator
@@ -20,7 +21,7 @@ Array = npt.NDArray[np.float32]
 TOLERANCE = 1e-5
 
 
-class ContractError(ValueError):
+class ContractError(MarssepError):
     """The graph breaks its contract; the message names the promise and the difference found."""
 
 
@@ -42,8 +43,21 @@ def chunks(total: int, rng: np.random.Generator, most: int = 7) -> list[int]:
     return sizes
 
 
-def run_graph(session: ort.InferenceSession, audio: Array, query: Array, split: list[int], other: Array | None = None) -> Array:
-    """Audio [B, C, n*hop] through the graph in pieces of ``split`` hops, from a fresh state; ``other``: zeros where None."""
+def run_graph(
+    session: ort.InferenceSession, audio: Array, query: Array, split: list[int], other: Array | None = None
+) -> Array:
+    """Audio through the graph in pieces, from a zero state.
+
+    Args:
+        session: The session of the graph.
+        audio: float32 [B, C, n * hop].
+        query: Unit vectors [B, D].
+        split: The pieces in hops.
+        other: Unit vectors to push away [B, D]; None is zeros.
+
+    Returns:
+        The target, float32 [B, C, n * hop].
+    """
     info = GraphInfo.of(session)
     state = zero_state(info, audio.shape[0], audio.shape[1])
     vectors = {"query": query, "other": np.zeros_like(query) if other is None else other}
@@ -59,71 +73,138 @@ def run_graph(session: ort.InferenceSession, audio: Array, query: Array, split: 
     return np.concatenate(outs, axis=-1)
 
 
-def prove(
-    model: bytes, separator: MaskSeparator | None, hops: int = 40, seed: int = 1, report: Callable[[Check], None] = lambda _: None
-) -> list[Check]:
-    """Every promise of the graph contract; raises ContractError at the first broken one.
+class Proof:
+    """Compares a graph with itself and with the torch model, promise by promise.
 
-    Without ``separator`` (a bundle from elsewhere) what needs the torch model is left out: the graph is compared with itself.
+    Args:
+        model: The serialised graph.
+        separator: The torch model; None leaves out what needs it.
+        hops: The length of the test signals in hops.
+        seed: Of the test signals.
+        report: Called with every check that was passed.
+
+    Attributes:
+        done: The checks that were passed.
     """
-    session = ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
-    info = GraphInfo.of(session)
-    rng = np.random.default_rng(seed)
-    done: list[Check] = []
 
-    def hold(name: str, a: Array, b: Array) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        separator: MaskSeparator | None,
+        hops: int = 40,
+        seed: int = 1,
+        report: Callable[[Check], None] = lambda _: None,
+    ) -> None:
+        self.session = ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
+        self.info = GraphInfo.of(self.session)
+        self.separator, self.hops, self.report = separator, hops, report
+        self.rng = np.random.default_rng(seed)
+        self.done: list[Check] = []
+
+    def hold(self, name: str, a: Array, b: Array) -> None:
+        """Check that two signals are equal; raises ContractError."""
         if a.shape != b.shape:
             raise ContractError(f"{name}: shapes {a.shape} and {b.shape}")
         difference = float(np.abs(a - b).max())
         if not difference <= TOLERANCE:
             raise ContractError(f"{name}: differs by {difference:.2e}, more than {TOLERANCE:.0e}")
-        done.append(Check(name, difference))
-        report(done[-1])
+        self.done.append(Check(name, difference))
+        self.report(self.done[-1])
 
+    def signal(self, streams: int, channels: int) -> Array:
+        """A test signal, float32 [streams, channels, hops * hop]."""
+        return probe_signal(streams, channels, self.hops * self.info.hop, self.info.sample_rate, self.rng)
+
+    def run(
+        self, audio: Array, query: Array, split: list[int] | None = None, other: Array | None = None
+    ) -> Array:
+        """The signal through the graph, at once or in pieces of ``split`` hops."""
+        return run_graph(self.session, audio, query, split or [self.hops], other)
+
+    def streaming(self, streams: int, channels: int) -> None:
+        """Any split gives the same result, which is torch's, and streams do not mix."""
+        hops, case = self.hops, f"B={streams} C={channels}"
+        audio = self.signal(streams, channels)
+        query = self.rng.standard_normal((streams, self.info.query_dim)).astype(np.float32)
+        query /= np.linalg.norm(query, axis=1, keepdims=True)
+        whole = self.run(audio, query)
+        self.hold(f"{case}: random chunks = whole", self.run(audio, query, chunks(hops, self.rng)), whole)
+        self.hold(f"{case}: one hop at a time = whole", self.run(audio, query, [1] * hops), whole)
+        if self.separator is not None:
+            offline = torch_whole(self.separator, audio, query)
+            self.hold(f"{case}: graph = torch offline", whole, offline)
+            streamed = torch_stream(self.separator, audio, query, chunks(hops, self.rng))
+            self.hold(f"{case}: torch stream = torch offline", streamed, offline)
+            if self.separator.config.unet.other:
+                away = np.roll(query, 1, axis=1)
+                found = self.run(audio, query, chunks(hops, self.rng), away)
+                expected = torch_whole(self.separator, audio, query, away)
+                self.hold(f"{case}: graph = torch offline, with other", found, expected)
+        if streams == 2:
+            alone = np.concatenate([self.run(audio[i : i + 1], query[i : i + 1]) for i in range(2)])
+            self.hold(f"{case}: streams do not mix", whole, alone)
+
+    def single_stream(self) -> None:
+        """Stereo equals mono, the graph is causal, bound arrays change nothing, a mask of ones is a delay."""
+        info, half = self.info, self.hops // 2 * self.info.hop
+        mono = self.signal(1, 1)
+        query = np.full((1, info.query_dim), info.query_dim**-0.5, np.float32)
+        single = self.run(mono, query)
+        both = self.run(np.repeat(mono, 2, axis=1), query)
+        self.hold("two identical channels = mono", both, np.repeat(single, 2, axis=1))
+        changed = mono.copy()
+        changed[..., half:] = 0.3
+        again = self.run(changed, query)
+        self.hold("causal: the future does not change the past", again[..., :half], single[..., :half])
+        self.hold("bound arrays = plain calls", self.bound(mono, query), single)
+        if self.separator is not None:
+            memory = Memory()
+            spectra = self.separator.spectra(torch.from_numpy(mono), memory)
+            with torch.no_grad():
+                ones = self.separator.apply_mask(spectra, torch.ones_like(spectra.band_power), memory).numpy()
+            delayed, whole = ones[..., info.latency :], mono[..., : -info.latency]
+            self.hold("a mask of ones = the input, late by the latency", delayed, whole)
+
+    def bound(self, mono: Array, query: Array) -> Array:
+        """The signal hop by hop through the runtime's own GraphStream."""
+        stream, hop = GraphStream(self.session, "cpu", 1), self.info.hop
+        stream.query[...] = query
+        pieces = []
+        for i in range(self.hops):
+            stream.audio[...] = mono[..., i * hop : (i + 1) * hop]
+            stream.run()
+            pieces.append(stream.target.copy())
+        return np.concatenate(pieces, axis=-1)
+
+
+def prove(
+    model: bytes,
+    separator: MaskSeparator | None,
+    hops: int = 40,
+    seed: int = 1,
+    report: Callable[[Check], None] = lambda _: None,
+) -> list[Check]:
+    """Check every promise of the graph contract.
+
+    Args:
+        model: The serialised graph.
+        separator: The torch model; None (a bundle from elsewhere) compares the graph with itself only.
+        hops: The length of the test signals in hops.
+        seed: Of the test signals.
+        report: Called with every check that was passed.
+
+    Returns:
+        All checks.
+
+    Raises:
+        ContractError: A promise is broken.
+    """
+    proof = Proof(model, separator, hops, seed, report)
     for streams in (1, 2):
         for channels in (1, 2):
-            audio = probe_signal(streams, channels, hops * info.hop, info.sample_rate, rng)
-            query = rng.standard_normal((streams, info.query_dim)).astype(np.float32)
-            query /= np.linalg.norm(query, axis=1, keepdims=True)
-            case = f"B={streams} C={channels}"
-            whole = run_graph(session, audio, query, [hops])
-            hold(f"{case}: random chunks = whole", run_graph(session, audio, query, chunks(hops, rng)), whole)
-            hold(f"{case}: one hop at a time = whole", run_graph(session, audio, query, [1] * hops), whole)
-            if separator is not None:
-                offline = torch_whole(separator, audio, query)
-                hold(f"{case}: graph = torch offline", whole, offline)
-                hold(f"{case}: torch stream = torch offline", torch_stream(separator, audio, query, chunks(hops, rng)), offline)
-            if separator is not None and separator.config.unet.other:
-                away = np.roll(query, 1, axis=1)
-                hold(f"{case}: graph = torch offline, with other", run_graph(session, audio, query, chunks(hops, rng), away),
-                     torch_whole(separator, audio, query, away))  # fmt: skip
-            if streams == 2:
-                alone = np.concatenate([run_graph(session, audio[i : i + 1], query[i : i + 1], [hops]) for i in range(2)])
-                hold(f"{case}: streams do not mix", whole, alone)
-    mono = probe_signal(1, 1, hops * info.hop, info.sample_rate, rng)
-    query = np.full((1, info.query_dim), info.query_dim**-0.5, np.float32)
-    single = run_graph(session, mono, query, [hops])
-    both = run_graph(session, np.repeat(mono, 2, axis=1), query, [hops])
-    hold("two identical channels = mono", both, np.repeat(single, 2, axis=1))
-    changed = mono.copy()
-    changed[..., (hops // 2) * info.hop :] = 0.3
-    again = run_graph(session, changed, query, [hops])
-    hold("causal: the future does not change the past", again[..., : (hops // 2) * info.hop], single[..., : (hops // 2) * info.hop])
-    stream = GraphStream(session, "cpu", 1)
-    stream.query[...] = query
-    pieces = []
-    for i in range(hops):
-        stream.audio[...] = mono[..., i * info.hop : (i + 1) * info.hop]
-        stream.run()
-        pieces.append(stream.target.copy())
-    hold("bound arrays = plain calls", np.concatenate(pieces, axis=-1), single)
-    if separator is not None:
-        memory = Memory()
-        spectra = separator.spectra(torch.from_numpy(mono), memory)
-        with torch.no_grad():
-            ones = separator.apply_mask(spectra, torch.ones_like(spectra.band_power), memory).numpy()
-        hold("a mask of ones = the input, late by the latency", ones[..., info.latency :], mono[..., : -info.latency])
-    return done
+            proof.streaming(streams, channels)
+    proof.single_stream()
+    return proof.done
 
 
 def probe_signal(streams: int, channels: int, samples: int, rate: int, rng: np.random.Generator) -> Array:

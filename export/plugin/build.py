@@ -1,4 +1,4 @@
-"""A bundle and some queries -> VST3, CLAP and LV2 plug-ins and a JACK program, from the C++ sources beside this file.
+"""From a bundle and queries to VST3, CLAP and LV2 plug-ins and a JACK program.
 
 Everything is built in a temporary folder and moved to its place when it is whole.
 """
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import marssep_rt
@@ -26,12 +27,14 @@ from marssep_rt.utils.atomic_io import refuse_existing, replace_folder, workplac
 FORMATS = ("vst3", "clap", "lv2", "jack")  # as the framework's makefile calls them
 SOURCE = Path(__file__).parent / "source"
 UNITS = ("dpf_plugin.cpp", "engine.cpp", "model.cpp", "query_file.cpp", "resampler.cpp")
-MOST_QUERIES = 100
+MAX_QUERIES = 100
 SPARE_HOPS = 1  # of latency: with none, a minute under JACK on two shared cores had late samples (README)
 WIDTHS = {1: "mono", 2: "stereo"}
 
 
-def config(naming: Naming, channels: int, labels: Sequence[str], library: str, spare: int = SPARE_HOPS) -> str:
+def config(
+    naming: Naming, channels: int, labels: Sequence[str], library: str, spare: int = SPARE_HOPS
+) -> str:
     """The generated header: names, channels, queries, and hops of latency that are spared."""
     version = ", ".join(re.findall(r"\d+", marssep_rt.__version__)[:3])
     characters = ", ".join(f"'{c}'" for c in naming.unique)
@@ -58,15 +61,19 @@ def makefile(naming: Naming, toolchain: Toolchain, formats: Sequence[str], flags
     targets = " ".join(f"$({kind})" for kind in formats)
     include = " ".join(toolchain.include_flags)
     return (
-        f"NAME = {naming.slug}\nFILES_DSP = {' '.join(UNITS)}\nDPF_PATH = {toolchain.dpf}\nDPF_TARGET_DIR = out\nDPF_BUILD_DIR = build\n"
+        f"NAME = {naming.slug}\nFILES_DSP = {' '.join(UNITS)}\n"
+        f"DPF_PATH = {toolchain.dpf}\nDPF_TARGET_DIR = out\nDPF_BUILD_DIR = build\n"
         "include $(DPF_PATH)/Makefile.plugins.mk\n"
-        f"BUILD_CXX_FLAGS += -std=gnu++20 -pthread {include} {flags}\nLINK_FLAGS += -pthread {flags}\nall: {targets}\n"
+        f"BUILD_CXX_FLAGS += -std=gnu++20 -pthread {include} {flags}\n"
+        f"LINK_FLAGS += -pthread {flags}\nall: {targets}\n"
         # see lv2_shim.cpp
         "$(BUILD_DIR)/DistrhoPluginMain_LV2.cpp.o $(BUILD_DIR)/lv2_shim.cpp.o: "
-        "BUILD_CXX_FLAGS += -Dlv2_descriptor=marssep_framework_lv2_descriptor\n$(lv2): $(BUILD_DIR)/lv2_shim.cpp.o\n"
+        "BUILD_CXX_FLAGS += -Dlv2_descriptor=marssep_framework_lv2_descriptor\n"
+        "$(lv2): $(BUILD_DIR)/lv2_shim.cpp.o\n"
         # see clap_shim.cpp
         "$(BUILD_DIR)/DistrhoPluginMain_CLAP.cpp.o $(BUILD_DIR)/clap_shim.cpp.o: "
-        "BUILD_CXX_FLAGS += -Dclap_entry=marssep_framework_clap_entry\n$(clap): $(BUILD_DIR)/clap_shim.cpp.o\n"
+        "BUILD_CXX_FLAGS += -Dclap_entry=marssep_framework_clap_entry\n"
+        "$(clap): $(BUILD_DIR)/clap_shim.cpp.o\n"
     )
 
 
@@ -75,52 +82,104 @@ def folder_name(kind: str, naming: Naming) -> str:
     return f"{naming.slug}.{kind}" if kind in ("vst3", "lv2") else f"{naming.slug}-{kind}"
 
 
-def build(bundle: Bundle, queries: Sequence[Query], output: Path, toolchain: Toolchain, formats: Sequence[str] = FORMATS,
-          title: str = "", channels: int = 2, overwrite: bool = False, flags: str = "", spare: int = SPARE_HOPS,
-          say: Callable[[str], None] = lambda _: None) -> list[Path]:  # fmt: skip
-    """Build and place plug-ins; returns what was put into ``output``. Raises UsageError or MarssepError and then leaves nothing behind.
+@dataclass(frozen=True)
+class PluginSettings:
+    """What a plug-in is built with besides model and queries.
 
-    ``title``: the plug-in's name (empty: the only query's label, or "marssep"); ``flags``: more flags for compiler and linker;
-    ``spare``: hops of latency beyond the least, for systems that let the model's thread wait at times.
+    Attributes:
+        formats: Of FORMATS.
+        title: The plug-in's name; empty is the only query's label, or "marssep".
+        channels: 1 or 2.
+        spare: Additional latency in hops, for systems that let the model's thread wait at times.
+        flags: More flags for compiler and linker.
     """
-    if not 1 <= len(queries) <= MOST_QUERIES:
-        raise UsageError(f"a plug-in listens to 1 to {MOST_QUERIES} queries, not {len(queries)}")
-    naming = Naming.of(title or (f"marssep {queries[0].label}" if len(queries) == 1 else "marssep"), channels)
-    goals = {kind: output / folder_name(kind, naming) for kind in formats}
+
+    formats: Sequence[str] = FORMATS
+    title: str = ""
+    channels: int = 2
+    spare: int = SPARE_HOPS
+    flags: str = ""
+
+
+def build(
+    bundle: Bundle,
+    queries: Sequence[Query],
+    output: Path,
+    toolchain: Toolchain,
+    settings: PluginSettings | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Path]:
+    """Build plug-ins and put them into a folder.
+
+    Args:
+        bundle: The model.
+        queries: The choices in the plug-in, at most MAX_QUERIES.
+        output: The folder.
+        toolchain: Compiler, headers and libraries.
+        settings: Formats, name and channels; None is the defaults.
+        overwrite: Whether existing plug-ins are replaced.
+        say: Called with a sentence about each step.
+
+    Returns:
+        The folders that were written.
+
+    Raises:
+        UsageError: Too many queries, or a plug-in exists.
+        MarssepError: The plug-in cannot be compiled or written; nothing is left behind.
+    """
+    settings = settings or PluginSettings()
+    if not 1 <= len(queries) <= MAX_QUERIES:
+        raise UsageError(f"a plug-in listens to 1 to {MAX_QUERIES} queries, not {len(queries)}")
+    title = settings.title or (f"marssep {queries[0].label}" if len(queries) == 1 else "marssep")
+    naming = Naming.of(title, settings.channels)
+    goals = {kind: output / folder_name(kind, naming) for kind in settings.formats}
     for goal in goals.values():
         refuse_existing(goal, overwrite)
     with workplace(output, f"plug-ins to {output}") as work:
-        made = _build(work, bundle, queries, naming, channels, toolchain, formats, flags, spare, say)
-        for kind, goal in goals.items():
+        say(f"compiling {naming.title}")
+        _compile(work, naming, [query.label for query in queries], toolchain, settings)
+        made = {}
+        for kind in goals:
+            say(f"packing {kind}")
+            made[kind] = pack(kind, work, naming)
+            _add_resources(made[kind], naming, bundle, queries, toolchain)
+        for kind, goal in goals.items():  # only when all are complete
             replace_folder(made[kind], goal)
     return list(goals.values())
 
 
-def _build(work: Path, bundle: Bundle, queries: Sequence[Query], naming: Naming, channels: int, toolchain: Toolchain,
-           formats: Sequence[str], flags: str, spare: int, say: Callable[[str], None]) -> dict[str, Path]:  # fmt: skip
-    """Compile in ``work`` and put together what each format consists of; returns the finished folders."""
+def _compile(
+    work: Path, naming: Naming, labels: Sequence[str], toolchain: Toolchain, settings: PluginSettings
+) -> None:
+    """Compile all formats in the folder ``work``."""
     for file in SOURCE.rglob("*.*pp"):
         shutil.copy(file, work)  # into one folder, as the framework's makefile wants it
     shutil.copy(SOURCE / "hosts" / "DistrhoPluginInfo.h", work)
-    library = toolchain.library.name
-    (work / "config.h").write_text(config(naming, channels, [q.label for q in queries], library, spare), encoding="utf-8")
-    (work / "Makefile").write_text(makefile(naming, toolchain, formats, flags), encoding="utf-8")
-    say(f"compiling {naming.title}")
-    done = subprocess.run([toolchain.make, f"-j{os.cpu_count() or 1}"], cwd=work, capture_output=True, text=True)
+    header = config(naming, settings.channels, labels, toolchain.library.name, settings.spare)
+    (work / "config.h").write_text(header, encoding="utf-8")
+    rules = makefile(naming, toolchain, settings.formats, settings.flags)
+    (work / "Makefile").write_text(rules, encoding="utf-8")
+    command = [toolchain.make, f"-j{os.cpu_count() or 1}"]
+    done = subprocess.run(command, cwd=work, capture_output=True, text=True)
     if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if "error:" in line.lower()] or done.stderr.splitlines()
-        raise MarssepError(f"the plug-in does not compile: {(errors or ['make failed'])[0].strip()}")
-    made = {}
-    for kind in formats:
-        say(f"packing {kind}")
-        made[kind] = pack(kind, work, naming)
-        binary = next(p for p in sorted(made[kind].rglob(f"{naming.slug}*")) if p.is_file() and p.suffix != ".ttl")
-        (binary.parent / "separator.onnx").write_bytes(bundle.read("separator.onnx"))
-        (binary.parent / "queries.json").write_text(json.dumps([as_plain(q) for q in queries]) + "\n", encoding="utf-8")
-        shutil.copy(toolchain.library, binary.parent / library)
-        for name, licence in licence_files(toolchain):
-            shutil.copy(licence, binary.parent / name)
-    return made
+        lines = done.stderr.splitlines()
+        errors = [line for line in lines if "error:" in line.lower()] or lines or ["make failed"]
+        raise MarssepError(f"the plug-in does not compile: {errors[0].strip()}")
+
+
+def _add_resources(
+    made: Path, naming: Naming, bundle: Bundle, queries: Sequence[Query], toolchain: Toolchain
+) -> None:
+    """Put graph, queries, library and licences beside the plug-in's binary."""
+    files = sorted(made.rglob(f"{naming.slug}*"))
+    folder = next(p for p in files if p.is_file() and p.suffix != ".ttl").parent
+    (folder / "separator.onnx").write_bytes(bundle.read("separator.onnx"))
+    content = json.dumps([as_plain(query) for query in queries]) + "\n"
+    (folder / "queries.json").write_text(content, encoding="utf-8")
+    shutil.copy(toolchain.library, folder / toolchain.library.name)
+    for name, licence in licence_files(toolchain):
+        shutil.copy(licence, folder / name)
 
 
 def pack(kind: str, work: Path, naming: Naming) -> Path:
@@ -142,22 +201,35 @@ def write_ttl(folder: Path, naming: Naming) -> None:
     """The LV2 plug-in describes itself, in a process of its own; ``amended`` says the rest."""
     library = next(p for p in folder.iterdir() if p.stem == naming.slug)
     code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).lv2_generate_ttl(sys.argv[2].encode())"
-    done = subprocess.run([sys.executable, "-c", code, f"./{library.name}", naming.slug], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, f"./{library.name}", naming.slug],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     described = folder / f"{naming.slug}.ttl"
     if done.returncode or not described.is_file():
-        raise MarssepError(f"the LV2 plug-in does not describe itself: {(done.stderr.splitlines() or ['no description was written'])[-1]}")
+        raise MarssepError(
+            "the LV2 plug-in does not describe itself: "
+            + (done.stderr.splitlines() or ["no description was written"])[-1]
+        )
     described.write_text(amended(described.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def amended(ttl: str) -> str:
     """The framework's description with what it leaves out, and without what it only says to one host.
 
-    The port "offline" is what hosts set while they render (``lv2:freeWheeling``); event ports may stay unconnected and features absent
-    (lv2_shim.cpp).
+    The port "offline" is what hosts set while they render (``lv2:freeWheeling``); event ports may stay
+    unconnected and features absent (lv2_shim.cpp).
     """
     ttl, wheels = re.subn(r'(lv2:symbol "offline" ;)', r"\1\n        lv2:designation lv2:freeWheeling ;", ttl)
-    ttl, events = re.subn(r"(lv2:designation lv2:control ;)", r"\1\n        lv2:portProperty lv2:connectionOptional ;", ttl)
+    ttl, events = re.subn(
+        r"(lv2:designation lv2:control ;)", r"\1\n        lv2:portProperty lv2:connectionOptional ;", ttl
+    )
     ttl, features = re.subn(r"lv2:requiredFeature", "lv2:optionalFeature", ttl)
     if (wheels, events, features) != (1, 2, 1):
-        raise MarssepError("the LV2 description is not as this marssep knows it; another release of DISTRHO Plugin Framework?")
+        raise MarssepError(
+            "the LV2 description is not as this marssep knows it; "
+            "another release of DISTRHO Plugin Framework?"
+        )
     return re.sub(r"^ *mod:.*\n", "", ttl, flags=re.MULTILINE)

@@ -17,7 +17,7 @@ class Naming:
 
     @classmethod
     def of(cls, title: str, channels: int) -> Naming:
-        """The mono variant says so, and stands beside the stereo one; raises UsageError for a title without letters or digits."""
+        """The name for a title; the mono variant says so. Raises UsageError for a title without letters."""
         slug = slug_of(title)
         return cls(f"{title} (mono)", f"{slug}-mono") if channels == 1 else cls(title, slug)
 
@@ -34,4 +34,8 @@ class Naming:
 
 def c_string(text: str) -> str:
     """A C literal; what is not printable ASCII becomes octal escapes of its UTF-8."""
-    return '"' + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode()) + '"'
+    return (
+        '"'
+        + "".join(chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}" for b in text.encode())
+        + '"'
+    )

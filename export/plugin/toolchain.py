@@ -1,5 +1,7 @@
-"""What building a plug-in needs of the machine: a C++ compiler, DISTRHO Plugin Framework, JSON's and ONNX Runtime's headers, and ONNX
-Runtime's shared library. Found in the usual places or where the user says; what is missing is one sentence."""
+"""The tools that build a plug-in: C++ compiler, DISTRHO Plugin Framework, nlohmann's JSON, ONNX Runtime.
+
+They are found in the usual places or where the user says. An error names what is missing and how to get it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,14 @@ MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 
 @dataclass(frozen=True)
 class Toolchain:
-    """``dpf``: the framework's folder; ``headers``: folders for the compiler; ``library``: ONNX Runtime's shared library."""
+    """The tools of one build.
+
+    Attributes:
+        make: The make program.
+        dpf: The framework's folder.
+        headers: Folders for the compiler.
+        library: ONNX Runtime's shared library.
+    """
 
     make: str
     dpf: Path
@@ -36,7 +45,9 @@ class Toolchain:
         return [f"-isystem{folder}" for folder in self.headers if str(folder) != "/usr/include"]
 
 
-def find(dpf: Path | None = None, runtime_headers: Path | None = None, library: Path | None = None) -> Toolchain:
+def find(
+    dpf: Path | None = None, runtime_headers: Path | None = None, library: Path | None = None
+) -> Toolchain:
     """Everything that a build needs; raises UsageError that says what is missing and how to get it."""
     make = shutil.which("gmake") or shutil.which("make")
     if make is None:
@@ -44,20 +55,25 @@ def find(dpf: Path | None = None, runtime_headers: Path | None = None, library: 
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         raise UsageError(
-            f"building a plug-in needs a C++ compiler, and there is no {compiler}; install one (Debian, Ubuntu: apt install g++)"
+            f"building a plug-in needs a C++ compiler, and there is no {compiler}; "
+            "install one (Debian, Ubuntu: apt install g++)"
         )
-    return Toolchain(make, find_dpf(dpf), (find_runtime_headers(runtime_headers), find_json()), find_library(library))
+    return Toolchain(
+        make, find_dpf(dpf), (find_runtime_headers(runtime_headers), find_json()), find_library(library)
+    )
 
 
 def find_dpf(given: Path | None) -> Path:
     """The folder of DISTRHO Plugin Framework."""
-    places = [given] if given is not None else [Path(p) for p in (os.environ.get("DPF_PATH"), *DPF_PLACES) if p]
+    places = (
+        [given] if given is not None else [Path(p) for p in (os.environ.get("DPF_PATH"), *DPF_PLACES) if p]
+    )
     for place in places:
         if (place / "Makefile.plugins.mk").is_file():
             return place.absolute()
     raise UsageError(
-        f"DISTRHO Plugin Framework is not in {' or '.join(map(str, places))}; install it (Debian: apt install dpf-source) "
-        "or give --dpf FOLDER"
+        f"DISTRHO Plugin Framework is not in {' or '.join(map(str, places))}; "
+        "install it (Debian: apt install dpf-source) or give --dpf FOLDER"
     )
 
 
@@ -66,7 +82,9 @@ def find_json() -> Path:
     for place in INCLUDE_PLACES:
         if (Path(place) / "nlohmann" / "json.hpp").is_file():
             return Path(place)
-    raise UsageError("the header nlohmann/json.hpp is missing; install it (Debian, Ubuntu: apt install nlohmann-json3-dev)")
+    raise UsageError(
+        "the header nlohmann/json.hpp is missing; install it (Debian, Ubuntu: apt install nlohmann-json3-dev)"
+    )
 
 
 def find_runtime_headers(given: Path | None) -> Path:
@@ -77,20 +95,24 @@ def find_runtime_headers(given: Path | None) -> Path:
             if (place / folder / RUNTIME_HEADER).is_file():
                 return (place / folder).absolute()
     raise UsageError(
-        f"ONNX Runtime's header {RUNTIME_HEADER} is not under {', '.join(map(str, places))}; install it (Debian 13, Ubuntu 24.10 and "
-        "later: apt install libonnxruntime-dev) or give --onnxruntime-headers FOLDER"
+        f"ONNX Runtime's header {RUNTIME_HEADER} is not under {', '.join(map(str, places))}; "
+        "install it (Debian 13, Ubuntu 24.10 and later: apt install libonnxruntime-dev) "
+        "or give --onnxruntime-headers FOLDER"
     )
 
 
 def find_library(given: Path | None) -> Path:
-    """ONNX Runtime's shared library for this machine: the given one, or the one of the Python package that marssep runs on."""
+    """ONNX Runtime's shared library: the given one, or the one of the Python package."""
     if given is None:
         import onnxruntime
 
         capi = Path(onnxruntime.__file__).parent / "capi"
         found = sorted([*capi.glob("libonnxruntime.*"), *capi.glob("onnxruntime.dll")])
         if not found:
-            raise UsageError("the Python package onnxruntime has no shared library; give one with --onnxruntime-library FILE")
+            raise UsageError(
+                "the Python package onnxruntime has no shared library; "
+                "give one with --onnxruntime-library FILE"
+            )
         given = found[0]
     if not given.is_file():
         raise UsageError(f"there is no ONNX Runtime library {given}")
@@ -99,7 +121,7 @@ def find_library(given: Path | None) -> Path:
 
 
 def check_machine(library: Path, here: str | None = None) -> None:
-    """Raises UsageError for a library that is no ELF file, or one of another kind of machine than ``here`` (None: this one)."""
+    """Raise UsageError if a library is not an ELF file for the machine ``here`` (None: this one)."""
     if platform.system() != "Linux":
         return
     here = here or platform.machine()

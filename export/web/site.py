@@ -1,4 +1,4 @@
-"""``marssep-export web``: a folder that any static server can serve, with the page, the bundle's graphs and onnxruntime-web."""
+"""``marssep-export web``: a static site with the page, the bundle's graphs and onnxruntime-web."""
 
 from __future__ import annotations
 
@@ -28,13 +28,18 @@ PACKAGES = {
 
 
 def fetch(package: str, folder: Path) -> Path:
-    """Take a package from the npm registry and unpack it in ``folder``; raises MarssepError where that fails."""
+    """Download a package of the npm registry and unpack it in ``folder``; raises MarssepError."""
     npm = shutil.which("npm")
     if npm is None:
-        raise UsageError("the page's libraries come from npm, and there is no npm; install it (Debian, Ubuntu: apt install npm)")
+        raise UsageError(
+            "the page's libraries come from npm, and there is no npm; "
+            "install it (Debian, Ubuntu: apt install npm)"
+        )
     done = subprocess.run([npm, "pack", "--silent", package], cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        raise MarssepError(f"npm cannot fetch {package}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
+        raise MarssepError(
+            f"npm cannot fetch {package}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"
+        )
     archive = folder / done.stdout.strip().splitlines()[-1]
     with tarfile.open(archive) as packed:
         packed.extractall(folder / archive.stem, filter="data")
@@ -42,21 +47,40 @@ def fetch(package: str, folder: Path) -> Path:
 
 
 def page_card(bundle: Bundle, known: KnownSounds | None) -> dict[str, Any]:
-    """What the page must know of the bundle; words whose cosine to the nearest of ``sounds`` is under ``far_below`` are far from all."""
+    """The page's own card.
+
+    A text is out of vocabulary if its cosine similarity to the nearest of ``sounds`` is below ``far_below``.
+    """
     session, _ = open_session(bundle.read("separator.onnx"), "cpu")
     info = GraphInfo.of(session)
     tokenizer = json.loads(bundle.read("tokenizer.json"))
     return {
-        "name": bundle.name, "licence": bundle.card["licence"], "sample_rate": info.sample_rate, "hop": info.hop, "latency": info.latency,
-        "query_dim": info.query_dim, "encoder": info.encoder, "states": info.states, "sounds": known.labels if known else [],
+        "name": bundle.name,
+        "licence": bundle.card["licence"],
+        "sample_rate": info.sample_rate,
+        "hop": info.hop,
+        "latency": info.latency,
+        "query_dim": info.query_dim,
+        "encoder": info.encoder,
+        "states": info.states,
+        "sounds": known.labels if known else [],
         "far_below": known.thresholds.get("text", -1.0) if known else -1.0,
         "text_length": int((tokenizer.get("truncation") or {"max_length": 64})["max_length"]),
-    }  # fmt: skip
+    }
 
 
 def export_web(bundle: Bundle, output: Path, overwrite: bool = False) -> None:
-    """Write the site, beside and then renamed. Raises UsageError for a bundle without text tower or a folder that is there already,
-    MarssepError where libraries cannot be fetched or files not be written."""
+    """Write the site atomically.
+
+    Args:
+        bundle: The model.
+        output: The folder.
+        overwrite: Whether an existing folder is replaced.
+
+    Raises:
+        UsageError: The bundle has no text encoder, or the folder exists.
+        MarssepError: Libraries cannot be downloaded, or files cannot be written.
+    """
     if not bundle.has("text.onnx"):
         raise UsageError(f"the bundle {bundle.name} has no text tower, so a page could not be asked in words")
     with whole_folder(output, overwrite) as site, tempfile.TemporaryDirectory() as place:
@@ -66,7 +90,9 @@ def export_web(bundle: Bundle, output: Path, overwrite: bool = False) -> None:
         for name in ("separator.onnx", "text.onnx", "tokenizer.json"):
             (site / "model" / name).write_bytes(bundle.read(name))
         known = KnownSounds.of(bundle)
-        (site / "model" / "card.json").write_text(json.dumps(page_card(bundle, known)) + "\n", encoding="utf-8")
+        (site / "model" / "card.json").write_text(
+            json.dumps(page_card(bundle, known)) + "\n", encoding="utf-8"
+        )
         (site / "model" / "sounds.f32").write_bytes(known.vectors.astype("<f4").tobytes() if known else b"")
         for package, files in PACKAGES.items():
             root = fetch(package, Path(place))
@@ -74,8 +100,13 @@ def export_web(bundle: Bundle, output: Path, overwrite: bool = False) -> None:
                 shutil.copy(root / file, site / "vendor")
             described = json.loads((root / "package.json").read_text(encoding="utf-8"))
             name = described["name"].replace("@", "").replace("/", "-")
-            text = f"{described['name']} {described['version']}, licence {described['license']}, {described.get('homepage', '')}\n"
+            text = f"{described['name']} {described['version']}, licence {described['license']}, "
+            text += f"{described.get('homepage', '')}\n"
             # onnxruntime-web comes without its licence's text; the Python package is of the same project
-            own = Path(onnxruntime.__file__).parent / "LICENSE" if name == "onnxruntime-web" else root / "LICENSE"
+            own = (
+                Path(onnxruntime.__file__).parent / "LICENSE"
+                if name == "onnxruntime-web"
+                else root / "LICENSE"
+            )
             text += "\n" + own.read_text(encoding="utf-8") if own.is_file() else ""
             (site / "vendor" / f"{name}.LICENSE.txt").write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import marssep_rt
-from export.plugin.build import FORMATS, SOURCE, build
+from export.plugin.build import FORMATS, SOURCE, PluginSettings, build
 from export.plugin.toolchain import find
 from marssep_rt.errors import UsageError
 from marssep_rt.model import bundle as bundles
@@ -102,15 +102,9 @@ def plugins(channels=2, /):
     """A folder with every format of a plug-in that listens to QUERIES."""
     folder = scratch()[1] / f"plugins{channels}"
     bundle = bundles.load(None)
-    build(
-        bundle,
-        [build_query(bundle, QueryRequest(texts=[q])) for q in QUERIES],
-        folder,
-        tools(),
-        FORMATS if channels == 2 else ("vst3",),
-        "",
-        channels,
-    )
+    queries = [build_query(bundle, QueryRequest(texts=[q])) for q in QUERIES]
+    settings = PluginSettings(FORMATS if channels == 2 else ("vst3",), channels=channels)
+    build(bundle, queries, folder, tools(), settings)
     return folder
 
 
