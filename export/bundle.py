@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from export.onnx.streaming_module import StreamingGraph
 from export.onnx.verify import Check, prove
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
-from marssep_rt.query.vocabulary import FILE
+from marssep_rt.query.vocabulary import FILE, KnownSounds
 from offline_training.alignment.data import image_size
+from offline_training.encoders import mobilenet
+from offline_training.encoders.pair import Towers
 from offline_training.encoders.text_tower import load_tower
+from offline_training.encoders.towers import AudioTower, ImageTower
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator
 from offline_training.utils import checkpoint_io
@@ -35,6 +38,9 @@ IMAGE_LICENCE = (
     "on Caltech-101 (CC BY 4.0) and on ImageNet pictures, whose terms allow non-commercial research: who "
     "must not rely on the latter leaves image.onnx out; see NOTICE"
 )
+AUDIO_LICENCE = (
+    "Apache-2.0; its trunk is YAMNet (Apache-2.0, TensorFlow authors), trained on AudioSet; see NOTICE"
+)
 TEXT_LICENCE = (
     "Apache-2.0; distilled from all-MiniLM-L6-v2 (Apache-2.0), some phrases from WordNet 3.0 (Princeton); "
     "see NOTICE"
@@ -42,12 +48,47 @@ TEXT_LICENCE = (
 KAPPA = 9.0  # of the Beta policy around this mask (MARS-Sep section 3)
 
 
-def metadata(model: MaskSeparator, name: str, encoder: str, trained_on: str, presence: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The graph's ``marssep`` property; ``presence``: the model's curve, where it was fitted."""
+NOT_STATED = "not stated by its maker"
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said of a model in its card and graph, and no code can know.
+
+    Attributes:
+        name: The model's name.
+        licence: Of the weights; None takes the checkpoint's word.
+        trained_on: What the separator heard; None takes the checkpoint's word.
+        measured: Results of marssep-train suite or evaluate.
+        presence: The presence curve of ``tests/benchmarks/presence.py --fit``; empty for none.
+    """
+
+    name: str = "marssep-base"
+    licence: str | None = None
+    trained_on: str | None = None
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    presence: Mapping[str, Any] = field(default_factory=dict)
+
+    def completed(self, content: Mapping[str, Any]) -> About:
+        """The same with what a checkpoint says of itself; what neither says is said to be not stated."""
+        licence = self.licence or content.get("licence", NOT_STATED)
+        return replace(
+            self, licence=licence, trained_on=self.trained_on or content.get("trained_on", NOT_STATED)
+        )
+
+
+def metadata(model: MaskSeparator, encoder: str, about: About) -> dict[str, Any]:
+    """The graph's ``marssep`` property.
+
+    ``other`` is there where the graph has the input, ``presence`` where the curve was fitted.
+    """
     spectral = model.config.spectral
+    optional: dict[str, Any] = {"other": True} if model.config.unet.other else {}
+    if about.presence:
+        optional["presence"] = dict(about.presence)
     return {
         "format": 1,
-        "name": name,
+        "name": about.name,
         "sample_rate": spectral.sample_rate,
         "hop": spectral.hop,
         "latency": model.latency,
@@ -57,8 +98,9 @@ def metadata(model: MaskSeparator, name: str, encoder: str, trained_on: str, pre
         "kappa": KAPPA,
         "bands": spectral.bands,
         "states": model.state_shapes(),
-        "licence": "Apache-2.0",
-        "trained_on": trained_on,
+        "licence": about.licence,
+        "trained_on": about.trained_on,
+        **optional,
     }
 
 
@@ -100,8 +142,13 @@ class QuerySources:
     semantics: Path | None = None
 
 
-def query_files(sources: QuerySources, encoder: str) -> tuple[dict[str, bytes], dict[str, Any], list[Check]]:
+def query_files(
+    sources: QuerySources, encoder: str, labels: Sequence[str] | None = None
+) -> tuple[dict[str, bytes], dict[str, Any], list[Check]]:
     """The query towers' files, their part of the card, and the checks that they passed.
+
+    ``labels``: what the separator was trained on; the vocabulary of another bundle is cut down to them (None: an
+    older checkpoint that does not say).
 
     A checkpoint trained on another encoder than the builtin one gets no towers: its bundle is asked with
     ``.query`` files. Raises BundleError where a source belongs to another encoder (both are named),
@@ -117,9 +164,10 @@ def query_files(sources: QuerySources, encoder: str) -> tuple[dict[str, bytes], 
         files["text.onnx"] = export_text(load_tower(sources.tower))
         files["tokenizer.json"] = (sources.tower / "tokenizer.json").read_bytes()
         card["text"] = json.loads((sources.tower / "figures.json").read_text())
+        card["text_licence"] = TEXT_LICENCE
     elif other.encoder == encoder:
         files.update({name: other.read(name) for name in ("text.onnx", "tokenizer.json")})
-        card["text"] = other.card.get("text", {})
+        card |= {key: other.card[key] for key in ("text", "text_licence") if key in other.card}
     elif sources.bundle is not None or sources.towers is not None:
         raise BundleError(
             f"the checkpoint was trained on encoder {encoder}, {other.path} offers {other.encoder}"
@@ -141,14 +189,18 @@ def query_files(sources: QuerySources, encoder: str) -> tuple[dict[str, bytes], 
         if "val" not in splits:
             card["audio"]["val"] = content.get("val")
         card["image"] = {"size": image_size(towers)}
+        card |= trunk_licences(towers)
     elif other.encoder == encoder:
         for kind in ("audio", "image"):
             if other.has(f"{kind}.onnx"):
                 files[f"{kind}.onnx"], card[kind] = other.read(f"{kind}.onnx"), other.card[kind]
+                card |= {key: other.card[key] for key in (f"{kind}_licence",) if key in other.card}
     if sources.sounds is not None:
         files[FILE] = sources.sounds.read_bytes()
-    elif other.encoder == encoder and other.has(FILE):
-        files[FILE] = other.read(FILE)
+    elif other.encoder == encoder and (known_sounds := KnownSounds.of(other)) is not None:
+        kept = known_sounds if labels is None else known_sounds.only(labels)
+        if kept.labels:
+            files[FILE] = kept.dump(encoder, other.card.get("vocabulary", {}))
     if FILE in files:
         known = json.loads(files[FILE])
         if known["encoder"] != encoder:
@@ -163,12 +215,21 @@ def query_files(sources: QuerySources, encoder: str) -> tuple[dict[str, bytes], 
     return files, card, checks
 
 
+def trunk_licences(towers: Towers) -> dict[str, str]:
+    """What the card must say of pre-trained trunks."""
+    found = {}
+    if isinstance(towers.audio, AudioTower) and towers.audio.pretrained:
+        found["audio_licence"] = AUDIO_LICENCE
+    if isinstance(towers.image, ImageTower) and towers.image.shape.trunk == mobilenet.NAME:
+        found["image_licence"] = IMAGE_LICENCE
+    return found
+
+
 def make_bundle(
     source: Path,
     output: Path,
-    name: str,
     sources: QuerySources,
-    measured: dict[str, Any],
+    about: About,
     report: Callable[[Check], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Export, prove and write; returns the card.
@@ -182,11 +243,11 @@ def make_bundle(
             "only the streaming one can be exported"
         )
     encoder = content.get("encoder", "")
-    trained_on = content.get("trained_on", "2,400 freely licensed clips of 124 labels; see NOTICE")
-    files, query_card, tower_checks = query_files(sources, encoder)
+    about = about.completed(content)
+    files, query_card, tower_checks = query_files(sources, encoder, content.get("labels"))
     for check in tower_checks:
         report(check)
-    graph, checks = proven_graph(model, metadata(model, name, encoder, trained_on), report=report)
+    graph, checks = proven_graph(model, metadata(model, encoder, about), report=report)
     files["separator.onnx"] = graph
     for file, most in MOST_BYTES.items():
         if len(files.get(file, b"")) > most:
@@ -199,7 +260,7 @@ def make_bundle(
             f"the bundle would have {size / 1e6:.1f} MB, more than {MOST_BYTES_IN_ALL / 1e6:.0f} MB"
         )
     card: dict[str, Any] = {
-        "name": name,
+        "name": about.name,
         "encoder": encoder,
         "query_dim": model.config.unet.query_dim,
         "sample_rate": model.config.spectral.sample_rate,
@@ -211,14 +272,12 @@ def make_bundle(
         "parameters": sum(p.numel() for p in model.parameters()),
         "mask": "mode",
         "kappa": KAPPA,
-        "licence": "Apache-2.0",
-        "trained_on": trained_on,
+        "licence": about.licence,
+        "trained_on": about.trained_on,
         "training": checkpoint_io.training(content),
         **query_card,
-        **({"image_licence": IMAGE_LICENCE} if "image.onnx" in files else {}),
-        "text_licence": TEXT_LICENCE,
         "verified": {c.name: c.difference for c in [*checks, *tower_checks]},
-        "measured": measured,
+        "measured": dict(about.measured),
     }
     bundles.write(output, card, files)
     return card

@@ -69,23 +69,38 @@ class BundleOptions:
     ] = None
     measured: Annotated[
         Path | None,
-        typer.Option("--measured", help="Results of marssep-train evaluate.", metavar="FILE.json"),
+        typer.Option("--measured", help="Results of marssep-train suite or evaluate.", metavar="FILE.json"),
+    ] = None
+    presence: Annotated[
+        Path | None,
+        typer.Option(
+            "--presence", help="Presence curve, by tests/benchmarks/presence.py.", metavar="FILE.json"
+        ),
+    ] = None
+    licence: Annotated[
+        str | None,
+        typer.Option("--licence", help="Licence of the separator's weights; else the checkpoint's word."),
     ] = None
 
     def figures(self) -> dict[str, Any]:
         """The results for the card, without one line per mixture; raises UsageError."""
-        try:
-            figures = json.loads(self.measured.read_text(encoding="utf-8")) if self.measured else {}
-            figures.pop("rows", None)
-        except (OSError, ValueError) as e:
-            raise UsageError(f"cannot read the results {self.measured}: {e}") from e
-        return dict(figures)
+        figures = read_json(self.measured, "results")
+        figures.pop("rows", None)
+        return figures
+
+
+def read_json(path: Path | None, what: str) -> dict[str, Any]:
+    """A JSON object, empty without a file; raises UsageError naming ``what`` cannot be read."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path else {}
+    except (OSError, ValueError, TypeError) as e:
+        raise UsageError(f"cannot read the {what} {path}: {e}") from e
 
 
 @command(app, BundleOptions, name="bundle")
 def bundle_command(options: BundleOptions) -> None:
     """Export a checkpoint, prove the graph's contract, write the bundle."""
-    from export.bundle import QuerySources, make_bundle
+    from export.bundle import About, QuerySources, make_bundle
     from export.onnx.verify import ContractError
     from offline_training.utils.checkpoint_io import CheckpointError
 
@@ -97,7 +112,10 @@ def bundle_command(options: BundleOptions) -> None:
         options.tower, options.text_from, options.towers, options.sounds, options.semantics
     )
     try:
-        make_bundle(options.checkpoint, options.output, options.name, sources, figures, say)
+        about = About(
+            options.name, options.licence, None, figures, read_json(options.presence, "presence curve")
+        )
+        make_bundle(options.checkpoint, options.output, sources, about, say)
     except CheckpointError as e:
         raise UsageError(str(e)) from e
     except ContractError as e:

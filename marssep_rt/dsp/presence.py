@@ -2,8 +2,8 @@
 
 Two measures enter: the target's share of the input energy, and, if the bundle has an audio encoder, the
 cosine similarity of the target's embedding and the query. A logistic curve over both gives a number between 0
-and 1. The curve belongs to the model: it is fitted on mixtures of the split ``val`` with the sound present and
-absent (``tests/benchmarks/presence.py --fit``) and travels in the graph's metadata.
+and 1. The curve belongs to the model: ``tests/benchmarks/presence.py --fit`` fits it on mixtures of the split
+``val`` with the sound present and absent, and it travels in the graph's metadata.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PresenceCurve:
 
     @classmethod
     def of(cls, metadata: Mapping[str, Sequence[float]]) -> PresenceCurve:
-        """The curve in a graph's metadata; graphs from before curves travelled with them have the default's."""
+        """The curve in a graph's metadata; the default for graphs that bring none."""
         if not metadata:
             return cls()
         (constant, per_db, per_similarity), (alone, alone_per_db) = metadata["both"], metadata["share"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,11 @@ class KnownSounds:
             )
         except (ValueError, KeyError, TypeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
+
+    def only(self, labels: Collection[str]) -> KnownSounds:
+        """The vocabulary without what is not among ``labels``."""
+        kept = [i for i, label in enumerate(self.labels) if label in labels]
+        return KnownSounds(tuple(self.labels[i] for i in kept), self.vectors[kept], self.thresholds)
 
     def dump(self, encoder: str, figures: dict[str, Any]) -> bytes:
         """The content of ``sounds.json``; ``figures``: error rates of the thresholds."""

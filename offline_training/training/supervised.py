@@ -225,6 +225,7 @@ class Trainer:
         self.processes = Processes(device)
         self.device = self.processes.device
         self.own_shards = self.processes.own(self.config.shards)
+        self.dataset = MixtureDataset(corpus, table, self.mixtures, self.config.steps, self.config.seed, own=self.own_shards)
         torch.manual_seed(self.config.seed)
         begun = None if start is None else checkpoint_io.load(start)
         separator = recipe.get("separator", {} if begun is None else begun["separator"])
@@ -276,8 +277,17 @@ class Trainer:
             "best": self.best,
             "stale": self.stale,
             "recipe": json.dumps(self.recipe),
-            "encoder": self.table.encoder,
+            **self.provenance(),
         }
+
+    def provenance(self) -> dict[str, Any]:
+        """What the weights were trained on, as a bundle's card tells it."""
+        labels = self.dataset.labels
+        clips = [c for c in self.corpus.clips if c.split == "train" and c.label in {*labels, *self.dataset.backgrounds}]
+        licences = sorted({c.licence for c in clips if c.licence})
+        said = f"{len(clips)} clips of {len(labels)} labels (manifest {self.corpus.manifest_sha256[:12]})"
+        return {"encoder": self.table.encoder, "labels": list(labels),
+                "trained_on": said + (f"; licences of the clips: {', '.join(licences)}" if licences else "")}  # fmt: skip
 
     @property
     def done(self) -> bool:
@@ -342,8 +352,7 @@ class Trainer:
             nonlocal stop
             stop = True
 
-        dataset = MixtureDataset(self.corpus, self.table, self.mixtures, self.config.steps, self.config.seed, own=self.own_shards)
-        loader = DataLoader(dataset, batch_size=None, sampler=range(self.step, self.config.steps), num_workers=self.config.workers,
+        loader = DataLoader(self.dataset, batch_size=None, sampler=range(self.step, self.config.steps), num_workers=self.config.workers,
                             prefetch_factor=4 if self.config.workers else None, worker_init_fn=leave_signals_alone)  # fmt: skip
         if self.done:
             return self.best
@@ -393,6 +402,6 @@ class Trainer:
             "step": self.step,
             "val": figures,
             "recipe": json.dumps({**self.recipe, "train": asdict(self.config), "mixtures": asdict(self.mixtures)}),
-            "encoder": self.table.encoder,
+            **self.provenance(),
         }
         checkpoint_io.save(self.folder / "best.pt", content)

@@ -72,7 +72,8 @@ def mean(paths: Sequence[Path]) -> dict[str, Any]:
         else value
         for name, value in first["weights"].items()
     }
-    return {"separator": first["separator"], "weights": weights, "encoder": first["encoder"], "mean_of": [training(c) for c in contents]}
+    told = {key: first[key] for key in ("encoder", "labels", "trained_on", "licence") if key in first}
+    return {"separator": first["separator"], "weights": weights, **told, "mean_of": [training(c) for c in contents]}
 
 
 def training(content: Mapping[str, Any]) -> dict[str, Any]:

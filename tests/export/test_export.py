@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from export import bundle as exporting
-from export.bundle import QuerySources, make_bundle, metadata, proven_graph
+from export.bundle import About, QuerySources, make_bundle, metadata, proven_graph
 from export.onnx.verify import ContractError, probe_signal, prove, run_graph
 from marssep_rt import Separator
 from marssep_rt.model import bundle as bundles
@@ -48,7 +48,7 @@ def checkpoint_file(model, bundle, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def graph(model):
-    return proven_graph(model, metadata(model, "tiny", "builtin-text-1", "nothing"))[0]
+    return proven_graph(model, metadata(model, "builtin-text-1", About("tiny", "none", "nothing")))[0]
 
 
 def test_every_promise_is_checked(model, graph):
@@ -99,7 +99,7 @@ def test_a_wrong_graph_is_caught(graph, model):
 
 def test_baked_query_gives_the_same_sound(model, graph):
     query = torch.nn.functional.normalize(torch.randn(384, generator=torch.Generator().manual_seed(1)), dim=0)
-    baked = proven_graph(model, metadata(model, "tiny", "builtin-text-1", "nothing"), query)[0]
+    baked = proven_graph(model, metadata(model, "builtin-text-1", About("tiny", "none", "nothing")), query)[0]
     audio = probe_signal(1, 1, 20 * 480, 48_000, np.random.default_rng(0))
     sessions = [ort.InferenceSession(g, providers=["CPUExecutionProvider"]) for g in (graph, baked)]
     assert "query" not in {i.name for i in sessions[1].get_inputs()}
@@ -133,7 +133,7 @@ def test_nothing_is_written_when_the_proof_fails(checkpoint_file, tmp_path, monk
 
     monkeypatch.setattr(exporting, "prove", broken)
     with pytest.raises(ContractError):
-        make_bundle(checkpoint_file, tmp_path / "b", "x", QuerySources(), {})
+        make_bundle(checkpoint_file, tmp_path / "b", QuerySources(), About("x"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -141,8 +141,8 @@ def test_a_checkpoint_for_another_encoder_gets_no_towers(model, tmp_path):
     content = {"separator": registry.describe(model), "weights": model.state_dict(), "encoder": "other-1"}
     checkpoint_io.save(tmp_path / "c.pt", content)
     with pytest.raises(bundles.BundleError, match="other-1"):
-        make_bundle(tmp_path / "c.pt", tmp_path / "b", "x", QuerySources(bundle=bundles.DEFAULT), {})
-    make_bundle(tmp_path / "c.pt", tmp_path / "b", "x", QuerySources(), {})
+        make_bundle(tmp_path / "c.pt", tmp_path / "b", QuerySources(bundle=bundles.DEFAULT), About("x"))
+    make_bundle(tmp_path / "c.pt", tmp_path / "b", QuerySources(), About("x"))
     made = bundles.load(tmp_path / "b")
     assert made.encoder == "other-1"
     assert not made.has("text.onnx")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.bundle import QuerySources, make_bundle
+from export.bundle import About, QuerySources, make_bundle
 from offline_training.models import registry
 from offline_training.models.inference import separate
 from offline_training.models.omnisep import PaperConfig, PaperSeparator, PaperSpectral, PaperUNet, unwarped_positions, warped_positions
@@ -78,6 +78,6 @@ def test_it_trains_is_stored_and_is_not_exported(corpus, table, tmp_path):
         separate(again, mixture, query, None), separate(trainer.average.eval(), mixture, query, None), atol=2e-3, rtol=0.1
     )
     with pytest.raises(CheckpointError, match="sees whole clips"):
-        make_bundle(tmp_path / "best.pt", tmp_path / "out", "x", QuerySources(), {})
+        make_bundle(tmp_path / "best.pt", tmp_path / "out", QuerySources(), About("x"))
     with pytest.raises(ValueError, match="streaming or paper"):
         registry.build({"network": "wave"})
