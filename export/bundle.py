@@ -147,8 +147,8 @@ def query_files(
 ) -> tuple[dict[str, bytes], dict[str, Any], list[Check]]:
     """The query towers' files, their part of the card, and the checks that they passed.
 
-    ``labels``: what the separator was trained on; the vocabulary of another bundle is cut down to them (None: an
-    older checkpoint that does not say).
+    ``labels``: what the separator was trained on; the vocabulary of another bundle is cut down to them (None:
+    an older checkpoint that does not say).
 
     A checkpoint trained on another encoder than the builtin one gets no towers: its bundle is asked with
     ``.query`` files. Raises BundleError where a source belongs to another encoder (both are named),

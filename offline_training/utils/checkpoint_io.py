@@ -72,7 +72,7 @@ def mean(paths: Sequence[Path]) -> dict[str, Any]:
         else value
         for name, value in first["weights"].items()
     }
-    told = {key: first[key] for key in ("encoder", "labels", "trained_on", "licence") if key in first}
+    told: dict[str, Any] = {key: first[key] for key in ("encoder", "labels", "trained_on", "licence") if key in first}
     return {"separator": first["separator"], "weights": weights, **told, "mean_of": [training(c) for c in contents]}
 
 
