@@ -31,14 +31,16 @@ class KnownSounds:
     """The vocabulary of a bundle.
 
     Attributes:
-        labels: The training labels.
+        labels: The training labels, then families and other words with a place in the space of sound.
         vectors: Their unit vectors, float32 [L, D].
         thresholds: Kind of query (text, audio, image) -> smallest cosine similarity inside the vocabulary.
+        trained: The number of training labels; None means all.
     """
 
     labels: tuple[str, ...]
     vectors: Array
     thresholds: dict[str, float]
+    trained: int | None = None
 
     @classmethod
     def of(cls, bundle: Bundle) -> KnownSounds | None:
@@ -53,13 +55,14 @@ class KnownSounds:
                 labels,
                 vectors.reshape(len(labels), bundle.query_dim),
                 {k: float(v) for k, v in data["thresholds"].items()},
+                data.get("trained"),
             )
         except (ValueError, KeyError, TypeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
 
     def only(self, labels: Collection[str]) -> KnownSounds:
         """The vocabulary without what is not among ``labels``."""
-        kept = [i for i, label in enumerate(self.labels) if label in labels]
+        kept = [i for i, label in enumerate(self.labels[: self.trained]) if label in labels]
         return KnownSounds(tuple(self.labels[i] for i in kept), self.vectors[kept], self.thresholds)
 
     def dump(self, encoder: str, figures: dict[str, Any]) -> bytes:
@@ -68,6 +71,7 @@ class KnownSounds:
         data = {
             "encoder": encoder,
             "labels": list(self.labels),
+            "trained": len(self.labels) if self.trained is None else self.trained,
             "thresholds": self.thresholds,
             "figures": figures,
             "vectors": packed,
@@ -92,7 +96,7 @@ class KnownSounds:
         Returns:
             (unit vector [D], label) of every part; the label is "" if the vector is unchanged.
         """
-        similarity = [self.vectors @ v for _, v in parts]
+        similarity = [self.vectors[: self.trained] @ v for _, v in parts]
         settled = []
         for (kind, vector), own in zip(parts, similarity, strict=True):
             if kind in EXAMPLES and own.max() >= self.thresholds.get(kind, np.inf):

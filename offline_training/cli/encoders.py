@@ -337,20 +337,30 @@ def vocabulary(
     photos: Photos = None,
     weights: Weights = None,
     text: TextFrom = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="The separator whose labels are known (None: all in train).", metavar="FILE.pt")
+    ] = None,
+    places: Annotated[
+        Path | None, typer.Option("--places", help="Families and classes of marssep-train space are known words too.", metavar="FILE.npz")
+    ] = None,
 ) -> None:
     """Fit from which distance on a query is called far from everything trained; prints how well that works."""
     import numpy as np
 
     from offline_training.alignment import data as alignment_data
-    from offline_training.data.corpus import Corpus
+    from offline_training.data.corpus import BACKGROUNDS, Corpus
     from offline_training.encoders.builtin import BuiltinEncoder
     from offline_training.evaluation import vocabulary_fit
+    from offline_training.utils import checkpoint_io
 
     with sentences(), bar() as progress:
         bank = photo_bank(photos, progress)
         data = Corpus(corpus)
         encoder = BuiltinEncoder(Path(weights) if weights else None, text)
-        labels = sorted({c.label for c in data.clips if c.split == "train"})
+        labels = sorted({c.label for c in data.clips if c.split == "train"} - set(BACKGROUNDS))
+        if checkpoint is not None:
+            labels = checkpoint_io.load(checkpoint).get("labels", labels)
+        named = [] if places is None else [name.lower() for name in (*(found := read_table(places)).families, *found.classes)]
         sounds = pictures = None
         if "audio" in encoder.modalities:
             wanted = [
@@ -360,7 +370,8 @@ def vocabulary(
         if "image" in encoder.modalities and bank is not None:
             shown = alignment_data.held_out_photos(bank, labels, "val")
             pictures = encoder.embed_image([rgb for group in shown.values() for rgb in group])
-        known, figures = vocabulary_fit.fit(encoder, labels, sounds, pictures)
+        words = [*labels, *(n for n in dict.fromkeys(named) if n not in labels)]
+        known, figures = vocabulary_fit.fit(encoder, words, sounds, pictures, len(labels))
     write_whole(output, known.dump(encoder.id, figures))
     print(json.dumps(figures, indent=1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,16 @@ def similarity(vectors: Vectors, labels: Vectors) -> Scores:
 
 
 def fit(
-    encoder: Encoder, labels: list[str], sounds: Vectors | None = None, pictures: Vectors | None = None
+    encoder: Encoder, labels: Sequence[str], sounds: Vectors | None = None, pictures: Vectors | None = None, trained: int | None = None
 ) -> tuple[KnownSounds, dict[str, Any]]:
     """The known sounds of an encoder and the figures of their thresholds.
 
     Text: the threshold doubts 5 % of every second frozen paraphrase; all rates and areas are measured on the other halves. ``sounds`` and
-    ``pictures``: vectors of validation examples of known labels, of which 5 % are doubted.
+    ``pictures``: vectors of validation examples of known labels, of which 5 % are doubted. ``trained``: how many of ``labels``, the first
+    ones, an example may be taken for; the rest are families and other words with a place.
     """
-    anchors = encoder.embed_text(labels)
-    known = similarity(encoder.embed_text([p for p, _ in read_paraphrases()]), anchors)
+    anchors = encoder.embed_text(list(labels))
+    known = similarity(encoder.embed_text([p for p, label in read_paraphrases() if label in labels]), anchors)
     unrelated = {kind: similarity(encoder.embed_text(phrases), anchors) for kind, phrases in read_unrelated().items()}
     thresholds = {"text": float(np.quantile(known[::2], FALSE_ALARMS))}
     doubted = float((known[1::2] < thresholds["text"]).mean())
@@ -53,4 +55,4 @@ def fit(
         if vectors is not None and len(vectors):
             thresholds[kind] = float(np.quantile(similarity(vectors, anchors), FALSE_ALARMS))
             figures[f"threshold_{kind}"] = round(thresholds[kind], 4)
-    return KnownSounds(tuple(labels), np.asarray(anchors, np.float32), thresholds), figures
+    return KnownSounds(tuple(labels), np.asarray(anchors, np.float32), thresholds, trained), figures

@@ -126,7 +126,7 @@ class Fixed(torch.nn.Module):
     def spectra(self, *args):
         return self.inner.spectra(*args)
 
-    def logits(self, spectra, query, memory):
+    def logits(self, spectra, query, memory, other=None):
         return torch.full_like(spectra.band_power, float(np.log(self.share / (1 - self.share))))
 
     def apply_mask(self, *args):
