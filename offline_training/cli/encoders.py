@@ -360,7 +360,8 @@ def vocabulary(
         labels = sorted({c.label for c in data.clips if c.split == "train"} - set(BACKGROUNDS))
         if checkpoint is not None:
             labels = checkpoint_io.load(checkpoint).get("labels", labels)
-        named = [] if places is None else [name.lower() for name in (*(found := read_table(places)).families, *found.classes)]
+        found = None if places is None else read_table(places)
+        named = [] if found is None else [name.lower() for name in (*found.families, *found.classes)]
         sounds = pictures = None
         if "audio" in encoder.modalities:
             wanted = [
