@@ -72,9 +72,8 @@ class About:
     def completed(self, content: Mapping[str, Any]) -> About:
         """The same with what a checkpoint says of itself; what neither says is said to be not stated."""
         licence = self.licence or content.get("licence", NOT_STATED)
-        return replace(
-            self, licence=licence, trained_on=self.trained_on or content.get("trained_on", NOT_STATED)
-        )
+        trained_on = self.trained_on or content.get("trained_on", NOT_STATED)
+        return replace(self, licence=licence, trained_on=trained_on)
 
 
 def metadata(model: MaskSeparator, encoder: str, about: About) -> dict[str, Any]:
@@ -127,12 +126,14 @@ def proven_graph(
 
 @dataclass(frozen=True)
 class QuerySources:
-    """Where the query towers come from.
+    """Where the query encoders come from. What is not given is taken from ``bundle``, as far as it is there.
 
-    ``tower``: folder of marssep-train text; ``bundle``: one that has towers; ``towers``: checkpoint of
-    marssep-train align; ``sounds``: sounds.json of marssep-train vocabulary; ``semantics``: figures of
-    marssep-train semantics. What is not given is taken from ``bundle`` (None: the embedded one) as far as it
-    is there.
+    Attributes:
+        tower: Folder of marssep-train text.
+        bundle: A bundle with encoders; None is the built-in one.
+        towers: Checkpoint of marssep-train align.
+        sounds: sounds.json of marssep-train vocabulary.
+        semantics: Figures of marssep-train semantics.
     """
 
     tower: Path | None = None
@@ -142,80 +143,96 @@ class QuerySources:
     semantics: Path | None = None
 
 
-def query_files(
-    sources: QuerySources, encoder: str, labels: Sequence[str] | None = None
-) -> tuple[dict[str, bytes], dict[str, Any], list[Check]]:
-    """The query towers' files, their part of the card, and the checks that they passed.
+@dataclass
+class QueryParts:
+    """The query encoders of a bundle.
 
-    ``labels``: what the separator was trained on; the vocabulary of another bundle is cut down to them (None:
-    an older checkpoint that does not say).
-
-    A checkpoint trained on another encoder than the builtin one gets no towers: its bundle is asked with
-    ``.query`` files. Raises BundleError where a source belongs to another encoder (both are named),
-    CheckpointError, ContractError.
+    Attributes:
+        files: Name -> content.
+        card: Their part of the card.
+        checks: The checks that they passed.
     """
-    files: dict[str, bytes] = {}
-    card: dict[str, Any] = {}
-    checks: list[Check] = []
-    other = bundles.load(sources.bundle)
-    if sources.tower is not None:
-        from export.onnx.text import export_text
 
-        files["text.onnx"] = export_text(load_tower(sources.tower))
-        files["tokenizer.json"] = (sources.tower / "tokenizer.json").read_bytes()
-        card["text"] = json.loads((sources.tower / "figures.json").read_text())
-        card["text_licence"] = TEXT_LICENCE
-    elif other.encoder == encoder:
-        files.update({name: other.read(name) for name in ("text.onnx", "tokenizer.json")})
-        card |= {key: other.card[key] for key in ("text", "text_licence") if key in other.card}
-    elif sources.bundle is not None or sources.towers is not None:
+    files: dict[str, bytes] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+
+
+def query_files(sources: QuerySources, encoder: str, labels: Sequence[str] | None = None) -> QueryParts:
+    """Collect the query encoders of a bundle.
+
+    A checkpoint that was trained on another encoder than the built-in one gets none: its bundle takes
+    ``.query`` files.
+
+    Args:
+        sources: Where they come from.
+        encoder: Id of the encoder that the separator was trained on.
+        labels: What the separator was trained on; another bundle's vocabulary is cut down to them. None: an
+            older checkpoint, which does not say.
+
+    Raises:
+        BundleError: A source belongs to another encoder; the message names both.
+        CheckpointError, ContractError: As their causes.
+    """
+    other = bundles.load(sources.bundle)
+    same = other if other.encoder == encoder else None
+    if same is None and sources.tower is None and (sources.bundle is not None or sources.towers is not None):
         raise BundleError(
             f"the checkpoint was trained on encoder {encoder}, {other.path} offers {other.encoder}"
         )
-    if sources.towers is not None:
+    parts = QueryParts()
+    _add_text(parts, sources.tower, same)
+    _add_audio_and_image(parts, sources.towers, same)
+    _add_vocabulary(parts, sources.sounds, same, encoder, labels)
+    if sources.semantics is not None:
+        parts.card["semantics"] = json.loads(sources.semantics.read_text(encoding="utf-8"))
+    elif sources.towers is None and "semantics" in other.card:
+        parts.card["semantics"] = other.card["semantics"]
+    return parts
+
+
+def _add_text(parts: QueryParts, tower: Path | None, same: bundles.Bundle | None) -> None:
+    """The text encoder: of a training folder, else of a bundle with the same encoder."""
+    if tower is not None:
+        from export.onnx.text import export_text
+
+        parts.files["text.onnx"] = export_text(load_tower(tower))
+        parts.files["tokenizer.json"] = (tower / "tokenizer.json").read_bytes()
+        parts.card["text"] = json.loads((tower / "figures.json").read_text())
+        parts.card["text_licence"] = TEXT_LICENCE
+    elif same is not None:
+        parts.files.update({name: same.read(name) for name in ("text.onnx", "tokenizer.json")})
+        parts.card |= _entries(same, "text", "text_licence")
+
+
+def _add_audio_and_image(parts: QueryParts, towers_file: Path | None, same: bundles.Bundle | None) -> None:
+    """Audio and image encoder: of a checkpoint, else of a bundle with the same encoder."""
+    if towers_file is not None:
         from export.onnx.towers import export_audio, export_image, prove_towers
         from offline_training.encoders.builtin import load_towers
 
-        towers, content = load_towers(sources.towers)
-        files["audio.onnx"], files["image.onnx"] = export_audio(towers), export_image(towers)
-        checks = prove_towers(towers, files["audio.onnx"], files["image.onnx"])
+        towers, content = load_towers(towers_file)
+        audio, image = export_audio(towers), export_image(towers)
+        parts.files |= {"audio.onnx": audio, "image.onnx": image}
+        parts.checks += prove_towers(towers, audio, image)
         splits = json.loads(content["describe"]).get("splits", ["train"])
-        card["audio"] = {
-            "sample_rate": 48_000,
-            "hop": 480,
-            "stage": content.get("stage"),
-            "trained_on_splits": splits,
-        }
-        if "val" not in splits:
-            card["audio"]["val"] = content.get("val")
-        card["image"] = {"size": image_size(towers)}
-        card |= trunk_licences(towers)
-    elif other.encoder == encoder:
+        card = {"sample_rate": 48_000, "hop": 480, "stage": content.get("stage"), "trained_on_splits": splits}
+        parts.card["audio"] = card if "val" in splits else {**card, "val": content.get("val")}
+        parts.card["image"] = {"size": image_size(towers)}
+        parts.card |= _trunk_licences(towers)
+    elif same is not None:
         for kind in ("audio", "image"):
-            if other.has(f"{kind}.onnx"):
-                files[f"{kind}.onnx"], card[kind] = other.read(f"{kind}.onnx"), other.card[kind]
-                card |= {key: other.card[key] for key in (f"{kind}_licence",) if key in other.card}
-    if sources.sounds is not None:
-        files[FILE] = sources.sounds.read_bytes()
-    elif other.encoder == encoder and (known_sounds := KnownSounds.of(other)) is not None:
-        kept = known_sounds if labels is None else known_sounds.only(labels)
-        if kept.labels:
-            files[FILE] = kept.dump(encoder, other.card.get("vocabulary", {}))
-    if FILE in files:
-        known = json.loads(files[FILE])
-        if known["encoder"] != encoder:
-            raise BundleError(
-                f"the checkpoint was trained on encoder {encoder}, {FILE} belongs to {known['encoder']}"
-            )
-        card["vocabulary"] = known["figures"]
-    if sources.semantics is not None:
-        card["semantics"] = json.loads(sources.semantics.read_text(encoding="utf-8"))
-    elif sources.towers is None and "semantics" in other.card:
-        card["semantics"] = other.card["semantics"]
-    return files, card, checks
+            if same.has(f"{kind}.onnx"):
+                parts.files[f"{kind}.onnx"] = same.read(f"{kind}.onnx")
+                parts.card |= _entries(same, kind, f"{kind}_licence")
 
 
-def trunk_licences(towers: Towers) -> dict[str, str]:
+def _entries(bundle: bundles.Bundle, *keys: str) -> dict[str, Any]:
+    """Entries of a bundle's card, as far as they are there."""
+    return {key: bundle.card[key] for key in keys if key in bundle.card}
+
+
+def _trunk_licences(towers: Towers) -> dict[str, str]:
     """What the card must say of pre-trained trunks."""
     found = {}
     if isinstance(towers.audio, AudioTower) and towers.audio.pretrained:
@@ -225,6 +242,30 @@ def trunk_licences(towers: Towers) -> dict[str, str]:
     return found
 
 
+def _add_vocabulary(
+    parts: QueryParts,
+    sounds: Path | None,
+    same: bundles.Bundle | None,
+    encoder: str,
+    labels: Sequence[str] | None,
+) -> None:
+    """The vocabulary: of a file, else of a bundle with the same encoder."""
+    if sounds is not None:
+        parts.files[FILE] = sounds.read_bytes()
+    elif same is not None and (theirs := KnownSounds.of(same)) is not None:
+        kept = theirs if labels is None else theirs.only(labels)
+        if kept.labels:
+            parts.files[FILE] = kept.dump(encoder, same.card.get("vocabulary", {}))
+    if FILE not in parts.files:
+        return
+    known = json.loads(parts.files[FILE])
+    if known["encoder"] != encoder:
+        raise BundleError(
+            f"the checkpoint was trained on encoder {encoder}, {FILE} belongs to {known['encoder']}"
+        )
+    parts.card["vocabulary"] = known["figures"]
+
+
 def make_bundle(
     source: Path,
     output: Path,
@@ -232,9 +273,20 @@ def make_bundle(
     about: About,
     report: Callable[[Check], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Export, prove and write; returns the card.
+    """Export a checkpoint, prove the graph's contract, and write the bundle.
 
-    Raises CheckpointError, ContractError or BundleError; nothing is written then.
+    Args:
+        source: A checkpoint of marssep-train supervise or reinforce.
+        output: A folder, or NAME.marssep for a zip file.
+        sources: Where the query encoders come from.
+        about: Name, licence, results.
+        report: Called with every check that was passed.
+
+    Returns:
+        The card.
+
+    Raises:
+        CheckpointError, ContractError, BundleError: Nothing is written then.
     """
     model, content = registry.load_separator(source)
     if not isinstance(model, MaskSeparator):
@@ -244,11 +296,47 @@ def make_bundle(
         )
     encoder = content.get("encoder", "")
     about = about.completed(content)
-    files, query_card, tower_checks = query_files(sources, encoder, content.get("labels"))
-    for check in tower_checks:
+    parts = query_files(sources, encoder, content.get("labels"))
+    for check in parts.checks:
         report(check)
-    graph, checks = proven_graph(model, metadata(model, encoder, about), report=report)
-    files["separator.onnx"] = graph
+    properties = metadata(model, encoder, about)
+    parts.files["separator.onnx"], checks = proven_graph(model, properties, report=report)
+    _check_sizes(parts.files)
+    card = {
+        **_separator_card(model, properties),
+        "training": checkpoint_io.training(content),
+        **parts.card,
+        "verified": {c.name: c.difference for c in [*checks, *parts.checks]},
+        "measured": dict(about.measured),
+    }
+    bundles.write(output, card, parts.files)
+    return card
+
+
+def _separator_card(model: MaskSeparator, properties: dict[str, Any]) -> dict[str, Any]:
+    """The card's facts about the separator; most are the graph's metadata."""
+    kept = (
+        "name",
+        "encoder",
+        "query_dim",
+        "sample_rate",
+        "hop",
+        "latency",
+        "mask",
+        "kappa",
+        "licence",
+        "trained_on",
+    )
+    hop, latency, rate = (properties[key] for key in ("hop", "latency", "sample_rate"))
+    return {
+        **{key: properties[key] for key in kept},
+        "algorithmic_latency_ms": round((latency + hop) / rate * 1e3, 3),
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+
+
+def _check_sizes(files: dict[str, bytes]) -> None:
+    """Raise BundleError if a file, or all together, are larger than a bundle allows."""
     for file, most in MOST_BYTES.items():
         if len(files.get(file, b"")) > most:
             raise BundleError(
@@ -259,28 +347,6 @@ def make_bundle(
         raise BundleError(
             f"the bundle would have {size / 1e6:.1f} MB, more than {MOST_BYTES_IN_ALL / 1e6:.0f} MB"
         )
-    card: dict[str, Any] = {
-        "name": about.name,
-        "encoder": encoder,
-        "query_dim": model.config.unet.query_dim,
-        "sample_rate": model.config.spectral.sample_rate,
-        "hop": model.config.spectral.hop,
-        "latency": model.latency,
-        "algorithmic_latency_ms": round(
-            (model.latency + model.config.spectral.hop) / model.config.spectral.sample_rate * 1e3, 3
-        ),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "mask": "mode",
-        "kappa": KAPPA,
-        "licence": about.licence,
-        "trained_on": about.trained_on,
-        "training": checkpoint_io.training(content),
-        **query_card,
-        "verified": {c.name: c.difference for c in [*checks, *tower_checks]},
-        "measured": dict(about.measured),
-    }
-    bundles.write(output, card, files)
-    return card
 
 
 def verify_bundle(path: Path, report: Callable[[Check], None]) -> None:

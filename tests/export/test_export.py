@@ -41,7 +41,12 @@ def model():
 @pytest.fixture(scope="module")
 def checkpoint_file(model, bundle, tmp_path_factory):
     path = tmp_path_factory.mktemp("checkpoint") / "best.pt"
-    content = {"separator": registry.describe(model), "weights": model.state_dict(), "encoder": bundle.encoder, "step": 1}
+    content = {
+        "separator": registry.describe(model),
+        "weights": model.state_dict(),
+        "encoder": bundle.encoder,
+        "step": 1,
+    }
     checkpoint_io.save(path, content)
     return path
 
@@ -53,7 +58,16 @@ def graph(model):
 
 def test_every_promise_is_checked(model, graph):
     names = " ".join(c.name for c in prove(graph, model, hops=12))
-    for words in ("torch offline", "random chunks", "one hop", "streams do not mix", "B=2 C=2", "mono", "causal", "mask of ones"):
+    for words in (
+        "torch offline",
+        "random chunks",
+        "one hop",
+        "streams do not mix",
+        "B=2 C=2",
+        "mono",
+        "causal",
+        "mask of ones",
+    ):
         assert words in names
 
 
@@ -108,11 +122,17 @@ def test_baked_query_gives_the_same_sound(model, graph):
 
 
 def test_command_makes_a_bundle_that_runs(checkpoint_file, tmp_path):
-    done = subprocess.run([BIN / "marssep-export", "bundle", checkpoint_file, "-o", tmp_path / "m.marssep"], capture_output=True, text=True)
+    done = subprocess.run(
+        [BIN / "marssep-export", "bundle", checkpoint_file, "-o", tmp_path / "m.marssep"],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     s = Separator("rain", bundle=tmp_path / "m.marssep")
     assert np.isfinite(s.process(np.ones(1000, np.float32))).all()
-    done = subprocess.run([BIN / "marssep-export", "verify", tmp_path / "m.marssep"], capture_output=True, text=True)
+    done = subprocess.run(
+        [BIN / "marssep-export", "verify", tmp_path / "m.marssep"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "keeps its promises" in done.stderr
 
@@ -121,7 +141,11 @@ def test_command_refuses_what_is_no_checkpoint(tmp_path):
     for name, content in (("none.pt", None), ("junk.pt", b"junk")):
         if content:
             (tmp_path / name).write_bytes(content)
-        done = subprocess.run([BIN / "marssep-export", "bundle", tmp_path / name, "-o", tmp_path / "b"], capture_output=True, text=True)
+        done = subprocess.run(
+            [BIN / "marssep-export", "bundle", tmp_path / name, "-o", tmp_path / "b"],
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
         assert not (tmp_path / "b").exists()

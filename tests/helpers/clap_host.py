@@ -1,4 +1,4 @@
-"""A small CLAP host: loads a plug-in, sets parameters, processes blocks, saves and restores. Structures as in CLAP 1.1's headers."""
+"""A small CLAP host: loads a plug-in, sets parameters, processes blocks, saves and restores (CLAP 1.1)."""
 
 import ctypes as c
 
@@ -12,8 +12,12 @@ class Version(c.Structure):
 
 
 class Entry(c.Structure):
-    _fields_ = [("version", Version), ("init", c.CFUNCTYPE(c.c_bool, STR)), ("deinit", c.CFUNCTYPE(None)),
-                ("get_factory", c.CFUNCTYPE(P, STR))]  # fmt: skip
+    _fields_ = [
+        ("version", Version),
+        ("init", c.CFUNCTYPE(c.c_bool, STR)),
+        ("deinit", c.CFUNCTYPE(None)),
+        ("get_factory", c.CFUNCTYPE(P, STR)),
+    ]
 
 
 class Descriptor(c.Structure):
@@ -29,20 +33,44 @@ class Factory(c.Structure):
 
 
 class Host(c.Structure):
-    _fields_ = [("version", Version), ("data", P), ("name", STR), ("vendor", STR), ("url", STR), ("host_version", STR),
-                ("get_extension", c.CFUNCTYPE(P, P, STR)), ("request_restart", c.CFUNCTYPE(None, P)),
-                ("request_process", c.CFUNCTYPE(None, P)), ("request_callback", c.CFUNCTYPE(None, P))]  # fmt: skip
+    _fields_ = [
+        ("version", Version),
+        ("data", P),
+        ("name", STR),
+        ("vendor", STR),
+        ("url", STR),
+        ("host_version", STR),
+        ("get_extension", c.CFUNCTYPE(P, P, STR)),
+        ("request_restart", c.CFUNCTYPE(None, P)),
+        ("request_process", c.CFUNCTYPE(None, P)),
+        ("request_callback", c.CFUNCTYPE(None, P)),
+    ]
 
 
 class Plugin(c.Structure):
-    _fields_ = [("descriptor", c.POINTER(Descriptor)), ("data", P), ("init", c.CFUNCTYPE(c.c_bool, P)), ("destroy", c.CFUNCTYPE(None, P)),
-                ("activate", c.CFUNCTYPE(c.c_bool, P, c.c_double, U32, U32)), ("deactivate", c.CFUNCTYPE(None, P)),
-                ("start", c.CFUNCTYPE(c.c_bool, P)), ("stop", c.CFUNCTYPE(None, P)), ("reset", c.CFUNCTYPE(None, P)),
-                ("process", c.CFUNCTYPE(c.c_int32, P, P)), ("get_extension", c.CFUNCTYPE(P, P, STR))]  # fmt: skip
+    _fields_ = [
+        ("descriptor", c.POINTER(Descriptor)),
+        ("data", P),
+        ("init", c.CFUNCTYPE(c.c_bool, P)),
+        ("destroy", c.CFUNCTYPE(None, P)),
+        ("activate", c.CFUNCTYPE(c.c_bool, P, c.c_double, U32, U32)),
+        ("deactivate", c.CFUNCTYPE(None, P)),
+        ("start", c.CFUNCTYPE(c.c_bool, P)),
+        ("stop", c.CFUNCTYPE(None, P)),
+        ("reset", c.CFUNCTYPE(None, P)),
+        ("process", c.CFUNCTYPE(c.c_int32, P, P)),
+        ("get_extension", c.CFUNCTYPE(P, P, STR)),
+    ]
 
 
 class Audio(c.Structure):
-    _fields_ = [("data32", c.POINTER(c.POINTER(c.c_float))), ("data64", P), ("channels", U32), ("latency", U32), ("constant", c.c_uint64)]
+    _fields_ = [
+        ("data32", c.POINTER(c.POINTER(c.c_float))),
+        ("data64", P),
+        ("channels", U32),
+        ("latency", U32),
+        ("constant", c.c_uint64),
+    ]
 
 
 class Header(c.Structure):
@@ -50,8 +78,16 @@ class Header(c.Structure):
 
 
 class ParameterValue(c.Structure):
-    _fields_ = [("header", Header), ("id", U32), ("cookie", P), ("note", c.c_int32), ("port", c.c_int16), ("channel", c.c_int16),
-                ("key", c.c_int16), ("value", c.c_double)]  # fmt: skip
+    _fields_ = [
+        ("header", Header),
+        ("id", U32),
+        ("cookie", P),
+        ("note", c.c_int32),
+        ("port", c.c_int16),
+        ("channel", c.c_int16),
+        ("key", c.c_int16),
+        ("value", c.c_double),
+    ]
 
 
 class InEvents(c.Structure):
@@ -63,19 +99,38 @@ class OutEvents(c.Structure):
 
 
 class Process(c.Structure):
-    _fields_ = [("time", I64), ("frames", U32), ("transport", P), ("inputs", c.POINTER(Audio)), ("outputs", c.POINTER(Audio)),
-                ("input_count", U32), ("output_count", U32), ("in_events", c.POINTER(InEvents)),
-                ("out_events", c.POINTER(OutEvents))]  # fmt: skip
+    _fields_ = [
+        ("time", I64),
+        ("frames", U32),
+        ("transport", P),
+        ("inputs", c.POINTER(Audio)),
+        ("outputs", c.POINTER(Audio)),
+        ("input_count", U32),
+        ("output_count", U32),
+        ("in_events", c.POINTER(InEvents)),
+        ("out_events", c.POINTER(OutEvents)),
+    ]
 
 
 class ParameterInfo(c.Structure):
-    _fields_ = [("id", U32), ("flags", U32), ("cookie", P), ("name", c.c_char * 256), ("module", c.c_char * 1024), ("low", c.c_double),
-                ("high", c.c_double), ("default", c.c_double)]  # fmt: skip
+    _fields_ = [
+        ("id", U32),
+        ("flags", U32),
+        ("cookie", P),
+        ("name", c.c_char * 256),
+        ("module", c.c_char * 1024),
+        ("low", c.c_double),
+        ("high", c.c_double),
+        ("default", c.c_double),
+    ]
 
 
 class Parameters(c.Structure):
-    _fields_ = [("count", c.CFUNCTYPE(U32, P)), ("info", c.CFUNCTYPE(c.c_bool, P, U32, c.POINTER(ParameterInfo))),
-                ("value", c.CFUNCTYPE(c.c_bool, P, U32, c.POINTER(c.c_double)))]  # fmt: skip
+    _fields_ = [
+        ("count", c.CFUNCTYPE(U32, P)),
+        ("info", c.CFUNCTYPE(c.c_bool, P, U32, c.POINTER(ParameterInfo))),
+        ("value", c.CFUNCTYPE(c.c_bool, P, U32, c.POINTER(c.c_double))),
+    ]
 
 
 class HostLatency(c.Structure):
@@ -112,7 +167,9 @@ class ClapHost:
         self.latency_changes = 0
         self.told = HostLatency(HostLatency._fields_[0][1](self.latency_changed))
         nothing = [Host._fields_[i][1](lambda *_: None) for i in (7, 8, 9)]
-        find = Host._fields_[6][1](lambda _, name: c.addressof(self.told) if name == b"clap.latency" and not bare else None)
+        find = Host._fields_[6][1](
+            lambda _, name: c.addressof(self.told) if name == b"clap.latency" and not bare else None
+        )
         self.host = Host(Version(1, 1, 10), None, b"test", b"", b"", b"1", find, *nothing)
         self.at = factory.create(factory_at, c.addressof(self.host), described.id)
         assert self.at
@@ -161,7 +218,9 @@ class ClapHost:
     def set(self, name, value):
         """With the next block."""
         number = self.parameters()[name][0]
-        self.pending.append(ParameterValue(Header(c.sizeof(ParameterValue), 0, 0, 5, 0), number, None, -1, -1, -1, -1, value))
+        self.pending.append(
+            ParameterValue(Header(c.sizeof(ParameterValue), 0, 0, 5, 0), number, None, -1, -1, -1, -1, value)
+        )
 
     def save(self):
         kept = bytearray()
@@ -191,14 +250,33 @@ class ClapHost:
         """[C, n] -> [C, n], n at most the block."""
         x = np.ascontiguousarray(x, np.float32)
         y = np.zeros_like(x)
-        rows = [(c.POINTER(c.c_float) * len(x))(*[row.ctypes.data_as(c.POINTER(c.c_float)) for row in a]) for a in (x, y)]
+        rows = [
+            (c.POINTER(c.c_float) * len(x))(*[row.ctypes.data_as(c.POINTER(c.c_float)) for row in a])
+            for a in (x, y)
+        ]
         buffers = [Audio(c.cast(r, c.POINTER(c.POINTER(c.c_float))), None, len(x), 0, 0) for r in rows]
         events, self.pending = self.pending, []
-        given = InEvents(None, InEvents._fields_[1][1](lambda _: len(events)), InEvents._fields_[2][1](lambda _, i: c.addressof(events[i])))
+        given = InEvents(
+            None,
+            InEvents._fields_[1][1](lambda _: len(events)),
+            InEvents._fields_[2][1](lambda _, i: c.addressof(events[i])),
+        )
         taken = OutEvents(None, OutEvents._fields_[1][1](lambda *_: True))
-        work = Process(-1, x.shape[1], None, c.pointer(buffers[0]), c.pointer(buffers[1]), 1, 1, c.pointer(given), c.pointer(taken))
+        work = Process(
+            -1,
+            x.shape[1],
+            None,
+            c.pointer(buffers[0]),
+            c.pointer(buffers[1]),
+            1,
+            1,
+            c.pointer(given),
+            c.pointer(taken),
+        )
         assert self.plugin.process(self.at, c.addressof(work)) != 0
         return y
 
     def run(self, x):
-        return np.concatenate([self.process(x[:, at : at + self.block]) for at in range(0, x.shape[1], self.block)], axis=1)
+        return np.concatenate(
+            [self.process(x[:, at : at + self.block]) for at in range(0, x.shape[1], self.block)], axis=1
+        )

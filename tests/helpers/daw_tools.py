@@ -49,9 +49,24 @@ def scratch():
 def compile_cpp(output, sources, *flags):
     """A program or, where the name ends in .so, a shared library; warnings are errors."""
     shared = ["-fPIC", "-shared"] if output.suffix == ".so" else []
-    command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", *shared,
-               *tools().include_flags,
-               f"-I{SOURCE / 'core'}", f"-I{SOURCE / 'capi'}", *map(str, sources), "-o", str(output), *flags, "-ldl"]  # fmt: skip
+    command = [
+        os.environ.get("CXX", "g++"),
+        "-std=c++20",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-pthread",
+        *shared,
+        *tools().include_flags,
+        f"-I{SOURCE / 'core'}",
+        f"-I{SOURCE / 'capi'}",
+        *map(str, sources),
+        "-o",
+        str(output),
+        *flags,
+        "-ldl",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return output
@@ -59,8 +74,19 @@ def compile_cpp(output, sources, *flags):
 
 def compile_c(source, output):
     """A C program against ONNX Runtime; warnings are errors."""
-    command = [os.environ.get("CC", "gcc"), "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", *tools().include_flags,
-               str(source), "-o", str(output), str(tools().library)]  # fmt: skip
+    command = [
+        os.environ.get("CC", "gcc"),
+        "-std=c11",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        *tools().include_flags,
+        str(source),
+        "-o",
+        str(output),
+        str(tools().library),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return output
@@ -108,8 +134,16 @@ def plugins(channels=2, /):
     return folder
 
 
-C_TYPES = {"void*": c.c_void_p, "const char*": c.c_char_p, "const float*": FLOATS, "float*": FLOATS, "unsigned": c.c_uint, "int": c.c_int,
-           "float": c.c_float, "void": None}  # fmt: skip
+C_TYPES = {
+    "void*": c.c_void_p,
+    "const char*": c.c_char_p,
+    "const float*": FLOATS,
+    "float*": FLOATS,
+    "unsigned": c.c_uint,
+    "int": c.c_int,
+    "float": c.c_float,
+    "void": None,
+}
 
 
 @cache
@@ -117,7 +151,9 @@ def library():
     """The engine's C functions, with the signatures of its header."""
     loaded = c.CDLL(str(core()))
     header = re.sub(r"/\*.*?\*/", "", (SOURCE / "capi" / "marssep.h").read_text(), flags=re.DOTALL)
-    for result, name, parameters in re.findall(r"^([\w ]+\*?) (marssep_\w+)\(([^)]*)\);", header, re.MULTILINE):
+    for result, name, parameters in re.findall(
+        r"^([\w ]+\*?) (marssep_\w+)\(([^)]*)\);", header, re.MULTILINE
+    ):
         function = getattr(loaded, name)
         function.restype = C_TYPES[result]
         kinds = [" ".join(p.split()[:-1]) for p in parameters.split(",")] if parameters != "void" else []
@@ -128,10 +164,22 @@ def library():
 class Engine:
     """One engine; ``process`` takes and gives float32 [C, n]."""
 
-    def __init__(self, channels=2, queries=QUERIES, rate=48_000, block=512, offline=True, model=MODEL, spare=0, runtime=None):
+    def __init__(
+        self,
+        channels=2,
+        queries=QUERIES,
+        rate=48_000,
+        block=512,
+        offline=True,
+        model=MODEL,
+        spare=0,
+        runtime=None,
+    ):
         vectors = np.ascontiguousarray([marssep_rt.embed_text(q) for q in queries], np.float32)
         runtime = str(runtime or tools().library).encode()
-        handle = library().marssep_open(runtime, str(model).encode(), channels, _floats(vectors), len(queries), spare)
+        handle = library().marssep_open(
+            runtime, str(model).encode(), channels, _floats(vectors), len(queries), spare
+        )
         if handle is None:
             raise RuntimeError(library().marssep_error().decode())
         self.handle, self.channels = c.c_void_p(handle), channels

@@ -1,6 +1,6 @@
-"""A sound card that is not there: deterministic, on a simulated clock, with jitter, stalls, a slow model and an unplugged cable.
+"""A simulated audio device: deterministic, with jitter, stalls, a slow model and an unplugged cable.
 
-It drives an Engine through the same ``callback`` and ``work`` that real devices use, without a thread or a second of waiting.
+It calls an Engine's ``callback`` and ``work`` as real devices and threads do, on a simulated clock.
 """
 
 from __future__ import annotations
@@ -18,8 +18,15 @@ Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Conditions:
-    """``jitter``: callbacks come up to so many seconds late (never out of order); ``compute``: seconds that hop i takes;
-    ``stalls``: (start, length) in seconds during which the worker does not run; ``unplug``: callbacks stop at that second."""
+    """What happens to a run.
+
+    Attributes:
+        jitter: Callbacks come up to so many seconds late, never out of order.
+        compute: Seconds that hop i takes.
+        stalls: (start, length) in seconds during which the worker does not run.
+        unplug: The second at which callbacks stop.
+        seed: Of the jitter.
+    """
 
     jitter: float = 0.0
     compute: Callable[[int], float] = lambda hop: 0.001
@@ -29,9 +36,16 @@ class Conditions:
 
 
 def simulate(engine: Engine, signal: Array, conditions: Conditions | None = None) -> Array:
-    """Play ``signal`` [samples, input channels] through the engine; returns what the device played, [samples, output channels].
+    """Play a signal through the engine, in whole blocks.
 
-    Whole blocks only; shorter where the device was unplugged. The output starts with the engine's latency as silence.
+    Args:
+        engine: The engine.
+        signal: float32 [samples, input channels].
+        conditions: What happens meanwhile; None is nothing.
+
+    Returns:
+        What the device played, [samples, output channels]. It begins with the engine's latency as silence and
+        is shorter if the device was unplugged.
     """
     conditions = conditions or Conditions()
     rng = np.random.default_rng(conditions.seed)
@@ -43,7 +57,9 @@ def simulate(engine: Engine, signal: Array, conditions: Conditions | None = None
     hop = 0
     for k in range(len(signal) // block):
         previous = now
-        now = max(previous, k * block / rate + (rng.uniform(0.0, conditions.jitter) if conditions.jitter else 0.0))
+        now = max(
+            previous, k * block / rate + (rng.uniform(0.0, conditions.jitter) if conditions.jitter else 0.0)
+        )
         if conditions.unplug is not None and now >= conditions.unplug:
             break
         while True:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signals import mixture
 
 from marssep_rt import Separator, UsageError
 from marssep_rt.errors import QueryError
+from signals import mixture
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,11 @@ def test_changing_the_query_keeps_the_state_and_does_not_click(bundle, vector):
 
 @pytest.mark.parametrize(
     ("bad", "words"),
-    [(np.zeros((3, 10), np.float32), "3 channels"), (np.zeros(0, np.float32), "n >= 1"), (np.zeros((1, 1, 4), np.float32), "shape")],
+    [
+        (np.zeros((3, 10), np.float32), "3 channels"),
+        (np.zeros(0, np.float32), "n >= 1"),
+        (np.zeros((1, 1, 4), np.float32), "shape"),
+    ],
 )
 def test_bad_blocks(separator, bad, words):
     separator.reset()
@@ -153,7 +157,7 @@ def test_unknown_provider_is_refused(vector):
 
 
 def test_denormal_input_is_processed_like_silence(vector):
-    """The network has no recursion in which denormals could live on; ones that come in must not change anything."""
+    """The network has no recursion for denormals; ones that come in must not change anything."""
     tiny = np.full(4800, 1e-39, np.float32)
     np.testing.assert_allclose(Separator(vector).process(tiny), 0.0, atol=1e-30)
     x = mixture(4800)

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from daw_tools import compile_c, need, sound, tools
 
+from daw_tools import compile_c, need, sound, tools
 from export.onnx.bake import bake, export_onnx
 from marssep_rt import Separator
 from marssep_rt.errors import UsageError
@@ -27,7 +27,9 @@ def folder(tmp_path_factory):
 
     loaded = bundles.load(None)
     path = tmp_path_factory.mktemp("embed") / "graph"
-    export_onnx(loaded, [build_query(loaded, QueryRequest(texts=[q])) for q in ("dog barking", "violin")], path)
+    export_onnx(
+        loaded, [build_query(loaded, QueryRequest(texts=[q])) for q in ("dog barking", "violin")], path
+    )
     return path
 
 
@@ -42,16 +44,25 @@ def expected():
 
 def test_what_is_written(folder):
     assert {p.name for p in folder.iterdir()} == {
-        "separator.onnx", "card.json", "EMBEDDING.md", "example.c", "example.mjs",
-        "marssep-dog-barking.onnx", "marssep-dog-barking.query", "marssep-violin.onnx", "marssep-violin.query",
-    }  # fmt: skip
+        "separator.onnx",
+        "card.json",
+        "EMBEDDING.md",
+        "example.c",
+        "example.mjs",
+        "marssep-dog-barking.onnx",
+        "marssep-dog-barking.query",
+        "marssep-violin.onnx",
+        "marssep-violin.query",
+    }
     card = json.loads((folder / "card.json").read_text())
     assert card["hop"] == 480
     assert card["states"]
 
 
 def test_the_baked_graph_is_the_same_for_any_number_of_streams(folder, bundle):
-    whole, baked = (ort.InferenceSession(folder / name) for name in ("separator.onnx", "marssep-dog-barking.onnx"))
+    whole, baked = (
+        ort.InferenceSession(folder / name) for name in ("separator.onnx", "marssep-dog-barking.onnx")
+    )
     info = GraphInfo.of(baked)
     assert "query" not in {i.name for i in baked.get_inputs()}
     assert json.loads(baked.get_modelmeta().custom_metadata_map["marssep"])["query"] == "dog barking"
@@ -70,7 +81,9 @@ def test_the_c_example(folder, expected, tmp_path):
     program = compile_c(folder / "example.c", tmp_path / "example")
     (tmp_path / "libonnxruntime.so.1").symlink_to(tools().library)  # the name that it is linked under
     env = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
-    done = subprocess.run([program, folder / "marssep-dog-barking.onnx"], input=x.tobytes(), capture_output=True, env=env)
+    done = subprocess.run(
+        [program, folder / "marssep-dog-barking.onnx"], input=x.tobytes(), capture_output=True, env=env
+    )
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.frombuffer(done.stdout, np.float32), y[0], atol=1e-5)
     done = subprocess.run([program, folder / "card.json"], input=b"", capture_output=True, env=env)
@@ -83,22 +96,41 @@ def test_the_javascript_example(folder, expected, tmp_path):
     x, y = expected
     cache = Path(os.environ.get("MARSSEP_NPM", Path.home() / ".cache" / "marssep-npm"))
     if not (cache / "node_modules" / "onnxruntime-web").is_dir():
-        done = subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", cache, "onnxruntime-web@1.23"],
-                              capture_output=True, text=True)  # fmt: skip
+        done = subprocess.run(
+            [
+                "npm",
+                "install",
+                "--silent",
+                "--no-audit",
+                "--no-fund",
+                "--prefix",
+                cache,
+                "onnxruntime-web@1.23",
+            ],
+            capture_output=True,
+            text=True,
+        )
         if done.returncode:
-            pytest.skip(f"onnxruntime-web cannot be fetched: {(done.stderr.splitlines() or ['npm failed'])[0]}")
+            pytest.skip(
+                f"onnxruntime-web cannot be fetched: {(done.stderr.splitlines() or ['npm failed'])[0]}"
+            )
     script = tmp_path / "example.mjs"
     script.write_text((folder / "example.mjs").read_text())
     (tmp_path / "node_modules").symlink_to(cache / "node_modules")
-    done = subprocess.run(["node", script, folder / "separator.onnx", folder / "marssep-dog-barking.query"], input=x.tobytes(),
-                          capture_output=True)  # fmt: skip
+    done = subprocess.run(
+        ["node", script, folder / "separator.onnx", folder / "marssep-dog-barking.query"],
+        input=x.tobytes(),
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(np.frombuffer(done.stdout, np.float32), y[0], atol=1e-4)
 
 
 def test_the_command(tmp_path):
     def run(*args):
-        done = subprocess.run([BIN / "marssep-export", "onnx", *map(str, args)], capture_output=True, text=True)
+        done = subprocess.run(
+            [BIN / "marssep-export", "onnx", *map(str, args)], capture_output=True, text=True
+        )
         assert "Traceback" not in done.stderr
         return done.returncode, " ".join(done.stderr.split())
 

@@ -45,7 +45,9 @@ def test_graphs_are_small_plain_and_know_nothing_of_this_machine(graphs):
         model = onnx.load_from_string(content)
         assert {i.domain for i in model.opset_import} == {""}
         assert b"/offline_training/" not in content
-        weights = sum(len(t.raw_data) for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
+        weights = sum(
+            len(t.raw_data) for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT
+        )
         assert weights < 0.3 * len(content)
 
 
@@ -54,16 +56,28 @@ def test_a_longer_sound_is_one_more_window(graphs):
     x = np.random.default_rng(0).standard_normal((2, 480 * 130)).astype(np.float32)
     (both,) = session.run(["embedding"], {"audio": x})
     for i in range(2):
-        np.testing.assert_allclose(session.run(["embedding"], {"audio": x[i : i + 1]})[0], both[i : i + 1], atol=1e-4)
+        np.testing.assert_allclose(
+            session.run(["embedding"], {"audio": x[i : i + 1]})[0], both[i : i + 1], atol=1e-4
+        )
 
 
 def test_towers_of_a_bundle(towers, tmp_path, bundle):
-    torch.save({"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict(), "stage": 3}, tmp_path / "t.pt")
-    files, card, checks = query_files(QuerySources(towers=tmp_path / "t.pt"), bundle.encoder)
+    torch.save(
+        {
+            "kind": "towers",
+            "describe": json.dumps(describe(towers)),
+            "weights": towers.state_dict(),
+            "stage": 3,
+        },
+        tmp_path / "t.pt",
+    )
+    parts = query_files(QuerySources(towers=tmp_path / "t.pt"), bundle.encoder)
+    files, card, checks = parts.files, parts.card, parts.checks
     assert set(files) >= {"text.onnx", "tokenizer.json", "audio.onnx", "image.onnx", "sounds.json"}
     assert card["audio"]["stage"] == 3
     assert checks
-    files, card, _ = query_files(QuerySources(), "pe-av:tiny")
+    parts = query_files(QuerySources(), "pe-av:tiny")
+    files, card = parts.files, parts.card
     assert files == {}
     assert "text" not in card
     with pytest.raises(BundleError, match=f"pe-av:tiny.*{bundle.encoder}"):

@@ -75,7 +75,9 @@ def test_what_is_missing_is_one_sentence(tmp_path, monkeypatch):
 
 
 def run(*args, **env):
-    done = subprocess.run([BIN / "marssep-export", *map(str, args)], capture_output=True, text=True, env={**os.environ, **env})
+    done = subprocess.run(
+        [BIN / "marssep-export", *map(str, args)], capture_output=True, text=True, env={**os.environ, **env}
+    )
     assert "Traceback" not in done.stderr
     return done.returncode, " ".join(done.stderr.split())
 
@@ -116,7 +118,8 @@ def test_what_does_not_compile_leaves_nothing(bundle, tmp_path):
 
 def test_the_lv2_description_is_amended_or_refused():
     ttl = (
-        "    lv2:requiredFeature opts:options ;\n    lv2:designation lv2:control ;\n    lv2:designation lv2:control ;\n"
+        "    lv2:requiredFeature opts:options ;\n"
+        "    lv2:designation lv2:control ;\n    lv2:designation lv2:control ;\n"
         '        lv2:symbol "offline" ;\n    mod:label "x" ;\n'
     )
     text = amended(ttl)

@@ -1,4 +1,4 @@
-"""The plug-in's engine against the runtime: any block size and rate, offline, faults; all through its C functions."""
+"""The plug-in's engine against the runtime, through its C functions: block sizes, rates, offline, faults."""
 
 import subprocess
 import threading
@@ -6,10 +6,10 @@ import time
 
 import numpy as np
 import pytest
-from daw_tools import MODEL, QUERIES, Engine, library, probe, scratch, sound, tools
 from scipy.signal import resample_poly
 
 import marssep_rt
+from daw_tools import MODEL, QUERIES, Engine, library, probe, scratch, sound, tools
 from marssep_rt import Separator
 from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import write_query
@@ -80,11 +80,23 @@ def test_a_host_at_real_time_gets_the_same(engine, x):
 
 
 def test_controls_are_the_runtimes(engine, x):
-    for output, settings in ((0, {"wet": 0.5, "gain_db": -6.0}), (1, {"limit_db": 12.0}), (0, {"limit_db": 6.0})):
+    for output, settings in (
+        (0, {"wet": 0.5, "gain_db": -6.0}),
+        (1, {"limit_db": 12.0}),
+        (0, {"limit_db": 6.0}),
+    ):
         e = engine()
-        e("controls", settings.get("wet", 1.0), settings.get("limit_db", 100.0), settings.get("gain_db", 0.0), output)
+        e(
+            "controls",
+            settings.get("wet", 1.0),
+            settings.get("limit_db", 100.0),
+            settings.get("gain_db", 0.0),
+            output,
+        )
         e.start()
-        np.testing.assert_allclose(aligned(e, x, [512]), reference(x, remove=output == 1, **settings), atol=2e-5)
+        np.testing.assert_allclose(
+            aligned(e, x, [512]), reference(x, remove=output == 1, **settings), atol=2e-5
+        )
 
 
 @pytest.mark.parametrize("rate", [44_100, 48_000, 88_200, 96_000])
@@ -98,7 +110,7 @@ def test_bypass_is_the_input_late_by_the_latency(engine, rate):
 
 @pytest.mark.parametrize("rate", [44_100, 88_200, 96_000])
 def test_other_rates_are_in_place_and_near_the_runtimes(engine, rate):
-    """The short resampler moves nothing by a sample: the shift that fits best is none, and the rest is what two resamplers differ by."""
+    """The short resampler moves nothing by a sample, and what it changes is small."""
     x = sound(2.0)
     here = np.stack([resample_poly(row, rate // 300, 160) for row in x]).astype(np.float32)
     e = engine(rate=rate, block=256)
@@ -118,7 +130,9 @@ def test_another_query_and_a_query_file(engine, x, tmp_path):
     e = engine()
     e("select", 1)
     np.testing.assert_allclose(aligned(e, x, [512]), reference(x, "violin"), atol=1e-5)
-    write_query(tmp_path / "rain.query", build_query(marssep_rt.model.bundle.load(None), QueryRequest(texts=["rain"])))
+    write_query(
+        tmp_path / "rain.query", build_query(marssep_rt.model.bundle.load(None), QueryRequest(texts=["rain"]))
+    )
     assert e("query_file", str(tmp_path / "rain.query").encode()) == 0
     e("select", len(QUERIES))
     e.start()
@@ -131,9 +145,14 @@ def test_another_query_and_a_query_file(engine, x, tmp_path):
         (None, "cannot read"),
         ("nonsense", "is no query file"),
         ('{"format": 9}', "newer format"),
-        ('{"format": 1, "label": "x", "encoder": "other-1", "dim": 1, "vector": [1]}', "made by encoder other-1"),
         (
-            '{"format": 1, "label": "x", "encoder": "builtin-text-1", "dim": 384, "vector": [' + ", ".join(["0"] * 384) + "]}",
+            '{"format": 1, "label": "x", "encoder": "other-1", "dim": 1, "vector": [1]}',
+            "made by encoder other-1",
+        ),
+        (
+            '{"format": 1, "label": "x", "encoder": "builtin-text-1", "dim": 384, "vector": ['
+            + ", ".join(["0"] * 384)
+            + "]}",
             "no direction",
         ),
     ],
@@ -250,7 +269,9 @@ def watched(*flags):
     """What the real-time probe says of some seconds at real time."""
     vector = scratch()[1] / "dog.f32"
     np.asarray(marssep_rt.embed_text("dog barking"), np.float32).tofile(vector)
-    return subprocess.run([probe(*flags), tools().library, MODEL, vector], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [probe(*flags), tools().library, MODEL, vector], capture_output=True, text=True, timeout=120
+    )
 
 
 def test_the_hosts_thread_neither_allocates_nor_locks(x):

@@ -1,4 +1,4 @@
-"""Built plug-ins in real hosts: VST3 in JUCE (pedalboard), LV2 in lilv's and jalv, CLAP in a host of our own; and faults around them."""
+"""Built plug-ins in real hosts: VST3 in pedalboard, LV2 in lilv's tools and jalv, CLAP in our own host."""
 
 import os
 import shutil
@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from clap_host import ClapHost
-from daw_tools import QUERIES, need, plugins, sound
 
 import marssep_rt
+from clap_host import ClapHost
+from daw_tools import QUERIES, need, plugins, sound
 from marssep_rt import Separator
 from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import write_query
@@ -32,7 +32,9 @@ def stereo(tmp_path_factory):
 def separated(folder, x, rate):
     soundfile.write(folder / "x.wav", x.T, rate, subtype="FLOAT")
     done = subprocess.run(
-        [BIN / "marssep-file", folder / "x.wav", "--query", QUERIES[0], "-o", folder / "y.wav"], capture_output=True, text=True
+        [BIN / "marssep-file", folder / "x.wav", "--query", QUERIES[0], "-o", folder / "y.wav"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return folder / "x.wav", soundfile.read(folder / "y.wav", dtype="float32", always_2d=True)[0].T
@@ -60,7 +62,8 @@ def test_vst3_in_mono_and_at_another_rate(tmp_path):
     x = sound(1.2, 1)
     _, expected = separated(tmp_path, x, 48_000)
     np.testing.assert_allclose(vst3(1)(x, 48_000, buffer_size=512), expected, atol=1e-4)
-    # both resample in their own way; the plug-in's filter takes 32 frames, which are left out so that both cut the same hops of 441
+    # both resample in their own way; the plug-in's filter takes 32 frames, which are left out so that both
+    # cut the same hops of 441
     (tmp_path / "44").mkdir()
     x = np.pad(sound(1.2, 2, 44_100), [(0, 0), (441, 0)])
     _, expected = separated(tmp_path / "44", x, 44_100)
@@ -105,11 +108,27 @@ def test_lv2_rendered_equals_the_file(stereo, tmp_path):
     x = read(source)
     padded = np.concatenate([x, np.zeros((2, 8192), np.float32)], axis=1)
     soundfile.write(tmp_path / "in.wav", padded.T, 48_000, subtype="FLOAT")
-    done = subprocess.run(["lv2apply", "-i", tmp_path / "in.wav", "-o", tmp_path / "out.wav", "-c", "offline", "1", "urn:marssep:marssep"],
-                          capture_output=True, text=True, env=lv2_environment())  # fmt: skip
+    done = subprocess.run(
+        [
+            "lv2apply",
+            "-i",
+            tmp_path / "in.wav",
+            "-o",
+            tmp_path / "out.wav",
+            "-c",
+            "offline",
+            "1",
+            "urn:marssep:marssep",
+        ],
+        capture_output=True,
+        text=True,
+        env=lv2_environment(),
+    )
     assert done.returncode == 0, done.stderr
     y = read(tmp_path / "out.wav")
-    latency = 480 + 479 + 4096 + 480  # lv2apply names no block length, so the longest is assumed, and it takes no latency off
+    latency = (
+        480 + 479 + 4096 + 480
+    )  # lv2apply names no block length, so the longest is assumed, and it takes no latency off
     np.testing.assert_allclose(y[:, latency : latency + x.shape[1]], expected, atol=1e-4)
 
 
@@ -117,8 +136,14 @@ def test_lv2_runs_under_jack(jack_server):
     need("jalv")
     _, env = jack_server
     seconds = float(os.environ.get("MARSSEP_JALV_SECONDS", "5"))
-    host = subprocess.Popen(["jalv", "-x", "-n", "marssep", "urn:marssep:marssep"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, env=lv2_environment(env))  # fmt: skip
+    host = subprocess.Popen(
+        ["jalv", "-x", "-n", "marssep", "urn:marssep:marssep"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=lv2_environment(env),
+    )
     try:
         time.sleep(seconds)
         assert host.poll() is None, host.stdout.read()
@@ -149,7 +174,9 @@ def test_clap_scans_processes_saves_and_restores(stereo, tmp_path):
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
     host.reset()
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
-    write_query(tmp_path / "rain.query", build_query(marssep_rt.model.bundle.load(None), QueryRequest(texts=["rain"])))
+    write_query(
+        tmp_path / "rain.query", build_query(marssep_rt.model.bundle.load(None), QueryRequest(texts=["rain"]))
+    )
     host.set("Query", 1.0)
     host.set("Gain", -6.0)
     host.run(padded[:, :512])
@@ -182,7 +209,8 @@ def test_with_a_file_missing_or_broken_it_is_silent_and_the_host_lives(fault, tm
         "import sys, numpy as np; from clap_host import ClapHost\n"
         f"h = ClapHost({str(folder / 'marssep.clap')!r})\n"
         "y = h.run(np.full((2, 4096), 0.1, np.float32)); assert not y.any()\n"
-        "h.set('Output', 2.0); h.process(np.zeros((2, 512), np.float32)); h.process(np.zeros((2, 512), np.float32))\n"
+        "h.set('Output', 2.0)\n"
+        "for _ in range(2): h.process(np.zeros((2, 512), np.float32))\n"
         "y = h.run(np.full((2, 4096), 0.1, np.float32)); assert y.any()\n"
         "h.close(); print('alive')\n"
     )

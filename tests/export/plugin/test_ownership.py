@@ -1,13 +1,14 @@
-"""What the engine takes from ONNX Runtime it gives back, whatever fails; and its coefficients change together."""
+"""The engine gives back what it takes from ONNX Runtime, and its coefficients change together."""
 
 import subprocess
 
 import numpy as np
 import onnx
 import pytest
-from daw_tools import Engine, counting_runtime, helper, library, sound
 from onnx import TensorProto
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
+
+from daw_tools import Engine, counting_runtime, helper, library, sound
 
 
 @pytest.fixture

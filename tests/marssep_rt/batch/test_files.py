@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from signals import RATE, mixture
 
 from marssep_rt import Separator
 from marssep_rt.audio_io.reader import open_source
@@ -16,6 +15,7 @@ from marssep_rt.batch.plan import Job, check_job, plan
 from marssep_rt.batch.separate import process_file
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.errors import AudioFileError, UsageError
+from signals import RATE, mixture
 
 
 def process(session, vector, source, target, residual=None, controls=None):
@@ -50,7 +50,10 @@ def test_other_rates_keep_length_rate_and_alignment(session, vector, tmp_path, r
     np.testing.assert_allclose(y, x, atol=2e-3)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("x.flac", "PCM_16"), ("x.ogg", "VORBIS"), ("x.mp3", "MPEG_LAYER_III"), ("x.aiff", "PCM_24")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("x.flac", "PCM_16"), ("x.ogg", "VORBIS"), ("x.mp3", "MPEG_LAYER_III"), ("x.aiff", "PCM_24")],
+)
 def test_formats_that_libsndfile_reads(session, vector, tmp_path, name, kind):
     soundfile.write(tmp_path / name, 0.5 * mixture(30_000), RATE, subtype=kind)
     process(session, vector, tmp_path / name, tmp_path / "y.flac")
@@ -108,10 +111,20 @@ def test_plan_of_names(tmp_path):
         (tmp_path / name).touch()
     beside = plan([tmp_path / "a.wav"], None, False, True, "wav")
     assert [(j.output.name, j.residual.name) for j in beside] == [("a.marssep.wav", "a.residual.wav")]
-    assert [j.output.name for j in plan([tmp_path], None, False, False, "flac")] == ["a.marssep.flac", "b.marssep.flac"]
+    assert [j.output.name for j in plan([tmp_path], None, False, False, "flac")] == [
+        "a.marssep.flac",
+        "b.marssep.flac",
+    ]
     deep = plan([tmp_path], str(tmp_path / "out") + "/", True, False, "wav")
-    assert [j.output.relative_to(tmp_path / "out").as_posix() for j in deep] == ["a.wav", "b.wav", "sub/c.wav"]
-    assert plan([tmp_path / "a.wav"], str(tmp_path / "z.flac"), False, False, "wav")[0].output == tmp_path / "z.flac"
+    assert [j.output.relative_to(tmp_path / "out").as_posix() for j in deep] == [
+        "a.wav",
+        "b.wav",
+        "sub/c.wav",
+    ]
+    assert (
+        plan([tmp_path / "a.wav"], str(tmp_path / "z.flac"), False, False, "wav")[0].output
+        == tmp_path / "z.flac"
+    )
     with pytest.raises(UsageError, match="no sound files"):
         plan([tmp_path / "sub"], None, False, False, "wav") if not (tmp_path / "sub/c.ogg").unlink() else None
     (tmp_path / "a.flac").touch()
@@ -132,7 +145,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 
 
 def test_memory_does_not_grow_with_length(tmp_path):
-    """Ten minutes of stereo would be 230 MB in memory; the process may grow by a small part of that over half a minute's."""
+    """Ten minutes of stereo are 230 MB; the process may grow by a small part of that."""
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc here")
     # not ru_maxrss, which a child inherits from whoever forked it
@@ -148,7 +161,12 @@ def test_memory_does_not_grow_with_length(tmp_path):
         with soundfile.SoundFile(path, "w", RATE, 2, subtype="PCM_16") as f:
             for _ in range(int(minutes * 10)):
                 f.write(np.zeros((6 * RATE, 2), np.float32))
-        done = subprocess.run([sys.executable, "-c", code, str(path), str(tmp_path / "o.wav")], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path), str(tmp_path / "o.wav")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         (tmp_path / "o.wav").unlink()
         peaks.append(int(done.stdout.split()[-1]) / 1024)
     assert peaks[1] < 400

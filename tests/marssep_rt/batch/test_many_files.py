@@ -1,4 +1,4 @@
-"""Folders at scale: reports, runs that go on where they were cut off, and a Ray cluster that loses a worker."""
+"""Many files: reports, interrupted runs that continue, and a Ray cluster that loses a worker."""
 
 import json
 import os
@@ -11,13 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from signals import RATE, mixture
 
 BIN = Path(sys.executable).parent
 
 
 def run(cwd, *args, query="rain"):
-    return subprocess.run([BIN / "marssep-file", "--query", query, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=180)
+    return subprocess.run(
+        [BIN / "marssep-file", "--query", query, *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
 
 
 def lines(path):
@@ -76,8 +83,11 @@ def test_reports_that_are_none(tmp_path):
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     folder = folder_of(tmp_path, 12, 4.0)
-    process = subprocess.Popen([BIN / "marssep-file", "--query", "rain", folder, "-o", "out/", "--report", "r.jsonl", "--jobs", "2"],
-                               cwd=tmp_path, stderr=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen(
+        [BIN / "marssep-file", "--query", "rain", folder, "-o", "out/", "--report", "r.jsonl", "--jobs", "2"],
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
     report = tmp_path / "r.jsonl"
     deadline = time.monotonic() + 60
     while (not report.exists() or len(report.read_text().splitlines()) < 3) and time.monotonic() < deadline:
@@ -110,9 +120,26 @@ def workers():
 def test_a_ray_worker_that_is_killed_loses_nothing(tmp_path):
     pytest.importorskip("ray")
     folder = folder_of(tmp_path, 10, 8.0)
-    process = subprocess.Popen([BIN / "marssep-file", "--query", "rain", folder, "-o", "out/", "--ray", "local", "--jobs", "2",
-                                "--report", "r.jsonl"], cwd=tmp_path,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    process = subprocess.Popen(
+        [
+            BIN / "marssep-file",
+            "--query",
+            "rain",
+            folder,
+            "-o",
+            "out/",
+            "--ray",
+            "local",
+            "--jobs",
+            "2",
+            "--report",
+            "r.jsonl",
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 90
     report = tmp_path / "r.jsonl"
     killed = False
@@ -127,7 +154,9 @@ def test_a_ray_worker_that_is_killed_loses_nothing(tmp_path):
     entries = lines(report)
     assert len(entries) == len({e["source"] for e in entries}) == 10
     assert all(e["status"] == "done" for e in entries)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.suffix == ".wav") == [f"{i:02}.wav" for i in range(10)]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir() if p.suffix == ".wav") == [
+        f"{i:02}.wav" for i in range(10)
+    ]
     alone = run(tmp_path, folder / "03.wav", "-o", "alone.wav")
     assert alone.returncode == 0
     a, _ = soundfile.read(tmp_path / "alone.wav")

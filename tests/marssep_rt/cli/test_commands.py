@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from signals import RATE, mixture
 
 BIN = Path(sys.executable).parent
@@ -20,7 +21,12 @@ BIN = Path(sys.executable).parent
 def run(command, *args, cwd, timeout=120, env=None):
     full = [str(BIN / f"marssep-{command}"), *map(str, args)]
     done = subprocess.run(
-        full, cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, "COLUMNS": "200", **(env or {})}
+        full,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "COLUMNS": "200", **(env or {})},
     )
     assert "Traceback" not in done.stderr + done.stdout
     return done
@@ -49,10 +55,15 @@ def test_file_writes_beside_the_input(wav, tmp_path):
 
 
 def test_query_file_gives_what_text_gives(wav, tmp_path):
-    assert run("query", "--query", "dog barking", "--not", "siren", "-o", "q.query", cwd=tmp_path).returncode == 0
+    assert (
+        run("query", "--query", "dog barking", "--not", "siren", "-o", "q.query", cwd=tmp_path).returncode
+        == 0
+    )
     run("file", "--query", "dog barking", "--not", "siren", wav, "-o", "a.wav", cwd=tmp_path)
     run("file", "--query-file", "q.query", wav, "-o", "b.wav", cwd=tmp_path)
-    np.testing.assert_allclose(soundfile.read(tmp_path / "a.wav")[0], soundfile.read(tmp_path / "b.wav")[0], atol=1e-6)
+    np.testing.assert_allclose(
+        soundfile.read(tmp_path / "a.wav")[0], soundfile.read(tmp_path / "b.wav")[0], atol=1e-6
+    )
     refused(run("query", "--query", "x", "-o", "q.query", cwd=tmp_path), 2, "exists")
     refused(run("query", "--query", "x", "-o", "q.txt", cwd=tmp_path), 2, ".query")
     refused(run("query", "--query", "x", "-o", "no/q.query", cwd=tmp_path), 2, "no folder")
@@ -63,7 +74,11 @@ def test_a_folder_with_bad_files_does_the_rest_and_lists_them(wav, tmp_path):
     (tmp_path / "empty.flac").touch()
     soundfile.write(tmp_path / "six.wav", np.zeros((100, 6)), RATE)
     done = refused(
-        run("file", "--query", "rain", tmp_path, "-o", tmp_path / "out", "--jobs", "2", cwd=tmp_path), 1, "bad.wav", "empty.flac", "six.wav"
+        run("file", "--query", "rain", tmp_path, "-o", tmp_path / "out", "--jobs", "2", cwd=tmp_path),
+        1,
+        "bad.wav",
+        "empty.flac",
+        "six.wav",
     )
     assert done.stderr.count("error:") == 3
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["x.wav"]
@@ -93,13 +108,19 @@ def test_wrong_usage_of_file(wav, tmp_path):
     ]:
         refused(run("file", *args, cwd=tmp_path), 2, words)
     refused(run("file", "--query", "rain", "missing.wav", cwd=tmp_path), 1, "no such file")
-    refused(run("file", "--query", "rain", wav, "-o", wav, "--overwrite", cwd=tmp_path), 1, "replace the input")
+    refused(
+        run("file", "--query", "rain", wav, "-o", wav, "--overwrite", cwd=tmp_path), 1, "replace the input"
+    )
     assert [p.name for p in tmp_path.iterdir()] == ["x.wav"]
 
 
 def test_unwritable_output(wav, tmp_path):
     (tmp_path / "file").touch()
-    refused(run("file", "--query", "rain", wav, "-o", tmp_path / "file" / "y.wav", cwd=tmp_path), 1, "cannot be written")
+    refused(
+        run("file", "--query", "rain", wav, "-o", tmp_path / "file" / "y.wav", cwd=tmp_path),
+        1,
+        "cannot be written",
+    )
 
 
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
@@ -107,7 +128,9 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path, kill):
     with soundfile.SoundFile(tmp_path / "long.wav", "w", RATE, 1) as f:
         for _ in range(10):
             f.write(np.zeros(60 * RATE, np.float32))
-    process = subprocess.Popen([BIN / "marssep-file", "--query", "rain", "long.wav"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [BIN / "marssep-file", "--query", "rain", "long.wav"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
     part = tmp_path / "long.marssep.wav.part"
     deadline = time.monotonic() + 60
     while not part.exists() and time.monotonic() < deadline:
@@ -128,9 +151,26 @@ def test_demo_runs_in_real_time_and_live_equals_file(tmp_path):
     assert "marssep-demo.wav" in done.stderr
     assert "latency" in done.stdout
     stats = json.loads((tmp_path / "s.json").read_text())
-    assert set(stats) == {"sample_rate", "blocksize", "hop", "provider", "query", "latency_ms", "hops", "hop_ms", "misses", "underruns",
-                          "real_time_priority", "overflows", "nan_samples", "peak_in", "peak_out", "seconds", "queries",
-                          "presence"}  # fmt: skip
+    assert set(stats) == {
+        "sample_rate",
+        "blocksize",
+        "hop",
+        "provider",
+        "query",
+        "latency_ms",
+        "hops",
+        "hop_ms",
+        "misses",
+        "underruns",
+        "real_time_priority",
+        "overflows",
+        "nan_samples",
+        "peak_in",
+        "peak_out",
+        "seconds",
+        "queries",
+        "presence",
+    }
     assert set(stats["latency_ms"]) == {"algorithmic", "blocks", "slack", "device_in", "device_out", "total"}
     assert stats["seconds"] == pytest.approx(12.0, abs=0.02)
     assert stats["hops"] == 1200
@@ -145,8 +185,13 @@ def test_demo_runs_in_real_time_and_live_equals_file(tmp_path):
 
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGINT])
 def test_a_live_run_ends_well_on_signals(tmp_path, kill):
-    process = subprocess.Popen([BIN / "marssep-live", "--demo", "--query", "siren", "--record", "r.wav", "--plain"], cwd=tmp_path,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    process = subprocess.Popen(
+        [BIN / "marssep-live", "--demo", "--query", "siren", "--record", "r.wav", "--plain"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     for line in process.stdout:
         if line.startswith("t=2"):
             break
@@ -162,8 +207,13 @@ def test_a_live_run_ends_well_on_signals(tmp_path, kill):
 @pytest.mark.parametrize("after", [0.15, 0.3, 0.5, 0.8])
 def test_ctrl_c_at_any_early_moment_is_no_traceback(tmp_path, wav, command, after):
     args = ["--demo", "--plain"] if command == "live" else ["x.wav"]
-    process = subprocess.Popen([BIN / f"marssep-{command}", "--query", "siren", *args], cwd=tmp_path,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    process = subprocess.Popen(
+        [BIN / f"marssep-{command}", "--query", "siren", *args],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     time.sleep(after)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
@@ -190,7 +240,13 @@ def test_wrong_usage_of_live(tmp_path):
 def test_no_device_suggests_the_demo(tmp_path):
     # a JACK server that may run for other tests must not be found
     done = run(
-        "live", "--query", "rain", "--duration", "1", cwd=tmp_path, env={"JACK_DEFAULT_SERVER": "nobody-home", "JACK_NO_START_SERVER": "1"}
+        "live",
+        "--query",
+        "rain",
+        "--duration",
+        "1",
+        cwd=tmp_path,
+        env={"JACK_DEFAULT_SERVER": "nobody-home", "JACK_NO_START_SERVER": "1"},
     )
     if done.returncode == 0:
         pytest.skip("this machine has a sound device")

@@ -6,12 +6,35 @@ from hypothesis import strategies as st
 
 from marssep_rt.dsp.latency import any_block_delay, slack_for, synchronous_delay, worker_delay
 
-BLOCKS = [1, 2, 3, 7, 16, 31, 64, 100, 128, 240, 255, 256, 441, 479, 480, 481, 512, 960, 1000, 1024, 2048, 4096]
+BLOCKS = [
+    1,
+    2,
+    3,
+    7,
+    16,
+    31,
+    64,
+    100,
+    128,
+    240,
+    255,
+    256,
+    441,
+    479,
+    480,
+    481,
+    512,
+    960,
+    1000,
+    1024,
+    2048,
+    4096,
+]
 HOPS = [1, 2, 48, 128, 240, 256, 480, 512]
 
 
 def smallest_worker_delay(block: int, hop: int) -> int:
-    """By definition: callback k must find (k + 1) blocks of output, made of the hops that k blocks of input hold."""
+    """By definition: callback k must find (k + 1) blocks of output, made of the hops in k blocks of input."""
     return max((k + 1) * block - k * block // hop * hop for k in range(2 * hop + 2))
 
 

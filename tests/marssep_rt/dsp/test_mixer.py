@@ -25,7 +25,11 @@ def test_coefficients_are_the_formula(remove, wet, limit):
 
 def test_a_change_is_ramped_over_one_hop():
     mixer = Mixer(Controls(wet=0.0), 1, 100)
-    out, target, dry = np.zeros((1, 100), np.float32), np.zeros((1, 100), np.float32), np.ones((1, 100), np.float32)
+    out, target, dry = (
+        np.zeros((1, 100), np.float32),
+        np.zeros((1, 100), np.float32),
+        np.ones((1, 100), np.float32),
+    )
     mixer.run(target, dry, out)
     assert np.all(out == 1.0)
     mixer.set(Controls(wet=1.0))
@@ -36,7 +40,9 @@ def test_a_change_is_ramped_over_one_hop():
     assert np.all(out == 0.0)
 
 
-@pytest.mark.parametrize("bad", [{"wet": 1.5}, {"wet": -0.1}, {"limit_db": -3}, {"gain_db": 90}, {"wet": float("nan")}])
+@pytest.mark.parametrize(
+    "bad", [{"wet": 1.5}, {"wet": -0.1}, {"limit_db": -3}, {"gain_db": 90}, {"wet": float("nan")}]
+)
 def test_out_of_range_is_refused(bad):
     with pytest.raises(UsageError, match="must lie between"):
         Controls(**bad)

@@ -4,7 +4,10 @@ import pytest
 from marssep_rt.dsp.resampler import StreamResampler
 
 
-@pytest.mark.parametrize(("source", "target"), [(44_100, 48_000), (48_000, 44_100), (96_000, 48_000), (48_000, 96_000), (16_000, 48_000)])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [(44_100, 48_000), (48_000, 44_100), (96_000, 48_000), (48_000, 96_000), (16_000, 48_000)],
+)
 def test_tone_comes_through_late_by_the_stated_delay(source, target):
     r = StreamResampler(source, target, 1)
     seconds, hz = 0.3, 1000.0

@@ -5,7 +5,10 @@ from hypothesis import strategies as st
 from marssep_rt.dsp.ring_buffer import RingBuffer
 
 
-@given(capacity=st.integers(1, 50), moves=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), st.booleans()), max_size=60))
+@given(
+    capacity=st.integers(1, 50),
+    moves=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), st.booleans()), max_size=60),
+)
 def test_ring_is_a_bounded_queue(capacity, moves):
     ring, model, next_value = RingBuffer(2, capacity), [], 1.0
     for write, read, skip in moves:

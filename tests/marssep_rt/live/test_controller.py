@@ -1,4 +1,4 @@
-"""What can be changed while a run goes on: queries, knobs, recordings, learning; keys, presets, remembered devices, OSC."""
+"""Changes during a run: queries, mixer, recordings, learning; keys, presets, remembered devices, OSC."""
 
 import json
 import socket
@@ -9,9 +9,6 @@ import time
 import numpy as np
 import pytest
 import soundfile
-from signals import RATE, mixture
-from simulated_device import simulate
-from waiting import wait_until
 
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD, PresenceCurve, PresenceMeter, share_db
@@ -26,12 +23,21 @@ from marssep_rt.live.engine import Engine
 from marssep_rt.live.keyboard import Keys
 from marssep_rt.query.build import embed_text
 from marssep_rt.query.types import Query
+from signals import RATE, mixture
+from simulated_device import simulate
+from waiting import wait_until
 
 
 @pytest.fixture
 def control(session, vector, bundle, tmp_path):
     engine = Engine(StreamProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(RATE, 480, 1, 1))
-    made = LiveController(engine, bundle, [Query(vector, bundle.encoder, "dog barking")], Controls(), lambda: tmp_path / "live.wav")
+    made = LiveController(
+        engine,
+        bundle,
+        [Query(vector, bundle.encoder, "dog barking")],
+        Controls(),
+        lambda: tmp_path / "live.wav",
+    )
     yield made
     made.close()
 
@@ -115,14 +121,19 @@ def test_changes_from_several_threads_are_all_made(control):
         for _ in range(20):
             controls = control.controls
             threads = [
-                threading.Thread(target=lambda name=name: [control.toggle(name) for _ in range(101)]) for name in ("remove", "bypass")
+                threading.Thread(target=lambda name=name: [control.toggle(name) for _ in range(101)])
+                for name in ("remove", "bypass")
             ]
-            threads += [threading.Thread(target=lambda: [control.change(gain_db=float(i)) for i in range(31)])]
+            threads += [
+                threading.Thread(target=lambda: [control.change(gain_db=float(i)) for i in range(31)])
+            ]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            changed = controls.with_changes(remove=not controls.remove, bypass=not controls.bypass, gain_db=30.0)
+            changed = controls.with_changes(
+                remove=not controls.remove, bypass=not controls.bypass, gain_db=30.0
+            )
             assert control.controls == changed
     finally:
         sys.setswitchinterval(before)
@@ -259,9 +270,19 @@ def test_presets(tmp_path, monkeypatch):
         settings.read_preset("dogs")
     (tmp_path / "presets.toml").write_text(PRESETS)
     dogs = settings.read_preset("dogs")
-    assert (dogs.request.texts, dogs.request.negative, dogs.limit, dogs.wet) == (["dog barking", "dog howling"], "wind", 20.0, None)
+    assert (dogs.request.texts, dogs.request.negative, dogs.limit, dogs.wet) == (
+        ["dog barking", "dog howling"],
+        "wind",
+        20.0,
+        None,
+    )
     bird = settings.read_preset("bird")
-    assert (bird.request.texts, bird.request.audios, bird.remove, bird.wet) == (["birds chirping"], [tmp_path / "bird.wav"], True, 0.5)
+    assert (bird.request.texts, bird.request.audios, bird.remove, bird.wet) == (
+        ["birds chirping"],
+        [tmp_path / "bird.wav"],
+        True,
+        0.5,
+    )
     with pytest.raises(UsageError, match="there is: bird, dogs, wrong"):
         settings.read_preset("cats")
     with pytest.raises(UsageError, match="speed = 3 is no setting"):
@@ -283,7 +304,10 @@ def test_devices_are_remembered(tmp_path, monkeypatch):
 def free_port():
     """A port of which the next is free, too."""
     for _ in range(50):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two,
+        ):
             one.bind(("127.0.0.1", 0))
             port = one.getsockname()[1]
             try:
@@ -333,7 +357,12 @@ def test_osc_on_loopback(control):
         client.send_message("/marssep/wet", "much")
         until(lambda: "one number is expected" in control.message)
         until(lambda: "one number" in got.get("/marssep/message", [""])[0])
-        for odd in (None, [[1.0, 2.0]], b"blob", []):  # OSC knows nil, arrays, blobs and messages without arguments
+        for odd in (
+            None,
+            [[1.0, 2.0]],
+            b"blob",
+            [],
+        ):  # OSC knows nil, arrays, blobs and messages without arguments
             control.message = ""
             client.send_message("/marssep/gain", odd)
             until(lambda: "one number is expected (/marssep/gain)" in control.message)

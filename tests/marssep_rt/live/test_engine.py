@@ -1,13 +1,10 @@
-"""The engine on a simulated device: exact latency, jitter, stalls, overload, unplugging; rings, mailbox, recordings."""
+"""The engine on a simulated device: exact latency, jitter, stalls, overload, unplugging, recordings."""
 
 import numpy as np
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signals import RATE, mixture
-from simulated_device import Conditions, simulate
-from waiting import wait_until
 
 from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.mixer import Controls
@@ -15,6 +12,9 @@ from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.live.audio_bridge import EngineConfig
 from marssep_rt.live.engine import Engine
 from marssep_rt.query.build import embed_text
+from signals import RATE, mixture
+from simulated_device import Conditions, simulate
+from waiting import wait_until
 
 SLOW = 0.009
 
@@ -40,19 +40,28 @@ def test_latency_is_exact_and_live_equals_offline(session, vector):
             played = simulate(engine, x[:, None])[:, 0]
             late = engine.adaptation
             n = min(len(played) - late, len(expected))
-            np.testing.assert_allclose(played[late : late + n], expected[:n], atol=1e-6, err_msg=f"block {block}, slack {slack}")
+            np.testing.assert_allclose(
+                played[late : late + n], expected[:n], atol=1e-6, err_msg=f"block {block}, slack {slack}"
+            )
             assert engine.stats.underruns == 0, (block, slack)
             assert engine.latency_samples == 480 + late
 
 
 @settings(max_examples=12, deadline=None)
-@given(block=st.integers(1, 4096), jitter=st.floats(0, 0.9), compute=st.floats(0.0, 0.95), seed=st.integers(0, 99))
+@given(
+    block=st.integers(1, 4096),
+    jitter=st.floats(0, 0.9),
+    compute=st.floats(0.0, 0.95),
+    seed=st.integers(0, 99),
+)
 def test_no_underrun_whatever_the_block_while_compute_fits(session, vector, block, jitter, compute, seed):
     """Jitter up to the slack, compute within a hop and a block: the closed-form delay always suffices."""
     slack = -(-480 // block) * block + block
     engine = make(session, vector, block, slack)
     period = block / RATE
-    conditions = Conditions(jitter=jitter * min(period, 480 / RATE), compute=lambda _: compute * 480 / RATE, seed=seed)
+    conditions = Conditions(
+        jitter=jitter * min(period, 480 / RATE), compute=lambda _: compute * 480 / RATE, seed=seed
+    )
     x = np.zeros((max(3 * block, 4800), 1), np.float32)
     simulate(engine, x, conditions)
     assert engine.stats.underruns == 0
@@ -89,7 +98,8 @@ def test_a_stall_longer_than_the_ring_is_survived(session, vector):
     t = engine.stats
     assert t.overflows > 0
     assert engine.bridge.samples_to_drop == 0
-    # what was dropped shortens nothing: the end is again at the base latency, but for the state that the gap left behind
+    # what was dropped shortens nothing: the end is again at the base latency, but for the state that the
+    # gap left behind
     late = engine.adaptation
     a, b = played[late:][-RATE // 2 :], expected[: len(played) - late][-RATE // 2 :]
     assert np.abs(a - b).max() < 0.05
@@ -178,7 +188,7 @@ def test_another_query_makes_no_click_and_comes_within_a_hop(session, vector, bu
 
 @pytest.mark.parametrize("rate", [RATE, 44_100])
 def test_several_targets_leave_by_their_channels(session, vector, bundle, rate):
-    """Each is what its query alone would give; what comes in is mixed to mono; two on one channel are added."""
+    """Each target is what its query alone would give; the input is mixed to mono."""
     other = embed_text("siren", bundle)
     x = mixture(RATE // 2)
     stereo = np.stack([1.5 * x, 0.5 * x], axis=1)

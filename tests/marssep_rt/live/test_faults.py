@@ -1,4 +1,4 @@
-"""What goes wrong around a live run, and that the run comes out of it: devices that go and come, full disks, clocks, late workers."""
+"""Faults around a live run: lost devices, full disks, clocks that jump, late workers."""
 
 import errno
 import time
@@ -6,8 +6,6 @@ import time
 import numpy as np
 import pytest
 import soundfile
-from signals import RATE, mixture
-from simulated_device import Conditions, simulate
 
 from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.mixer import Controls
@@ -21,6 +19,8 @@ from marssep_rt.live.demo import PacedDevice
 from marssep_rt.live.engine import Engine
 from marssep_rt.live.run import GONE, LiveRun, RunConfig, StopFlag
 from marssep_rt.query.types import Query
+from signals import RATE, mixture
+from simulated_device import Conditions, simulate
 
 BLOCK = 480
 
@@ -50,8 +50,14 @@ def setup(session, vector, bundle, monkeypatch):
     monkeypatch.setattr(live_run, "RETRY_SECONDS", 3.0)
 
     def make(device, record=None):
-        engine = Engine(StreamProcessor(session, "cpu", 1, vector, Controls(wet=0.0)), EngineConfig(RATE, BLOCK, 1, 1, 2 * BLOCK), record)
-        control = LiveController(engine, bundle, [Query(vector, bundle.encoder, "it")], Controls(wet=0.0), lambda: None)
+        engine = Engine(
+            StreamProcessor(session, "cpu", 1, vector, Controls(wet=0.0)),
+            EngineConfig(RATE, BLOCK, 1, 1, 2 * BLOCK),
+            record,
+        )
+        control = LiveController(
+            engine, bundle, [Query(vector, bundle.encoder, "it")], Controls(wet=0.0), lambda: None
+        )
         parts = dict.fromkeys(("algorithmic", "blocks", "slack", "device_in", "device_out", "total"), 0.0)
         info, config = RunInfo("a", "b", RATE, BLOCK, "m", "cpu", parts), RunConfig(engine.config, plain=True)
         return LiveRun(engine, device(engine), info, control, config, [record] if record else [])
@@ -69,7 +75,10 @@ def test_a_device_that_goes_and_comes_back(setup, capsys):
         if len(tries) < 3:
             raise DeviceError("not there")
         engine = run.engine
-        assert (engine.bridge.samples_to_drop, engine.bridge.output.available()) == (0, engine.adaptation)  # at its base
+        assert (engine.bridge.samples_to_drop, engine.bridge.output.available()) == (
+            0,
+            engine.adaptation,
+        )  # at its base
         callback = engine.callback
 
         def listened(indata, outdata):
@@ -159,25 +168,34 @@ def test_a_clock_that_jumps_changes_nothing(setup, monkeypatch):
 @pytest.mark.parametrize("length", [0.001, 0.01, 0.05, 0.2, 0.5])
 @pytest.mark.parametrize("periodic", [False, True])
 def test_after_late_workers_latency_is_at_its_base(session, vector, length, periodic):
-    """Stalls of 1 to 500 ms, at random or again and again: the counters add up and the end is where it should be."""
+    """Stalls of 1 to 500 ms: the counters add up, and the end is where it should be."""
     rng = np.random.default_rng(int(1000 * length))
     starts = np.arange(0.2, 1.5, max(0.1, 2 * length)) if periodic else np.sort(rng.uniform(0.1, 1.5, 5))
-    engine = Engine(StreamProcessor(session, "cpu", 1, vector, Controls(wet=0.0)), EngineConfig(RATE, 256, 1, 1, 256))
+    engine = Engine(
+        StreamProcessor(session, "cpu", 1, vector, Controls(wet=0.0)), EngineConfig(RATE, 256, 1, 1, 256)
+    )
     x = mixture(3 * RATE)
-    played = simulate(engine, x[:, None], Conditions(stalls=tuple((float(s), length) for s in starts), jitter=0.002))[:, 0]
+    played = simulate(
+        engine, x[:, None], Conditions(stalls=tuple((float(s), length) for s in starts), jitter=0.002)
+    )[:, 0]
     t = engine.stats
     assert engine.bridge.samples_to_drop == 0
     assert (t.underruns == 0) == (t.missing_samples == 0)
     assert t.overflows == 0
     late = engine.latency_samples
-    np.testing.assert_allclose(played[-RATE // 2 :], x[len(played) - RATE // 2 - late : len(played) - late], atol=1e-6)
+    np.testing.assert_allclose(
+        played[-RATE // 2 :], x[len(played) - RATE // 2 - late : len(played) - late], atol=1e-6
+    )
     silent = int((played[late:] == 0).sum()) - int((x == 0).sum())
     assert abs(silent - t.missing_samples) <= 2 * len(starts)  # a fade begins and ends with a zero
 
 
 def test_two_engines_at_once_do_not_meet(session, vector):
     x = mixture(RATE // 2)
-    engines = [Engine(StreamProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(RATE, 256, 1, 1)) for _ in range(2)]
+    engines = [
+        Engine(StreamProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(RATE, 256, 1, 1))
+        for _ in range(2)
+    ]
     a = simulate(engines[0], x[:, None])
     simulate(engines[1], x[::-1, None])
     engines[0].restart()

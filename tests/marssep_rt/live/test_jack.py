@@ -1,4 +1,4 @@
-"""End to end through PortAudio and a real JACK server on its dummy driver: live equals file, signals, a server that dies."""
+"""End to end through PortAudio and a JACK server: live equals file, signals, a server that dies."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+
 from signals import RATE, mixture
 
 BIN = Path(sys.executable).parent
@@ -62,11 +63,25 @@ def inputs_of_programs(client, others=()):
 
 @pytest.mark.parametrize("block", [256, 480])
 def test_live_equals_file_to_the_sample(jack_server, player, tmp_path, block):
-    """A player in the JACK graph feeds marssep-live; its recordings and marssep-file on what it heard must agree."""
+    """A JACK client plays to marssep-live; its recording and marssep-file on its input must agree."""
     _, env = jack_server
     client, port = player
-    process = live(env, tmp_path, "--query", "dog barking", "--blocksize", block, "--record", "out.wav", "--record-input", "in.wav",
-                   "--duration", 5, "--stats", "s.json")  # fmt: skip
+    process = live(
+        env,
+        tmp_path,
+        "--query",
+        "dog barking",
+        "--blocksize",
+        block,
+        "--record",
+        "out.wav",
+        "--record-input",
+        "in.wav",
+        "--duration",
+        5,
+        "--stats",
+        "s.json",
+    )
     wait_for_line(process, "latency")
     for target in inputs_of_programs(client):
         client.connect(port, target)
@@ -78,7 +93,11 @@ def test_live_equals_file_to_the_sample(jack_server, player, tmp_path, block):
     heard, _ = soundfile.read(tmp_path / "out.wav", dtype="float32", always_2d=True)
     assert rate == RATE
     assert np.abs(came).max() > 0.1  # the player was really heard
-    done = subprocess.run([BIN / "marssep-file", "--query", "dog barking", "in.wav", "-o", "file.wav"], cwd=tmp_path, capture_output=True)
+    done = subprocess.run(
+        [BIN / "marssep-file", "--query", "dog barking", "in.wav", "-o", "file.wav"],
+        cwd=tmp_path,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr
     file, _ = soundfile.read(tmp_path / "file.wav", dtype="float32", always_2d=True)
     parts = stats["latency_ms"]
@@ -89,7 +108,7 @@ def test_live_equals_file_to_the_sample(jack_server, player, tmp_path, block):
 
 
 def test_two_instances_do_not_meet(jack_server, player, tmp_path):
-    """One hears a player, the other nothing: each records its own, and the one that ends first takes nothing from the other."""
+    """One hears a player, the other nothing; the one that ends first takes nothing from the other."""
     _, env = jack_server
     client, port = player
     first = live(env, tmp_path, "--query", "dog barking", "--record-input", "first.wav", "--duration", 6)
@@ -102,7 +121,9 @@ def test_two_instances_do_not_meet(jack_server, player, tmp_path):
     for process in (second, first):
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
-    heard, silent = (soundfile.read(tmp_path / name, dtype="float32")[0] for name in ("first.wav", "second.wav"))
+    heard, silent = (
+        soundfile.read(tmp_path / name, dtype="float32")[0] for name in ("first.wav", "second.wav")
+    )
     assert len(heard) > 4 * RATE
     assert np.abs(heard[-RATE:]).max() > 0.1
     assert len(silent) > RATE
@@ -111,14 +132,18 @@ def test_two_instances_do_not_meet(jack_server, player, tmp_path):
 
 def test_devices_are_listed_and_chosen(jack_server, tmp_path):
     _, env = jack_server
-    done = subprocess.run([BIN / "marssep-live", "--list-devices"], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [BIN / "marssep-live", "--list-devices"], env=env, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0
     assert "JACK" in done.stdout
     process = live(env, tmp_path, "--query", "rain", "--input", "no such thing")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "--list-devices" in err
-    process = live(env, tmp_path, "--query", "rain", "--input", "system", "--output", "jack", "--duration", "1")
+    process = live(
+        env, tmp_path, "--query", "rain", "--input", "system", "--output", "jack", "--duration", "1"
+    )
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
 
@@ -126,8 +151,14 @@ def test_devices_are_listed_and_chosen(jack_server, tmp_path):
 @pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGINT])
 def test_signals_close_the_recording(jack_server, tmp_path, kill):
     _, env = jack_server
-    process = subprocess.Popen([BIN / "marssep-live", "--plain", "--query", "rain", "--record", "r.wav"], cwd=tmp_path, env=env,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    process = subprocess.Popen(
+        [BIN / "marssep-live", "--plain", "--query", "rain", "--record", "r.wav"],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     wait_for_line(process, "t=2")
     process.send_signal(kill)
     _, err = process.communicate(timeout=30)

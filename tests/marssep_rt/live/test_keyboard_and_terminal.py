@@ -1,4 +1,4 @@
-"""marssep-live in a terminal: keys, learning at the start, presets, the terminal that closes, OSC's port, the doctor."""
+"""marssep-live in a terminal: keys, learning, presets, a terminal that closes, OSC's port, the doctor."""
 
 import json
 import os
@@ -21,9 +21,15 @@ class Terminal:
 
     def __init__(self, cwd, *args):
         self.near, far = pty.openpty()
-        self.process = subprocess.Popen([BIN / "marssep-live", *map(str, args)], cwd=cwd, stdin=far, stdout=far, stderr=far,
-                                        start_new_session=True,
-                                        env={**os.environ, "COLUMNS": "120", "MARSSEP_CONFIG": str(cwd)})  # fmt: skip
+        self.process = subprocess.Popen(
+            [BIN / "marssep-live", *map(str, args)],
+            cwd=cwd,
+            stdin=far,
+            stdout=far,
+            stderr=far,
+            start_new_session=True,
+            env={**os.environ, "COLUMNS": "120", "MARSSEP_CONFIG": str(cwd)},
+        )
         os.close(far)
         self.said = ""
         self.reader = threading.Thread(target=self.read, daemon=True)
@@ -100,16 +106,36 @@ def test_a_terminal_that_closes_ends_the_run_and_keeps_the_recording(tmp_path):
 
 
 def live(cwd, *args):
-    return subprocess.run([BIN / "marssep-live", *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=90,
-                          env={**os.environ, "MARSSEP_CONFIG": str(cwd), "JACK_NO_START_SERVER": "1"})  # fmt: skip
+    return subprocess.run(
+        [BIN / "marssep-live", *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={**os.environ, "MARSSEP_CONFIG": str(cwd), "JACK_NO_START_SERVER": "1"},
+    )
 
 
 def test_a_preset_and_what_the_command_line_says_instead(tmp_path):
-    (tmp_path / "presets.toml").write_text('[dogs]\nquery = ["dog barking", "dog howling"]\nlimit = 20\nwet = 0.5\n')
+    (tmp_path / "presets.toml").write_text(
+        '[dogs]\nquery = ["dog barking", "dog howling"]\nlimit = 20\nwet = 0.5\n'
+    )
     done = live(tmp_path, "--demo", "--plain", "--preset", "dogs", "--duration", "1.5", "--stats", "s.json")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "s.json").read_text())["query"] == "dog barking + dog howling"
-    done = live(tmp_path, "--demo", "--plain", "--preset", "dogs", "--query", "rain", "--duration", "1.5", "--stats", "s.json")
+    done = live(
+        tmp_path,
+        "--demo",
+        "--plain",
+        "--preset",
+        "dogs",
+        "--query",
+        "rain",
+        "--duration",
+        "1.5",
+        "--stats",
+        "s.json",
+    )
     assert json.loads((tmp_path / "s.json").read_text())["query"] == "rain"
     done = live(tmp_path, "--demo", "--preset", "cats")
     assert done.returncode == 2
@@ -136,8 +162,25 @@ def test_the_doctor(tmp_path):
 
 
 def test_two_targets_on_two_channels(tmp_path):
-    done = live(tmp_path, "--demo", "--plain", "--query", "dog barking", "--to", "1", "--query", "siren", "--to", "2", "--duration", "3",
-                "--record", "both.wav", "--stats", "s.json")  # fmt: skip
+    done = live(
+        tmp_path,
+        "--demo",
+        "--plain",
+        "--query",
+        "dog barking",
+        "--to",
+        "1",
+        "--query",
+        "siren",
+        "--to",
+        "2",
+        "--duration",
+        "3",
+        "--record",
+        "both.wav",
+        "--stats",
+        "s.json",
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "s.json").read_text())["query"] == "[dog barking to 1], siren to 2"
     both, _ = soundfile.read(tmp_path / "both.wav")

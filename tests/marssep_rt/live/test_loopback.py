@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from signals import RATE
 
 from marssep_rt.live.loopback import CLEAR, chirp, find
+from signals import RATE
 
 BIN = Path(sys.executable).parent
 
@@ -50,12 +50,30 @@ def looped(jack, env, tmp_path, extra):
         kept = kept[frames:]
 
     process = subprocess.Popen(
-        ["timeout", "60", BIN / "marssep-live", "--measure-latency", "--blocksize", "256", "--input", "system", "--output", "system"],
-        env={**env, "MARSSEP_CONFIG": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        [
+            "timeout",
+            "60",
+            BIN / "marssep-live",
+            "--measure-latency",
+            "--blocksize",
+            "256",
+            "--input",
+            "system",
+            "--output",
+            "system",
+        ],
+        env={**env, "MARSSEP_CONFIG": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     with client:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            outs, ins = (client.get_ports("PortAudio.*", is_audio=True, is_output=o, is_input=not o) for o in (True, False))
+            outs, ins = (
+                client.get_ports("PortAudio.*", is_audio=True, is_output=o, is_input=not o)
+                for o in (True, False)
+            )
             if outs and ins:
                 client.connect(outs[0], came)
                 for port in ins:
@@ -80,7 +98,12 @@ def test_a_loop_through_jack_is_measured_to_the_sample(jack_server, tmp_path):
 
 def test_nothing_comes_back(jack_server, tmp_path):
     _, env = jack_server
-    done = subprocess.run([BIN / "marssep-live", "--measure-latency"], env={**env, "MARSSEP_CONFIG": str(tmp_path)},
-                          capture_output=True, text=True, timeout=60)  # fmt: skip
+    done = subprocess.run(
+        [BIN / "marssep-live", "--measure-latency"],
+        env={**env, "MARSSEP_CONFIG": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 1
     assert "the chirp did not come back" in done.stderr

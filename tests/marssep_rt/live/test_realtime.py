@@ -1,4 +1,4 @@
-"""Real-time scheduling of the worker: taken where it is granted, given back by a model that is too slow, never needed."""
+"""Real-time priority of the worker, and the interpreter's settings while engines run."""
 
 import gc
 import os
@@ -14,7 +14,9 @@ from marssep_rt.live import realtime
 from marssep_rt.live.audio_bridge import EngineConfig
 from marssep_rt.live.engine import Engine
 
-needs_scheduler = pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this system has no sched_setscheduler")
+needs_scheduler = pytest.mark.skipif(
+    not hasattr(os, "sched_setscheduler"), reason="this system has no sched_setscheduler"
+)
 
 
 def engine_of(session, vector):
@@ -103,7 +105,9 @@ def test_a_system_without_it(monkeypatch):
 
 
 @needs_scheduler
-@pytest.mark.skipif(not realtime.can_set_realtime_priority(), reason="the system grants no real-time priority here")
+@pytest.mark.skipif(
+    not realtime.can_set_realtime_priority(), reason="the system grants no real-time priority here"
+)
 def test_a_model_that_never_rests_gives_it_back(session, vector):
     engine = engine_of(session, vector)
     policies = []

@@ -41,7 +41,9 @@ def test_view_says_what_the_issue_asks_for(session, vector, bundle):
     hops = StreamProcessor(session, "cpu", 1, vector, Controls())
     engine = Engine(hops, EngineConfig(48_000, 480, 1, 1))
     engine.stats.hop_times.add(2.0)
-    control = LiveController(engine, bundle, [Query(vector, bundle.encoder, "dog barking")], Controls(wet=0.5), Path)
+    control = LiveController(
+        engine, bundle, [Query(vector, bundle.encoder, "dog barking")], Controls(wet=0.5), Path
+    )
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(dashboard(info, control, "q quit", 61.0))
     text = console.export_text()

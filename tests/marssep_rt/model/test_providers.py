@@ -1,4 +1,4 @@
-"""The session on a device with state of its own, and the choice between two; a device that every machine has stands in for the GPU."""
+"""Sessions with state on a device, and the choice between two providers."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,10 @@ from marssep_rt.model.stream import GraphStream
 
 @pytest.mark.parametrize(("channels", "streams", "hops"), [(1, 1, 1), (2, 1, 1), (1, 3, 2)])
 def test_state_on_a_device_gives_the_same(session, vector, channels, streams, hops):
-    a, b = GraphStream(session, "cpu", channels, streams, hops), GraphStream(session, "cuda", channels, streams, hops, device="cpu")
+    a, b = (
+        GraphStream(session, "cpu", channels, streams, hops),
+        GraphStream(session, "cuda", channels, streams, hops, device="cpu"),
+    )
     rng = np.random.default_rng(0)
     for _ in range(2):
         for _ in range(6):
@@ -30,7 +33,9 @@ def test_auto_takes_the_faster_one_and_says_so(bundle, monkeypatch, gpu_ms, best
 
     monkeypatch.setattr(providers, "has_cuda_driver", lambda: True)
     monkeypatch.setattr(providers.ort, "get_available_providers", lambda: [*providers.PROVIDERS.values()])
-    monkeypatch.setattr(providers, "open_graph", lambda bundle, provider: (provider, "cpu" if provider == "cpu" else "cuda"))
+    monkeypatch.setattr(
+        providers, "open_graph", lambda bundle, provider: (provider, "cpu" if provider == "cpu" else "cuda")
+    )
     monkeypatch.setattr(providers, "time_hops", timed)
     said = []
     session, used = providers.open_fastest(bundle, "auto", said.append)

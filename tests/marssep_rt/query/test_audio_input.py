@@ -23,7 +23,9 @@ def test_windows_cover_all_or_are_spread_evenly(frames, length):
         assert all(b - a <= length for a, b in pairwise(found))
 
 
-@pytest.mark.parametrize(("rate", "seconds"), [(8_000, 0.01), (22_050, 3.3), (44_100, 4.0), (48_000, 9.7), (96_000, 4.2)])
+@pytest.mark.parametrize(
+    ("rate", "seconds"), [(8_000, 0.01), (22_050, 3.3), (44_100, 4.0), (48_000, 9.7), (96_000, 4.2)]
+)
 def test_any_rate_and_length(tmp_path, rate, seconds):
     soundfile.write(tmp_path / "x.wav", 0.1 * RNG.standard_normal((int(rate * seconds), 2)), rate)
     windows = read_windows(tmp_path / "x.wav")

@@ -10,9 +10,22 @@ RNG = np.random.default_rng(4)
 
 @pytest.mark.parametrize(
     ("mode", "name"),
-    [("RGB", "a.jpg"), ("RGB", "a.png"), ("RGB", "a.webp"), ("RGB", "a.bmp"), ("CMYK", "a.jpg"), ("L", "a.png"), ("1", "a.png"),
-     ("P", "a.gif"), ("RGBA", "a.png"), ("LA", "a.png"), ("I;16", "a.png"), ("I;16", "a.tiff"), ("F", "a.tiff")],
-)  # fmt: skip
+    [
+        ("RGB", "a.jpg"),
+        ("RGB", "a.png"),
+        ("RGB", "a.webp"),
+        ("RGB", "a.bmp"),
+        ("CMYK", "a.jpg"),
+        ("L", "a.png"),
+        ("1", "a.png"),
+        ("P", "a.gif"),
+        ("RGBA", "a.png"),
+        ("LA", "a.png"),
+        ("I;16", "a.png"),
+        ("I;16", "a.tiff"),
+        ("F", "a.tiff"),
+    ],
+)
 def test_modes_and_formats(tmp_path, mode, name):
     Image.new(mode, (90, 60)).save(tmp_path / name)
     rgb = read_image(tmp_path / name, 64)
@@ -62,11 +75,24 @@ def test_bad_files_are_one_sentence(tmp_path):
     Image.fromarray(RNG.integers(0, 255, (300, 200, 3), np.uint8)).save(tmp_path / "whole.jpg")
     (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:4000])
     (tmp_path / "text.png").write_text("no picture")
-    huge = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + b"IHDR" + (60_000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
+    huge = (
+        b"\x89PNG\r\n\x1a\n"
+        + (13).to_bytes(4, "big")
+        + b"IHDR"
+        + (60_000).to_bytes(4, "big") * 2
+        + b"\x08\x02\x00\x00\x00"
+    )
     import zlib
 
-    (tmp_path / "huge.png").write_bytes(huge + zlib.crc32(huge[12:]).to_bytes(4, "big") + b"\x00\x00\x00\x00IEND\xaeB`\x82")
-    for name, words in (("one.png", "1x1 pixels"), ("half.jpg", "damaged or truncated"), ("text.png", "not a picture"),
-                        ("huge.png", "too large|megapixels"), ("none.png", "no picture at")):  # fmt: skip
+    (tmp_path / "huge.png").write_bytes(
+        huge + zlib.crc32(huge[12:]).to_bytes(4, "big") + b"\x00\x00\x00\x00IEND\xaeB`\x82"
+    )
+    for name, words in (
+        ("one.png", "1x1 pixels"),
+        ("half.jpg", "damaged or truncated"),
+        ("text.png", "not a picture"),
+        ("huge.png", "too large|megapixels"),
+        ("none.png", "no picture at"),
+    ):
         with pytest.raises(ImageError, match=words):
             read_image(tmp_path / name, 64)

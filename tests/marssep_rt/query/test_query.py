@@ -37,7 +37,9 @@ def test_odd_text_still_embeds():
         assert np.all(np.isfinite(embed_text(text)))
 
 
-@pytest.mark.parametrize(("text", "words"), [("", "empty"), ("   ", "empty"), ("?!", "empty"), ("a" * 10_000, "10000 characters")])
+@pytest.mark.parametrize(
+    ("text", "words"), [("", "empty"), ("   ", "empty"), ("?!", "empty"), ("a" * 10_000, "10000 characters")]
+)
 def test_unusable_text(text, words):
     with pytest.raises(QueryError, match=words):
         embed_text(text)
@@ -102,7 +104,9 @@ def examples(tmp_path_factory):
     t = np.arange(5 * 44_100) / 44_100
     siren = 0.3 * np.sin(2 * np.pi * np.cumsum(900 + 300 * np.sin(2 * np.pi * 1.5 * t)) / 44_100)
     soundfile.write(folder / "siren.ogg", np.stack([siren, siren], 1), 44_100)
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 120, 3), np.uint8)).save(folder / "noise.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 120, 3), np.uint8)).save(
+        folder / "noise.png"
+    )
     return folder
 
 
@@ -126,8 +130,14 @@ def test_a_siren_is_heard_as_one(examples):
 
 
 def test_blend_of_all_kinds_with_a_negative(bundle, examples):
-    q = build_query(bundle, QueryRequest(["siren"], [examples / "noise.png"], [examples / "siren.ogg"], negative="rain"))
-    parts = [("text", embed_text("siren")), ("image", embed_image(examples / "noise.png")), ("audio", embed_audio(examples / "siren.ogg"))]
+    q = build_query(
+        bundle, QueryRequest(["siren"], [examples / "noise.png"], [examples / "siren.ogg"], negative="rain")
+    )
+    parts = [
+        ("text", embed_text("siren")),
+        ("image", embed_image(examples / "noise.png")),
+        ("audio", embed_audio(examples / "siren.ogg")),
+    ]
     settled = KnownSounds.of(bundle).settle(parts)
     assert settled[2][1] == "siren"
     mean = np.mean([v for v, _ in settled], axis=0)
@@ -139,15 +149,36 @@ def test_blend_of_all_kinds_with_a_negative(bundle, examples):
 
 def test_the_commands_take_examples(examples, tmp_path):
     bin_ = Path(sys.executable).parent
-    run = [bin_ / "marssep-query", "--audio", examples / "siren.ogg", "--image", examples / "noise.png", "-o", tmp_path / "s.query"]
+    run = [
+        bin_ / "marssep-query",
+        "--audio",
+        examples / "siren.ogg",
+        "--image",
+        examples / "noise.png",
+        "-o",
+        tmp_path / "s.query",
+    ]
     assert subprocess.run(run, capture_output=True).returncode == 0
-    assert re.fullmatch(r"noise\.png( \(.*\))? \+ siren\.ogg \(siren\)", read_query(tmp_path / "s.query").label)
+    assert re.fullmatch(
+        r"noise\.png( \(.*\))? \+ siren\.ogg \(siren\)", read_query(tmp_path / "s.query").label
+    )
     soundfile.write(tmp_path / "mix.wav", 0.1 * np.random.default_rng(1).standard_normal(48_000), 48_000)
-    done = subprocess.run([bin_ / "marssep-file", "--audio", examples / "siren.ogg", tmp_path / "mix.wav"], capture_output=True, text=True)
+    done = subprocess.run(
+        [bin_ / "marssep-file", "--audio", examples / "siren.ogg", tmp_path / "mix.wav"],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert soundfile.info(tmp_path / "mix.marssep.wav").frames == 48_000
-    for option, name, words in (("--image", "siren.ogg", "not a picture"), ("--audio", "noise.png", "cannot be read as sound")):
-        done = subprocess.run([bin_ / "marssep-file", option, examples / name, tmp_path / "mix.wav"], capture_output=True, text=True)
+    for option, name, words in (
+        ("--image", "siren.ogg", "not a picture"),
+        ("--audio", "noise.png", "cannot be read as sound"),
+    ):
+        done = subprocess.run(
+            [bin_ / "marssep-file", option, examples / name, tmp_path / "mix.wav"],
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 2
         assert words in " ".join(done.stderr.split())
         assert "Traceback" not in done.stderr
@@ -157,4 +188,6 @@ def test_the_python_face_takes_examples(examples):
     s = Separator(audio=examples / "siren.ogg", image=[examples / "noise.png"], negative="rain")
     assert s.process(np.zeros(480, np.float32)).shape == (480,)
     s.set_query(image=examples / "noise.png")
-    np.testing.assert_allclose(s.query.vector, build_query(s.bundle, QueryRequest(images=[examples / "noise.png"])).vector, atol=1e-6)
+    np.testing.assert_allclose(
+        s.query.vector, build_query(s.bundle, QueryRequest(images=[examples / "noise.png"])).vector, atol=1e-6
+    )
