@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marssep_rt.cli.options import Model, command
-from marssep_rt.console import console, print_warnings
+from marssep_rt.console import console, print_understood, print_warnings
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.query.types import Query, QueryRequest
 
@@ -179,11 +179,14 @@ def choices(bundle: Bundle, request: QueryRequest) -> list[Query]:
     Raises:
         UsageError: The request is empty.
     """
-    from marssep_rt.query.build import build_query
+    from marssep_rt.query.build import NO_RESIDUAL, build_query
 
     queries = [build_query(bundle, part) for part in request.split()]
     if not queries:
         raise UsageError('say what there is to choose: --query "dog barking" (repeat for more)')
+    if any(query.remove for query in queries):
+        raise UsageError(NO_RESIDUAL.format("an export"))
+    print_understood(query.understood for query in queries)
     print_warnings(warning for query in queries for warning in query.warnings)
     return queries
 

@@ -19,6 +19,13 @@ def print_warning(message: str) -> None:
     console.print(f"[yellow]warning:[/] {_escape(message)}", soft_wrap=True)
 
 
+def print_understood(sentences: Iterable[str]) -> None:
+    """Print how queries were read; empty sentences are left out."""
+    for sentence in sentences:
+        if sentence:
+            console.print(f"understood: {sentence}", markup=False, soft_wrap=True)
+
+
 def print_warnings(messages: Iterable[str]) -> None:
     """Print one warning a line."""
     for message in messages:

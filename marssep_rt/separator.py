@@ -37,7 +37,8 @@ class Separator:
     The output is late by ``latency`` samples. ``flush`` returns the last ones.
 
     Args:
-        query: A text, several texts (blended), or a unit vector, float32 [D].
+        query: A text, several texts (blended), or a unit vector, float32 [D]. "no dog" and "everything but
+            the dog" give the residual, as ``remove`` does.
         image: One or several image files.
         audio: One or several audio files.
         query_file: One or several ``.query`` files.
@@ -77,7 +78,7 @@ class Separator:
     ) -> None:
         self.bundle = bundles.load(bundle)
         self.query = self._query(query, image, audio, query_file, negative)
-        self.controls = Controls(remove, wet, limit_db, gain_db)
+        self.controls = Controls(remove or self.query.remove, wet, limit_db, gain_db)
         self._session, self.provider = open_graph(self.bundle, provider)
         self._processor: StreamProcessor | None = None
         info = GraphInfo.of(self._session)
@@ -177,9 +178,11 @@ class Separator:
         negative: str | None = None,
     ) -> None:
         """Change the query from the next hop on, with a cross-fade; arguments as for the constructor."""
-        self.query = self._query(query, image, audio, query_file, negative)
+        before, self.query = self.query, self._query(query, image, audio, query_file, negative)
         if self._processor is not None:
             self._processor.set_query(self.query.vector)
+        if self.query.remove != before.remove:
+            self.set_controls(remove=self.query.remove)
 
     def set_controls(self, **changes: object) -> None:
         """Change ``remove``, ``wet``, ``limit_db`` or ``gain_db``, ramped over one hop."""

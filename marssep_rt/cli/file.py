@@ -18,7 +18,7 @@ from marssep_rt.batch.ray_backend import on_ray
 from marssep_rt.batch.report import Report, settings_key
 from marssep_rt.batch.separate import Result
 from marssep_rt.cli.options import MixerOptions, QueryOptions, command
-from marssep_rt.console import console, print_error, print_warning, print_warnings
+from marssep_rt.console import console, print_error, print_understood, print_warning, print_warnings
 from marssep_rt.errors import AudioFileError, UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
@@ -87,7 +87,10 @@ def main(options: FileOptions) -> None:
     jobs = plan(options.inputs, options.output, options.recursive, options.residual, options.kind)
     bundle = bundles.load(options.model)
     query = build_query(bundle, options.request)
+    print_understood([query.understood])
     print_warnings(query.warnings)
+    if query.remove:
+        options.remove, controls = True, controls.with_changes(remove=True)
     report = Report(
         options.report, settings_key(bundle, query.vector, controls, options.kind, options.residual)
     )

@@ -13,7 +13,7 @@ import typer
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.writer import sound_format
 from marssep_rt.cli.options import EMPTY_PRESET, MixerOptions, QueryOptions, command
-from marssep_rt.console import console, print_warnings
+from marssep_rt.console import console, print_understood, print_warnings
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import MarssepError, UsageError
@@ -207,8 +207,11 @@ def run(options: LiveOptions) -> int:
     stop = StopFlag()
     bundle = bundles.load(options.model)
     queries, learning = choose_queries(options, preset, bundle)
+    print_understood(query.understood for query in queries)
     for query in queries:
         print_warnings(query.warnings)
+    if any(query.remove for query in queries):
+        controls = controls.with_changes(remove=True)
     if learning:
         controls = controls.with_changes(bypass=True)  # until there is a query
     devices, (rate, channels_in, channels_out) = choose_format(options)
@@ -245,6 +248,8 @@ def choose_queries(options: LiveOptions, preset: Preset, bundle: Bundle) -> tupl
     else:
         requests = request.split() if options.to else [request]
         queries = [build_query(bundle, part) for part in requests]
+    if len(queries) > 1 and any(query.remove for query in queries):
+        raise UsageError("with --to, name the sounds themselves; --remove gives what is left of each")
     if options.to and len(options.to) != len(queries):
         raise UsageError(
             f"there are {len(queries)} queries and {len(options.to)} output channels; "

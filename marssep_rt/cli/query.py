@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from marssep_rt.cli.options import QueryOptions, command
-from marssep_rt.console import console, print_warnings
+from marssep_rt.console import console, print_understood, print_warnings
 from marssep_rt.errors import UsageError
 from marssep_rt.model import bundle as bundles
-from marssep_rt.query.build import build_query
+from marssep_rt.query.build import NO_RESIDUAL, build_query
 from marssep_rt.query.query_file import write_query
 from marssep_rt.utils.atomic_io import refuse_existing
 
@@ -37,6 +37,9 @@ def main(options: FileOptions) -> None:
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}")
     query = build_query(bundles.load(options.model), options.request)
+    if query.remove:
+        raise UsageError(NO_RESIDUAL.format("a query file"))
+    print_understood([query.understood])
     print_warnings(query.warnings)
     write_query(output, query)
     console.print(f"{query.label} -> {output}", markup=False, soft_wrap=True)

@@ -161,11 +161,15 @@ class LiveController:
     def take(self, query: Query) -> None:
         """Change to an embedded query."""
         with self._lock:
-            self.queries[self.which] = query
+            before, self.queries[self.which] = self.queries[self.which], query
             self.engine.set_query(query.vector, self.which)
+            if query.remove != before.remove:
+                self.controls = self.controls.with_changes(remove=query.remove)
+                self.engine.set_controls(self.controls)
             self.last_present = time.monotonic()
             self.asked.append((round(self.last_present - self.began, 3), query.label))
-            self.message = query.warnings[0] if query.warnings else f"listening for {query.label}"
+            heard = query.understood or query.label
+            self.message = query.warnings[0] if query.warnings else f"listening for {heard}"
 
     # ---- mixer -----------------------------------------------------------------------------------------
 

@@ -2,11 +2,12 @@
 
 Audio files and images are pulled towards the training label that they show (``KnownSounds.settle``). Several
 parts are blended: the query is the normalised mean of their unit vectors. A negative text steers the query
-away (OmniSep, ICLR 2025): q <- normalise(1.5 q - 0.5 q_not).
+away (OmniSep, ICLR 2025): q <- normalise(1.5 q - 0.5 q_not). Negation in words is read first (``language``).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from marssep_rt.errors import QueryError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.encoders import audio_encoder, check_text, image_encoder, text_encoder
+from marssep_rt.query.language import Wish, combined
 from marssep_rt.query.query_file import read_query
 from marssep_rt.query.types import Query, QueryRequest
 from marssep_rt.query.vocabulary import KnownSounds
 from marssep_rt.utils.vectors import unit_vector
 
 NEGATIVE_WEIGHT = 0.5
+NO_RESIDUAL = "{} holds a sound, not what to do with it: name the sound here, and remove it where it is used"
 
 
 def embed_text(text: str, bundle: Bundle | Path | str | None = None) -> Array:
@@ -89,7 +92,10 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
     Raises:
         QueryError: The request is empty, or a part cannot be used with this bundle.
     """
-    parts, labels, warnings = _embedded(bundle, request)
+    wish = combined([check_text(text) for text in request.texts])
+    if wish.remove and (request.images or request.audios or request.files):
+        wish = Wish((), wish.keep)  # beside other parts "no dog" says what they shall not be
+    parts, labels, warnings = _embedded(bundle, replace(request, texts=wish.keep))
     for path in request.files:
         query = read_query(path)
         if query.encoder != bundle.encoder or len(query.vector) != bundle.query_dim:
@@ -105,11 +111,13 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
         )
     vector = unit_vector(np.mean([unit_vector(p) for p in parts], axis=0))
     label = " + ".join(labels)
-    if request.negative is not None:
-        away = embed_text(request.negative, bundle)
+    dropped = [*wish.drop, *([check_text(request.negative)] if request.negative is not None else [])]
+    if dropped:
+        away = unit_vector(np.mean([embed_text(text, bundle) for text in dropped], axis=0))
         vector = unit_vector((1 + NEGATIVE_WEIGHT) * vector - NEGATIVE_WEIGHT * away)
-        label += f" - {check_text(request.negative)}"
-    return Query(vector, bundle.encoder, label, warnings)
+        label += "".join(f" - {text}" for text in dropped)
+    changed = wish.remove or wish.drop or len(wish.keep) > len(request.texts)
+    return Query(vector, bundle.encoder, label, warnings, wish.remove, str(wish) if changed else "")
 
 
 def _embedded(bundle: Bundle, request: QueryRequest) -> tuple[list[Array], list[str], tuple[str, ...]]:

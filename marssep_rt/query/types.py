@@ -18,12 +18,16 @@ class Query:
         encoder: Id of the encoder that the vector belongs to.
         label: The query in words.
         warnings: One sentence for every part that is out of vocabulary.
+        remove: Whether the words ask for everything but the sound ("no dog").
+        understood: How the words were read, if they are more than one description; else "".
     """
 
     vector: Array
     encoder: str
     label: str
     warnings: tuple[str, ...] = ()
+    remove: bool = False
+    understood: str = ""
 
 
 @dataclass(frozen=True)

@@ -191,3 +191,41 @@ def test_the_python_face_takes_examples(examples):
     np.testing.assert_allclose(
         s.query.vector, build_query(s.bundle, QueryRequest(images=[examples / "noise.png"])).vector, atol=1e-6
     )
+
+
+def test_negation_is_read_before_anything_is_embedded(bundle):
+    plain, negated = (build_query(bundle, QueryRequest(texts=[text])) for text in ("dog", "no dog"))
+    np.testing.assert_allclose(negated.vector, plain.vector, atol=1e-6)
+    assert negated.remove
+    assert not plain.remove
+    assert negated.understood == "everything but dog"
+    assert plain.understood == ""
+
+
+def test_what_is_dropped_steers_as_a_negative_does(bundle):
+    words = build_query(bundle, QueryRequest(texts=["voice but not the dog"]))
+    option = build_query(bundle, QueryRequest(texts=["voice"], negative="dog"))
+    np.testing.assert_allclose(words.vector, option.vector, atol=1e-6)
+    assert words.label == option.label == "voice - dog"
+    assert not words.remove
+
+
+def test_a_list_in_one_sentence_is_several_texts(bundle):
+    one, two = (build_query(bundle, QueryRequest(texts=t)) for t in (["the dog and rain"], ["dog", "rain"]))
+    np.testing.assert_allclose(one.vector, two.vector, atol=1e-6)
+    assert one.understood == "dog and rain"
+    assert two.understood == ""
+
+
+def test_a_negated_query_gives_the_residual():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(48_000).astype(np.float32) * 0.1
+    outs = []
+    for query, remove in (("no dog", False), ("dog", True)):
+        s = Separator(query=query, remove=remove)
+        outs.append(s.process(x))
+    np.testing.assert_allclose(outs[0], outs[1], atol=1e-6)
+    s.set_query("not the rain")
+    assert s.controls.remove
+    s.set_query("rain")
+    assert not s.controls.remove
