@@ -23,6 +23,11 @@ _HOME = {
 }
 
 
+def __dir__() -> list[str]:
+    """The public API."""
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     """Loaded on first use: commands start, and answer Ctrl-C, before onnxruntime is imported."""
     if name not in _HOME:

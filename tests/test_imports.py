@@ -25,7 +25,7 @@ FLOORS = {
         {"dsp", "audio_io"},
         {"separator", "live", "batch"},
         {"cli"},
-        {"commands", "__init__"},
+        {"commands", "__init__", "__main__"},
     ],
     "offline_training": [
         {"utils"},

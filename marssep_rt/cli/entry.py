@@ -36,6 +36,11 @@ def _run(module: str) -> None:
     sys.exit(code)  # type: ignore[arg-type]
 
 
+def marssep() -> None:
+    """``marssep``, ``python -m marssep_rt``."""
+    _run("marssep")
+
+
 def live() -> None:
     """``marssep-live``."""
     _run("live")

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from marssep_rt.console import console as console
 from marssep_rt.console import print_error, print_warning, print_warnings
@@ -25,6 +26,7 @@ T = TypeVar("T")
 
 warn, warn_each = print_warning, print_warnings
 EMPTY_PRESET = Preset()
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 Texts = Annotated[
     list[str] | None,
@@ -126,6 +128,27 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+class PlainCommand(TyperCommand):
+    """A command whose help shows flags as flags: Typer writes ``<bool>`` behind each."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """``--help`` as a flag."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.metavar = ""
+        return option
+
+
+def plain_flags(made: Any) -> Any:
+    """The same command, or group of commands, with its flags shown as flags; returned."""
+    for parameter in made.params:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    for member in getattr(made, "commands", {}).values():
+        plain_flags(member)
+    return made
+
+
 def command(
     app: typer.Typer, options: type[T], **settings: Any
 ) -> Callable[[Callable[[T], None]], Callable[..., None]]:
@@ -141,6 +164,9 @@ def command(
     """
     hints = get_type_hints(options, include_extras=True)
     annotations = {f.name: hints[f.name] for f in fields(options)}  # type: ignore[arg-type]
+    for hint in annotations.values():
+        if get_args(hint)[0] is bool:
+            get_args(hint)[1].metavar = ""  # a flag is shown as a flag
     parameters = [
         inspect.Parameter(
             f.name,
@@ -157,7 +183,7 @@ def command(
 
         run.__name__, run.__doc__, run.__annotations__ = work.__name__, work.__doc__, annotations
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        app.command(**settings)(plain_errors(run))
+        app.command(**{"cls": PlainCommand, "context_settings": HELP_NAMES, **settings})(plain_errors(run))
         return run
 
     return register
