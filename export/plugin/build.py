@@ -28,7 +28,7 @@ FORMATS = ("vst3", "clap", "lv2", "jack")  # as the framework's makefile calls t
 SOURCE = Path(__file__).parent / "source"
 UNITS = ("dpf_plugin.cpp", "engine.cpp", "model.cpp", "query_file.cpp", "resampler.cpp")
 MAX_QUERIES = 100
-SPARE_HOPS = 1  # of latency: with none, a minute under JACK on two shared cores had late samples (README)
+SPARE_HOPS = 1  # of latency: with none, a minute under JACK had late samples (docs/performance.md)
 WIDTHS = {1: "mono", 2: "stereo"}
 
 

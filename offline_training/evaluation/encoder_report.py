@@ -1,4 +1,4 @@
-"""Figures of the shipped towers after every stage of their alignment: what the card and the README quote."""
+"""Figures of the shipped towers after every stage of their alignment: what the card and docs/evaluation.md quote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a bundle on mixtures of unseen recordings: what the card and the README quote."""
+"""Figures of a bundle on mixtures of unseen recordings: what the card and docs/evaluation.md quote."""
 
 from __future__ import annotations
 
