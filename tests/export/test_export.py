@@ -16,9 +16,12 @@ from export.bundle import About, QuerySources, make_bundle, metadata, proven_gra
 from export.onnx.verify import ContractError, probe_signal, prove, run_graph
 from marssep_rt import Separator
 from marssep_rt.model import bundle as bundles
+from marssep_rt.model.stream import GraphStream
+from marssep_rt.query.vocabulary import KnownSounds
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator, SeparatorConfig
-from offline_training.models.unet import UNetConfig
+from offline_training.models.streaming_state import Memory as StreamingState
+from offline_training.models.unet import ADDED, UNetConfig
 from offline_training.utils import checkpoint_io
 
 BIN = Path(sys.executable).parent
@@ -170,3 +173,107 @@ def test_a_checkpoint_for_another_encoder_gets_no_towers(model, tmp_path):
     made = bundles.load(tmp_path / "b")
     assert made.encoder == "other-1"
     assert not made.has("text.onnx")
+
+
+@pytest.fixture(scope="module")
+def listening_model():
+    """A model that takes what to push away, remembers each band, and has a residual query layer, all at work."""
+    torch.manual_seed(2)
+    unet = UNetConfig(
+        channels=(4, 4, 4, 4, 6, 6, 6),
+        dilations=(1, 5),
+        components=4,
+        query_hidden=8,
+        other=True,
+        query_inner=6,
+        band_memory=(16, 8),
+        band_dilations=(1, 3),
+    )
+    model = MaskSeparator(SeparatorConfig(unet=unet))
+    for name, parameter in model.named_parameters():
+        if name.startswith(("unet.other", "unet.query_outer", "unet.remember")):
+            parameter.data.normal_(std=0.3)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.3)
+            module.running_var.uniform_(0.3, 3.0)
+    return model.eval()
+
+
+def test_a_graph_with_the_other_input_keeps_the_contract(listening_model):
+    properties = metadata(
+        listening_model,
+        "space",
+        About("tiny", "none", "nothing", presence={"both": [0, 1, 2], "share": [0, 1]}),
+    )
+    graph, checks = proven_graph(listening_model, properties)
+    assert any("with other" in check.name for check in checks)
+    session = ort.InferenceSession(graph)
+    names = [i.name for i in session.get_inputs()]
+    assert names[:3] == ["audio", "query", "other"]
+    told = json.loads(session.get_modelmeta().custom_metadata_map["marssep"])
+    assert told["other"] is True
+    assert told["presence"] == {"both": [0, 1, 2], "share": [0, 1]}
+    assert {"band_memory2_0", "band_memory2_1", "band_memory3_0", "band_memory3_1"} <= told["states"].keys()
+    audio = probe_signal(1, 1, 480 * 8, 48_000, np.random.default_rng(0))
+    query, away = (np.eye(2, 384, dtype=np.float32)[i : i + 1] for i in range(2))
+    silent, pushed = (run_graph(session, audio, query, [8], other) for other in (None, away))
+    assert np.abs(silent - pushed).max() > 1e-4
+
+
+def test_a_stream_of_such_a_graph_starts_with_nothing_to_push_away(listening_model):
+    graph, _ = proven_graph(
+        listening_model, metadata(listening_model, "space", About("tiny", "none", "nothing"))
+    )
+    session = ort.InferenceSession(graph)
+    audio = probe_signal(1, 1, 480, 48_000, np.random.default_rng(0))
+    query, away = (np.eye(2, 384, dtype=np.float32)[i : i + 1] for i in range(2))
+    stream = GraphStream(session, "cpu", 1)
+    stream.query[...] = query
+    for other in (None, away):
+        stream.reset()
+        stream.other[...] = 0 if other is None else other
+        stream.audio[...] = audio
+        stream.run()
+        np.testing.assert_allclose(stream.target, run_graph(session, audio, query, [1], other), atol=1e-6)
+
+
+def test_a_baked_query_bakes_the_other_too(listening_model):
+    query = torch.eye(384)[0]
+    graph = proven_graph(
+        listening_model, metadata(listening_model, "space", About("tiny", "none", "nothing")), query
+    )[0]
+    names = {i.name for i in ort.InferenceSession(graph).get_inputs()}
+    assert not {"query", "other"} & names
+
+
+def test_parts_that_begin_as_nothing_change_nothing(model):
+    """Older weights go on in a network with more parts: until it is trained it is the same network."""
+    config = model.config.unet
+    grown = MaskSeparator(
+        SeparatorConfig(
+            unet=UNetConfig(**{**vars(config), "other": True, "query_inner": 6, "band_memory": (16,)})
+        )
+    )
+    checkpoint_io.load_weights(grown, model.state_dict(), may_lack=tuple(f"unet.{part}" for part in ADDED))
+    audio = torch.from_numpy(probe_signal(1, 1, 480 * 6, 48_000, np.random.default_rng(0)))
+    query, away = torch.eye(384)[:1], torch.eye(384)[1:2]
+    with torch.no_grad():
+        before, after = (m.eval()(audio, query, StreamingState()) for m in (model, grown))
+        torch.testing.assert_close(after, before)
+        torch.testing.assert_close(grown(audio, query, StreamingState(), away), before)
+    with pytest.raises(checkpoint_io.CheckpointError, match="does not fit"):
+        checkpoint_io.load_weights(grown, model.state_dict())
+
+
+def test_the_card_says_of_a_model_only_what_is_known(checkpoint_file, tmp_path):
+    made = make_bundle(checkpoint_file, tmp_path / "b", QuerySources(), About("x"))
+    assert made["licence"] == made["trained_on"] == "not stated by its maker"
+    told = {**torch.load(checkpoint_file), "trained_on": "my clips", "labels": ["rain", "siren"]}
+    torch.save(told, tmp_path / "c.pt")
+    made = make_bundle(tmp_path / "c.pt", tmp_path / "c", QuerySources(), About("x", licence="CC0"))
+    assert (made["licence"], made["trained_on"]) == ("CC0", "my clips")
+    assert KnownSounds.of(bundles.load(tmp_path / "c")).labels == ("rain", "siren")
+    torch.save({**told, "labels": ["my own sound"]}, tmp_path / "d.pt")
+    make_bundle(tmp_path / "d.pt", tmp_path / "d", QuerySources(), About("x"))
+    assert KnownSounds.of(bundles.load(tmp_path / "d")) is None

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import soxr
 import torch
-from offline_training.checkpoint import CheckpointError
 
 from export.onnx.towers import export_audio, export_image, prove_towers
 from marssep_rt.model import bundle as bundles
-from offline_training.alignment import Towers
 from offline_training.encoders import yamnet
 from offline_training.encoders.builtin import describe, load_towers, towers_of
+from offline_training.encoders.pair import Towers
 from offline_training.encoders.tflite_weights import load_trunk, save_trunk
 from offline_training.encoders.towers import AudioTower, ImageTower, TowerShape
 from offline_training.encoders.trunks import convert
 from offline_training.encoders.yamnet import LEVEL, YamnetMel, YamnetTrunk
+from offline_training.utils.checkpoint_io import CheckpointError
 
 SHARED = Path(__file__).parents[4] / "shared" / "models"
 

@@ -1,0 +1,165 @@
+"""The sets that a separator is asked, and what is told of them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from offline_training.data.corpus import Corpus, decode
+from offline_training.data.eval_mixtures import EvalConfig
+from offline_training.evaluation import questions as q
+from offline_training.evaluation import suite
+from offline_training.evaluation.questions import Sources
+
+DIM = 8
+
+
+@pytest.fixture(scope="module")
+def sources(clips, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("suite")
+    for _ in decode(clips, folder):
+        pass
+    corpus = Corpus(folder)
+    return Sources(corpus, EvalConfig(split="val", mixtures=6, seconds=1.0, unseen_mixtures=4), ("siren",))
+
+
+class Words:
+    """Every text is a vector of its own; recordings are counted."""
+
+    def __init__(self):
+        self.texts = []
+        self.counts = []
+
+    def text(self, words):
+        self.texts.append(words)
+        vector = np.zeros(DIM, np.float32)
+        vector[hash(words) % DIM] = 1
+        return vector
+
+    def recordings(self, clips):
+        self.counts.append(len({c.group for c in clips}))
+        return np.ones(DIM, np.float32)
+
+    def images(self, label, split, seed):
+        return np.ones(DIM, np.float32) if label == "rain" else None
+
+
+class Through:
+    """Gives the mixture back, ``gain`` times as loud."""
+
+    def __init__(self, gain=1.0):
+        self.gain, self.others = gain, []
+
+    def separate(self, mixtures, queries, others):
+        self.others.append(others)
+        return torch.from_numpy(mixtures[:, :-480]) * self.gain
+
+
+class Oracle:
+    """Knows every question."""
+
+    def __init__(self, questions):
+        self.known = {x.mixture.tobytes(): x.target for x in questions}
+
+    def separate(self, mixtures, queries, others):
+        return torch.from_numpy(np.stack([self.known[m.tobytes()] for m in mixtures]))
+
+
+def test_a_mixture_given_back_gains_nothing_and_the_target_gains_much(sources):
+    asked = list(q.by_label(sources, Words(), 6))
+    assert len(asked) == 6
+    through = suite.measure(Through(), iter(asked))
+    assert max(abs(a.si_sdri) for a in through) < 0.2  # but for the samples that are cut off
+    best = suite.summary(suite.measure(Oracle(asked), iter(asked)))
+    assert best["si_sdri_db"] > 30
+    assert best["made_worse"] == 0
+
+
+def test_what_is_told_of_answers():
+    answers = [suite.Answer("a", gain, gain, 0.0) for gain in (-10.0, 0.0, 10.0, 20.0)]
+    told = suite.summary(answers)
+    assert told["si_sdri_db"] == 5.0
+    assert told["median_db"] == 5.0
+    assert told["made_worse"] == 0.25
+    assert told["worst_5_percent_db"] == pytest.approx(-8.5)
+    levels = suite.summary([suite.Answer("a", float("nan"), float("nan"), level) for level in (-20.0, -10.0)])
+    assert levels["level_db"] == -15.0
+    assert "si_sdri_db" not in levels
+
+
+def test_absent_targets_are_told_as_levels(sources):
+    answers = suite.measure(Through(0.1), q.absent(sources, Words(), 4))
+    assert [a.level for a in answers] == pytest.approx([-20.0] * 4, abs=0.01)
+    assert all(np.isnan(a.si_sdri) for a in answers)
+
+
+def test_outputs_of_several_asks_are_summed(sources):
+    through = Through(0.5)
+    for question, answer in zip(
+        list(q.two_at_once(sources, Words(), 3)), suite.measure(through, q.two_at_once(sources, Words(), 3)), strict=True
+    ):
+        assert len(question.asks) == 2
+        assert answer.level == pytest.approx(0.0, abs=0.01)  # twice half the mixture
+
+
+def test_the_other_is_named_only_where_it_is_asked(sources):
+    through = Through()
+    suite.measure(through, q.with_other(sources, Words(), 4))
+    assert all(np.linalg.norm(o, axis=1).min() == pytest.approx(1) for o in through.others)
+    through = Through()
+    suite.measure(through, q.by_label(sources, Words(), 4))
+    assert not any(o.any() for o in through.others)
+
+
+def test_unseen_labels_are_asked_with_other_recordings(sources):
+    voice = Words()
+    asked = list(q.by_recordings(sources, voice, 0, 3, sources.unseen_pairs()))
+    assert [x.label for x in asked] == ["siren"] * 4
+    assert set(voice.counts) == {3}
+    assert "siren" not in sources.clips
+    assert all(x.label != "siren" for x in q.by_label(sources, voice, 6))
+
+
+def test_words_are_asked_of_sounds_that_they_name(sources):
+    voice = Words()
+    asked = list(q.by_words(sources, voice, {"wet": ("rain",), "beats and bugs": ("bass drum", "crickets"), "nothing here": ("harp",)}, 3))
+    assert [x.label for x in asked] == ["wet"] * 3 + ["beats and bugs"] * 3
+    assert voice.texts == ["wet"] * 3 + ["beats and bugs"] * 3
+    assert [len(x.asks) for x in q.by_words(sources, voice, {"x": ("bass drum", "crickets")}, 3, as_label=True)] == [1, 1, 2]
+    for question in asked:
+        assert np.sqrt(np.mean(question.mixture**2)) == pytest.approx(10 ** (q.LEVEL_DBFS / 20), rel=0.01)
+
+
+def test_every_set_can_be_drawn(sources):
+    voice = Words()
+    places = dataclasses.replace(sources)
+    drawn = suite.sets(places, voice, 6)
+    for name, draw in drawn.items():
+        if name in ("speech", "paraphrases", "paraphrases, as labels", "words", "words, as labels", "families"):
+            continue  # of labels that this corpus has few or none of
+        first = next(draw(), None)
+        assert first is not None, name
+        assert first.mixture.shape == first.target.shape, name
+        assert first.asks, name
+
+
+def test_only_the_sets_that_are_wanted_are_run(sources):
+    told = []
+    asked = {"a": lambda: q.by_label(sources, Words(), 2), "b": lambda: q.absent(sources, Words(), 2), "c": lambda: iter(())}
+    results = suite.run(Through(), asked, ["b"], lambda name, _: told.append(name))
+    assert list(results) == told == ["b"]
+    assert list(suite.run(Through(), asked)) == ["a", "b"]
+
+
+def test_a_question_is_the_same_every_time(sources):
+    for draw in (q.by_label, q.two_at_once, q.wild):
+        one, again = (list(draw(sources, Words(), 2)) for _ in range(2))
+        for a, b in zip(one, again, strict=True):
+            np.testing.assert_array_equal(a.mixture, b.mixture)
+            np.testing.assert_array_equal(a.target, b.target)
+
+
+def test_the_frozen_lists_are_long_enough():
+    assert len(suite.read_words()) >= 60
+    assert sum(len(labels) > 1 for labels in suite.read_words().values()) >= 15
