@@ -1,6 +1,6 @@
 """Everything that a separator is measured on, set by set: how much it gains, how often it makes things worse, what it leaks.
 
-``marssep-train evaluate --suite``. A set is a generator of ``questions``; a figure is never a mean alone.
+``marssep train suite``. A set is a generator of ``questions``; a figure is never a mean alone.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def summary(answers: Sequence[Answer]) -> dict[str, Any]:
 
 
 def read_words() -> dict[str, tuple[str, ...]]:
-    """The frozen list of what people type, ``recipes/words.txt``: word -> labels that are right."""
+    """The frozen list of what people type, ``recipes/lexicon/words.txt``: word -> labels that are right."""
     return {word: tuple(x.strip() for x in rest.split(",")) for word, rest in read_lines(LEXICON / "words.txt")}
 
 

@@ -177,7 +177,7 @@ def test_a_checkpoint_for_another_encoder_gets_no_towers(model, tmp_path):
 
 @pytest.fixture(scope="module")
 def listening_model():
-    """A model that takes what to push away, remembers each band, and has a residual query layer, all at work."""
+    """A model with everything at work: what to push away, band memory, a residual query layer."""
     torch.manual_seed(2)
     unet = UNetConfig(
         channels=(4, 4, 4, 4, 6, 6, 6),
