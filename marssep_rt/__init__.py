@@ -7,16 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marssep_rt.errors import MarssepError, UsageError
+    from marssep_rt.one_shot import Separated, separate
     from marssep_rt.query.build import embed_audio, embed_image, embed_text
     from marssep_rt.separator import Separator
 
-__all__ = ["MarssepError", "Separator", "UsageError", "embed_audio", "embed_image", "embed_text"]
+__all__ = [
+    "MarssepError",
+    "Separated",
+    "Separator",
+    "UsageError",
+    "embed_audio",
+    "embed_image",
+    "embed_text",
+    "separate",
+]
 __version__ = "0.1.0"
 
 _HOME = {
     "MarssepError": "errors",
     "UsageError": "errors",
     "Separator": "separator",
+    "Separated": "one_shot",
+    "separate": "one_shot",
     "embed_audio": "query.build",
     "embed_image": "query.build",
     "embed_text": "query.build",

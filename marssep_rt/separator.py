@@ -13,12 +13,13 @@ from marssep_rt.arrays import Array
 from marssep_rt.dsp.latency import any_block_delay
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
-from marssep_rt.errors import UsageError
+from marssep_rt.errors import QueryError, UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 from marssep_rt.model.stream import GraphInfo
 from marssep_rt.query.build import build_query
 from marssep_rt.query.types import Query, QueryRequest
+from marssep_rt.utils.audio_arrays import as_audio
 from marssep_rt.utils.vectors import unit_vector
 
 
@@ -109,27 +110,30 @@ class Separator:
             [Path(path) for path in _several(query_file)],
             negative,
         )
+        if not request:
+            raise QueryError('say what to hear: query="dog barking", or audio=, image=, query_file= a file')
         asked = build_query(self.bundle, request)
         for warning in asked.warnings:
             warnings.warn(warning, stacklevel=3)
         return asked
 
+    def __repr__(self) -> str:
+        """In one line: the query, what is heard, the model."""
+        heard = "residual" if self.controls.remove else "target"
+        return f"Separator({self.query.label!r}, {heard}, model {self.bundle.name!r}, latency {self.latency})"
+
     def process(self, x: npt.ArrayLike) -> Array:
         """Separate one block.
 
         Args:
-            x: float32 [n] or [C, n] with 1 or 2 channels. The channel count must not change without
-                ``reset``.
+            x: [n] or [C, n] with 1 or 2 channels, floats of full scale 1.0 or integers. The channel count
+                must not change without ``reset``.
 
         Returns:
             The output in the same shape, late by ``latency`` samples.
         """
-        audio = np.asarray(x, np.float32)
-        if audio.ndim not in (1, 2) or audio.shape[-1] < 1:
-            raise UsageError(f"audio must have shape [n] or [C, n] with n >= 1, not {audio.shape}")
+        audio = as_audio(x)
         rows = audio.reshape(-1, audio.shape[-1])
-        if len(rows) not in (1, 2):
-            raise UsageError(f"audio has {len(rows)} channels; mono and stereo work")
         if self._processor is None:
             self._start(len(rows))
         assert self._processor is not None

@@ -24,7 +24,7 @@ FLOORS = {
         {"query"},
         {"dsp", "audio_io"},
         {"separator", "live", "batch"},
-        {"cli"},
+        {"cli", "one_shot"},
         {"commands", "__init__", "__main__"},
     ],
     "offline_training": [

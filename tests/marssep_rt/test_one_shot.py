@@ -1,0 +1,90 @@
+"""Audio as Python users bring it."""
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+import marssep_rt
+from marssep_rt import MarssepError, Separator, UsageError, separate
+from marssep_rt.utils.audio_arrays import as_audio
+from signals import RATE, mixture
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int8, np.uint8])
+def test_integers_are_scaled_by_their_type(dtype):
+    info = np.iinfo(dtype)
+    middle = 0 if info.min < 0 else (info.max + 1) // 2
+    found = as_audio(np.array([middle, info.max, info.min], dtype))
+    np.testing.assert_allclose(found, [0.0, 1.0, -1.0], atol=0.01)
+    assert found.dtype == np.float32
+
+
+def test_int16_gives_what_its_floats_give(vector):
+    x = (mixture(9600) * 20000).astype(np.int16)
+    np.testing.assert_allclose(
+        Separator(vector).process(x), Separator(vector).process(x / np.float32(32768)), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (np.zeros((48_000, 2)), "channels come first, give x.T"),
+        (np.zeros((3, 48_000)), "3 channels; mono and stereo work"),
+        (np.zeros((2, 2, 10)), "shape"),
+        (np.zeros(0), "n >= 1"),
+        ("noise", "floats or integers"),
+        (None, "floats or integers"),
+        (np.zeros(5, complex), "floats or integers"),
+        ([[1.0], [1.0, 2.0]], "array of numbers"),
+    ],
+)
+def test_what_is_no_audio_is_one_sentence(vector, x, words):
+    with pytest.raises(UsageError, match=words):
+        Separator(vector).process(x)
+
+
+def test_nothing_to_hear_speaks_of_the_arguments():
+    with pytest.raises(UsageError, match="query="):
+        Separator()
+
+
+def test_repr_is_one_line(vector):
+    shown = repr(Separator(vector, remove=True))
+    assert "residual" in shown
+    assert len(shown) < 120
+
+
+def test_separate_an_array_is_the_stream_without_its_latency(vector):
+    x = np.stack([mixture(20_000), mixture(20_000)[::-1]])
+    s = Separator(vector)
+    streamed = np.concatenate([s.process(x), s.flush()], axis=1)[:, s.latency :][:, : x.shape[1]]
+    found, rate = separate(x, vector)
+    assert rate == RATE
+    np.testing.assert_allclose(found, streamed, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])
+def test_separate_at_another_rate_is_aligned_and_as_long(vector, rate):
+    x = soxr.resample(mixture(48_000), RATE, rate, "HQ").astype(np.float32)
+    kept, told = separate(x, vector, sample_rate=rate)
+    gone, _ = separate(x, vector, sample_rate=rate, remove=True)
+    assert told == rate
+    assert kept.shape == x.shape
+    inner = slice(rate // 20, -rate // 20)
+    band = soxr.resample(soxr.resample(x, rate, RATE, "HQ"), RATE, rate, "HQ")[: len(x)]
+    np.testing.assert_allclose((kept + gone)[inner], band[inner], atol=2e-3)
+
+
+def test_separate_a_file_brings_its_rate(vector, tmp_path):
+    soundfile.write(tmp_path / "x.wav", mixture(22_050), 22_050, subtype="FLOAT")
+    found, rate = marssep_rt.separate(tmp_path / "x.wav", vector)
+    assert rate == 22_050
+    assert found.shape == (22_050,)
+    with pytest.raises(UsageError, match="a file brings its own"):
+        separate(tmp_path / "x.wav", vector, sample_rate=48_000)
+    with pytest.raises(MarssepError, match="no such file"):
+        separate(tmp_path / "nothing.wav", vector)
+    with pytest.raises(UsageError, match="8000 to 192000"):
+        separate(mixture(100), vector, sample_rate=4000)
