@@ -13,8 +13,9 @@ import torch
 from coloured import Coloured
 
 from offline_training.alignment.config import AlignmentConfig, StageConfig
-from offline_training.alignment.data import builtin, heads, query_table
+from offline_training.alignment.data import builtin, heads, query_table, rough_vectors
 from offline_training.alignment.judge import Judge, JudgeTower, kept, verdict
+from offline_training.alignment.terms import Losses
 from offline_training.alignment.trainer import Alignment, freeze
 from offline_training.encoders import pair
 from offline_training.encoders.builtin import build_towers, describe, load_towers
@@ -178,3 +179,41 @@ def test_builtin_description_rebuilds_the_towers():
     plain = json.loads(json.dumps(describe(towers)))
     assert plain["image"]["widths"] == [4, 6]
     assert build_heads(8).scale.item() == pytest.approx(1 / 0.07, rel=1e-4)
+
+
+def test_keep_holds_what_was_heard_in_plain_recordings(tmp_path, parts):
+    """Zero for the tower that the run began with on views without alterations, more for another tower."""
+    towers, material, *_ = parts
+    stage = StageConfig(0, 2, batch=8, trains=("audio",), weights={"keep": 1.0}, validate_every=2)
+    run = start(tmp_path, parts, (stage,))
+    material.audio_views.config = replace(
+        material.audio_views.config, speed=0.0, equaliser=0.0, bandwidth=0.0, background=0.0, noise=0.0, masks=0.0
+    )
+    rng = np.random.default_rng(0)
+    towers.eval()
+    config = AlignmentConfig(stages=(stage,), bf16=False)
+    with torch.no_grad():
+        same = Losses(towers, material, config, stage, rng, run.reference).all()["keep"]
+        other = build_towers(towers.audio.shape, towers.image.shape).eval()
+        apart = Losses(other, material, config, stage, rng, run.reference).all()["keep"]
+    assert same.item() == pytest.approx(0.0, abs=1e-5)
+    assert apart.item() > 0.01
+    assert not any(p.requires_grad for p in run.reference.parameters())
+
+
+def test_pairs_are_plain_and_rough_views_of_the_same_stretches(parts):
+    views = parts[1].audio_views
+    plain, rough = views.pairs([0, 1, 2], np.random.default_rng(0))
+    assert plain.shape == rough.shape
+    assert (plain - rough).abs().max() > 0.1
+    again, _ = views.pairs([0, 1, 2], np.random.default_rng(0))
+    torch.testing.assert_close(plain, again)
+
+
+def test_rough_vectors_of_every_training_clip(corpus):
+    tower = build_towers(TowerShape(widths=(8, 8, 16), dim=12), TowerShape(widths=(8, 8, 16), dim=12)).audio
+    found = rough_vectors(tower, corpus, 2)
+    assert found.keys() == {c.path for c in corpus.clips if c.split == "train"}
+    for vectors in found.values():
+        assert vectors.shape == (2, 12)
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-2)

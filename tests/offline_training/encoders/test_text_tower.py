@@ -17,6 +17,8 @@ from offline_training.data.lexicon import (
     read_paraphrases,
     teaching_phrases,
 )
+from offline_training.data.query_table import QueryTable
+from offline_training.encoders.text_distillation import TowerConfig, between, class_words, place_of, taught_phrases
 from offline_training.encoders.text_tower import TextTower
 from offline_training.utils.retrieval import retrieval
 
@@ -81,3 +83,36 @@ def test_padding_does_not_change_a_vector():
     padded = tower(torch.tensor([[2, 5, 3, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0]]))
     torch.testing.assert_close(short, padded, atol=1e-5, rtol=0)
     assert short.norm().item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_other_language_lies_between_what_is_taught_and_unknown_words_far_from_all():
+    taught = torch.eye(4)[:2]
+    places = torch.eye(5)[:2]
+    config = TowerConfig(neighbours=2, neighbour_temperature=0.05, sure=0.4, sure_width=0.02)
+    near, middle, far = between(torch.tensor([[1.0, 0, 0, 0], [0.7, 0.7, 0.1, 0.1], [0, 0, 1.0, 0]]), taught, places, config)
+    torch.testing.assert_close(near, places[0], atol=1e-3, rtol=0)
+    torch.testing.assert_close(middle, torch.nn.functional.normalize(places.sum(0), dim=0), atol=1e-3, rtol=0)
+    assert (far @ places.T).max() < 0  # opposite to the mean of all places
+    assert between(taught, taught, places, config).norm(dim=1).allclose(torch.ones(2))
+
+
+def test_families_and_classes_own_their_words(wordnet):
+    vectors = np.eye(4, dtype=np.float32)
+    labels = {"dog barking": vectors[:1], "cat meowing": vectors[1:2]}
+    places = QueryTable({k: [k] for k in labels}, labels, "space", None, None, {"pet": ("dog barking", "cat meowing")},
+                        {"pet": vectors[2:3]}, {"Owl": vectors[3]})  # fmt: skip
+    taught = taught_phrases(places, wordnet, np.random.default_rng(0))
+    assert {"dog barking", "cat meowing", "pet", "Owl"} == taught.keys()
+    assert "pets" in taught["pet"]
+    assert "the sound of owl" in taught["Owl"]
+    words = {normalised(p) for p in taught["pet"]}
+    assert not words & {normalised(p) for p in taught["dog barking"][1:]}
+    measured = {normalised(p) for p, _ in read_paraphrases()}
+    assert not measured & {normalised(p) for name in ("pet", "Owl") for p in taught[name][1:]}
+    np.testing.assert_array_equal(place_of(places, "pet"), vectors[2])
+    np.testing.assert_array_equal(place_of(places, "Owl"), vectors[3])
+
+
+def test_ways_to_say_a_class():
+    assert class_words("Sheep, goat (animal)") == ["sheep, goat", "sheep", "goat"]
+    assert class_words("Owl") == ["owl"]
