@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus
+from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus, CorpusError
 
 Audio = npt.NDArray[np.float32]
 
@@ -40,7 +40,7 @@ class Pair:
 
 
 def draw_pairs(corpus: Corpus, config: EvalConfig, unseen: Collection[str] = ()) -> list[Pair]:
-    """Labels drawn uniformly, so that thin ones count as much as common ones; raises ValueError with fewer than three labels.
+    """Labels drawn uniformly, so that thin ones count as much as common ones; raises CorpusError with fewer than three labels.
 
     ``unseen``: labels that training never heard. They are targets of nothing but the ``config.unseen_mixtures`` pairs at the end, whose
     target is any clip of the split, or of a half of train's recordings that is the split's own: training had none of them.
@@ -49,7 +49,7 @@ def draw_pairs(corpus: Corpus, config: EvalConfig, unseen: Collection[str] = ())
     clips = {label: group for label, group in corpus.by_label(config.split).items() if label in common}
     labels = list(clips)
     if len(labels) < 3:
-        raise ValueError(f"split {config.split} has fewer than three labels with {config.least_training_clips} training clips")
+        raise CorpusError(f"split {config.split} has fewer than three labels with {config.least_training_clips} training clips")
     rng = np.random.default_rng(config.seed)
     pairs = []
     never: dict[str, list[Clip]] = {}

@@ -15,7 +15,7 @@ import scipy.fft
 import torch
 from torch.utils.data import Dataset
 
-from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus
+from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus, CorpusError
 from offline_training.data.query_table import ROUGH, Examples, QueryTable, omni, unit
 
 Audio = npt.NDArray[np.float32]
@@ -217,12 +217,12 @@ class MixtureDataset(Dataset[Batch]):
         allowed = [label for label in self.clips if label not in config.held_out_labels]
         self.labels = [label for label in allowed if label in table.index and label not in config.background_labels]
         if len(self.labels) < 2:
-            raise ValueError("mixtures need clips of at least two labels that the query table knows")
+            raise CorpusError("mixtures need clips of at least two labels that the query table knows")
         self.backgrounds = [label for label in config.background_labels if label in allowed and label in table.index]
         if config.background and not self.backgrounds:
-            raise ValueError(f"corpus and query table have no {' or '.join(config.background_labels)} to put behind mixtures")
+            raise CorpusError(f"corpus and query table have no {' or '.join(config.background_labels)} to put behind mixtures")
         if config.family and not table.families:
-            raise ValueError("the query table has no families; make it with marssep-train embed, or set family to 0")
+            raise CorpusError("the query table has no families; make it with marssep-train embed, or set family to 0")
         self.families_of = {label: [f for f, members in table.families.items() if label in members] for label in self.labels}
         self.music = {label for name in ("music", "musical instrument") for label in table.families.get(name, ())}
         groups = np.array([len({c.group for c in self.clips[label]}) for label in self.labels], np.float64)

@@ -222,6 +222,7 @@ class Trainer:
         self.config = TrainConfig(**recipe.get("train", {}))
         self.mixtures = MixtureConfig(**recipe.get("mixtures", {}))
         self.validation = EvalConfig(**recipe.get("validation", {}))
+        draw_pairs(corpus, self.validation, self.mixtures.held_out_labels)  # what a validation needs is there, or it is said now
         self.processes = Processes(device)
         self.device = self.processes.device
         self.own_shards = self.processes.own(self.config.shards)

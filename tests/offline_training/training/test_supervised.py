@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from offline_training.data.corpus import CorpusError
 from offline_training.evaluation.metrics import si_sdr
 from offline_training.models import registry
 from offline_training.models.inference import separate
@@ -176,3 +177,11 @@ def test_schedule_is_a_trapezoid():
     assert learning_rate(config, 9) == learning_rate(config, 50) == learning_rate(config, 80) == 1.0
     assert learning_rate(config, 90) == pytest.approx(0.5)
     assert learning_rate(config, 100) == 0.0
+
+
+def test_what_can_be_known_at_the_start_is_said_at_the_start(tmp_path, corpus, table):
+    """A split without enough labels used to end a run at its first validation, hours later."""
+    recipe = {"separator": {}, "validation": {"least_training_clips": 1000}}
+    with pytest.raises(CorpusError, match="fewer than three labels with 1000 training clips"):
+        Trainer(tmp_path / "run", corpus, table, recipe)
+    assert not (tmp_path / "run").exists()
