@@ -1,4 +1,5 @@
 # Two commands: "make live" sets everything up and runs the main job, "make test" sets everything up and runs every check.
+# "make check" is for in between: lint, types, and the tests that need no plug-in build, sound server, cluster or minute.
 SHELL := /bin/bash
 PYTHON ?= python3
 QUERY ?= dog barking
@@ -10,7 +11,7 @@ APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 # what building plug-ins takes (marssep-export plugin), besides ONNX Runtime's header: see export/plugin/onnxruntime-headers
 PLUGIN_TOOLS := g++:g++ make:make /usr/share/dpf/Makefile.plugins.mk:dpf-source /usr/include/nlohmann/json.hpp:nlohmann-json3-dev
 
-.PHONY: live test lint bench clean plugin-tools system-live system-test
+.PHONY: live test check bench clean plugin-tools system-live system-test
 
 live: $(VENV)/installed
 	@if $(VENV)/bin/marssep-live --list-devices 2>/dev/null | grep -q .; then \
@@ -25,6 +26,12 @@ test: $(TEST_VENV)/installed
 	$(TEST_VENV)/bin/ruff format --check .
 	$(TEST_VENV)/bin/mypy
 	$(TEST_VENV)/bin/pytest
+
+check: $(TEST_VENV)/installed
+	$(TEST_VENV)/bin/ruff check .
+	$(TEST_VENV)/bin/ruff format --check .
+	$(TEST_VENV)/bin/mypy
+	$(TEST_VENV)/bin/pytest -m "not slow and not plugin and not jack and not ray and not browser"
 
 bench: $(TEST_VENV)/installed
 	$(TEST_VENV)/bin/pip install -q pyrnnoise

@@ -24,6 +24,29 @@ from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 
+# Marks by file, so that a test is marked by where it stands: what a file needs, all of its tests need.
+MARKS = {
+    "export/plugin": "plugin",
+    "marssep_rt/live/test_jack.py": "jack",
+    "browser": "browser",
+}
+SLOW: tuple[str, ...] = ()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by its file."""
+    here = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(here).as_posix()
+        for start, mark in MARKS.items():
+            if place.startswith(start):
+                item.add_marker(mark)
+        if place.startswith(SLOW):
+            item.add_marker("slow")
+        if "jack_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("jack")
+
+
 # nobody's own presets and devices
 SETTINGS = tempfile.TemporaryDirectory(prefix="marssep-settings-")
 os.environ["MARSSEP_CONFIG"] = SETTINGS.name
