@@ -19,13 +19,14 @@ from offline_training.data.corpus import Clip, Corpus
 from offline_training.data.crossfit import left_out
 from offline_training.data.images import PhotoBank, PhotoViews
 from offline_training.data.mixtures import MixtureConfig, augmented
-from offline_training.data.query_table import ROUGH, Examples, QueryTable, unit
+from offline_training.data.query_table import ROUGH, Examples, QueryTable
 from offline_training.encoders.base import Encoder, Vectors
 from offline_training.encoders.builtin import Mels, build_towers, describe, tower_shape
 from offline_training.encoders.heads import VectorViews, build_heads
 from offline_training.encoders.pair import Towers
 from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, TowerShape
 from offline_training.utils.precision import half
+from offline_training.utils.vectors import unit
 
 Report = Callable[[str, int, int], None]
 LEAST_PHOTOS = 15  # of a label in train, for its photographs to be measured

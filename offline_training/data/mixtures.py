@@ -16,7 +16,8 @@ import torch
 from torch.utils.data import Dataset
 
 from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus, CorpusError
-from offline_training.data.query_table import ROUGH, Examples, QueryTable, omni, unit
+from offline_training.data.query_table import ROUGH, Examples, QueryTable, omni
+from offline_training.utils.vectors import unit
 
 Audio = npt.NDArray[np.float32]
 QUERY_LOSS = 0.3  # share of dimensions that a query loses by ``query_dropout``

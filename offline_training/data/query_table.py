@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marssep_rt.query.vocabulary import EXAMPLES, KnownSounds
+from offline_training.utils.vectors import unit
 
 Vectors = npt.NDArray[np.float32]
 ROUGH = "rough"  # the split of vectors that only training asks with: altered excerpts, vectors by a tower that never met the clip
@@ -35,11 +36,6 @@ class Examples:
         rows = np.array([i for i, s in enumerate(self.splits) if s in splits], np.intp)
         others = np.array([i for i in rows if self.groups[i] != other_than], np.intp)
         return others if len(others) else rows
-
-
-def unit(vector: Vectors) -> Vectors:
-    """The vector at length one."""
-    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9), np.float32)
 
 
 def omni(parts: Mapping[str, Vectors | None]) -> Vectors:

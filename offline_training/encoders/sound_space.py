@@ -32,6 +32,7 @@ from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.precision import half
 from offline_training.utils.recipe_files import LEXICON
+from offline_training.utils.vectors import unit
 
 SPACE_ID = "marssep-sound-1"  # names the space: queries by text, sound and image all live in it
 Features = npt.NDArray[np.float32]
@@ -116,11 +117,6 @@ def fit(features: Features, labels: Sequence[str], groups: Sequence[str], config
 
 def tensor(x: npt.NDArray[np.float64]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(x, np.float32))
-
-
-def unit(x: Features) -> Features:
-    """Rows at length one."""
-    return np.asarray(x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9), np.float32)
 
 
 def mean_of_recordings(vectors: Features, groups: Sequence[str]) -> Features:

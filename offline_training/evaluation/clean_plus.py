@@ -20,13 +20,14 @@ import torch
 
 from marssep_rt.query.image_input import read_image
 from offline_training.data.corpus import SAMPLE_RATE, CorpusError
-from offline_training.data.query_table import omni, unit
+from offline_training.data.query_table import omni
 from offline_training.data.vggsound import Listed
 from offline_training.encoders.base import Encoder
 from offline_training.evaluation.bss_eval import bss_eval
 from offline_training.evaluation.metrics import si_sdr
 from offline_training.models.inference import separate
 from offline_training.models.registry import Separator
+from offline_training.utils.vectors import unit
 
 Audio = npt.NDArray[np.float32]
 RATE = 16_000

@@ -12,8 +12,9 @@ from marssep_rt.query.vocabulary import KnownSounds
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Clip, Corpus
 from offline_training.data.images import PhotoBank
-from offline_training.data.query_table import blend, unit
+from offline_training.data.query_table import blend
 from offline_training.encoders.base import Encoder
+from offline_training.utils.vectors import unit
 
 Vector = npt.NDArray[np.float32]
 LEAST_IMAGES = 15  # of a label in train, for its images to be asked with

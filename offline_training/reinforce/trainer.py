@@ -21,7 +21,7 @@ from torch import Tensor
 
 from offline_training.data.corpus import Corpus
 from offline_training.data.mixtures import Batch
-from offline_training.data.query_table import QueryTable, unit
+from offline_training.data.query_table import QueryTable
 from offline_training.evaluation.metrics import si_sdr
 from offline_training.models.registry import Separator
 from offline_training.models.separator import Spectra
@@ -32,6 +32,7 @@ from offline_training.reinforce.reward import RewardConfig, SoundVectors, reward
 from offline_training.reinforce.surrogate import SurrogateConfig, group_advantages, importance_ratio, moving_baseline, objective
 from offline_training.training.supervised import Trainer, learning_rate, mask_losses, whole_hops
 from offline_training.utils import checkpoint_io
+from offline_training.utils.vectors import unit
 
 
 @dataclass(frozen=True)

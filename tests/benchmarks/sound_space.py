@@ -22,11 +22,11 @@ from offline_training.encoders.sound_space import (
     mean_of_recordings,
     read_class_names,
     read_classes,
-    unit,
 )
 from offline_training.encoders.tflite_weights import load_trunk
 from offline_training.encoders.towers import SoundHead
 from offline_training.encoders.yamnet import FEATURES, NAME, YamnetTrunk
+from offline_training.utils.vectors import unit
 
 LEFT_OUT = 25
 

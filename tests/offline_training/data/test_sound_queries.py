@@ -8,7 +8,8 @@ import pytest
 from offline_training.data.corpus import Corpus
 from offline_training.data.eval_mixtures import EvalConfig, draw_pairs
 from offline_training.data.mixtures import QUERY_LOSS, MixtureConfig, MixtureDataset, gain_curve, rms
-from offline_training.data.query_table import Examples, QueryTable, unit
+from offline_training.data.query_table import Examples, QueryTable
+from offline_training.utils.vectors import unit
 
 LABELS = ("bass drum", "crickets", "rain", "siren")
 PLAIN = {

@@ -6,10 +6,11 @@ import torch
 
 from offline_training.data.query_table import Examples, QueryTable
 from offline_training.encoders import sound_space
-from offline_training.encoders.sound_space import SpaceConfig, class_places, fit, mean_of_recordings, place_words, recording_weights, unit
+from offline_training.encoders.sound_space import SpaceConfig, class_places, fit, mean_of_recordings, place_words, recording_weights
 from offline_training.encoders.towers import SoundHead
 from offline_training.training.rebase import rebase, ridge
 from offline_training.utils.checkpoint_io import CheckpointError
+from offline_training.utils.vectors import unit
 
 
 def test_recordings_of_a_label_count_alike_and_labels_by_their_root():

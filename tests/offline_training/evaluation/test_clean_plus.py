@@ -15,12 +15,13 @@ from PIL import Image
 from signals import tone
 
 from offline_training.data.corpus import CorpusError, read_manifest
-from offline_training.data.query_table import omni, unit
+from offline_training.data.query_table import omni
 from offline_training.data.vggsound import Listed, read_list, there, write_manifests
 from offline_training.evaluation.bss_eval import bss_eval
 from offline_training.evaluation.clean_plus import RATE, SAMPLES, Queries, excerpt, figures, measure, partners, scores, summarise
 from offline_training.models.registry import build, describe
 from offline_training.utils.checkpoint_io import save
+from offline_training.utils.vectors import unit
 
 BIN = Path(sys.executable).parent
 TINY = {"unet": {"channels": [4] * 7, "dilations": [1], "components": 4, "query_hidden": 8, "query_dim": 16}}

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from offline_training.data.query_table import ROUGH, Examples, QueryTable, unit
+from offline_training.data.query_table import ROUGH, Examples, QueryTable
 from offline_training.reinforce import anchor
 from offline_training.reinforce.anchor import Mlbp, mean_anchor
 from offline_training.utils.checkpoint_io import CheckpointError
+from offline_training.utils.vectors import unit
 
 
 def test_by_hand():
