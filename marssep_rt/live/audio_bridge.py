@@ -72,6 +72,7 @@ class AudioBridge:
         output: Samples for the device, [rows, n].
         adaptation: Latency of block adaptation in samples of the device; ``output`` starts with so much
             silence. It grows when the device brings more samples at once than before.
+        burst: The most samples that the device has brought at once.
         samples_to_drop: Samples that were replaced by silence and must not be played when they arrive.
     """
 
@@ -81,7 +82,7 @@ class AudioBridge:
         self._hop = math.ceil(hop * rate / model_rate)
         # with resampling the two roundings may each hold one sample back
         self._rounding = 2 if rate != model_rate else 0
-        self._burst, self._unit = block, block  # the most samples at once, a divisor of all block sizes
+        self.burst, self._unit = block, block  # the unit divides what every cycle brings
         self._cycle, self._in_cycle = math.nan, 0  # the device's cycle, and how many samples it has brought
         self.adaptation = self._needed()
         capacity = max(round(RING_SECONDS * rate), 8 * (block + self._hop))
@@ -99,7 +100,7 @@ class AudioBridge:
         self._fade_in: Array = np.linspace(0.0, 1.0, fade, endpoint=False, dtype=np.float32)
 
     def _needed(self) -> int:
-        return bursty_delay(self._burst, self._unit, self._hop, self.config.slack) + self._rounding
+        return bursty_delay(self.burst, self._unit, self._hop, self.config.slack) + self._rounding
 
     def callback(self, indata: Array, outdata: Array, cycle: float = math.nan) -> None:
         """Process one device block; only moves samples.
@@ -113,10 +114,7 @@ class AudioBridge:
                 comes alone.
         """
         frames, size = indata.shape[0], self.config.blocksize
-        self._in_cycle = self._in_cycle + frames if cycle == self._cycle else frames
-        self._cycle = cycle
-        if self._in_cycle > self._burst or frames % self._unit:
-            self._grow(frames)
+        self._follow(frames, cycle)
         self._begun = True
         for at in range(0, frames, size):
             self._receive(indata[at : at + size])
@@ -127,11 +125,19 @@ class AudioBridge:
         self.stats.callbacks += 1
         self.stats.frames += frames
 
-    def _grow(self, frames: int) -> None:
-        """Let the latency grow to what blocks of this size need; the silence is played at once."""
-        self._burst = min(max(self._burst, self._in_cycle), self._largest_burst)
-        self._unit = math.gcd(self._unit, frames)
-        more = max(0, self._needed() - self.adaptation)
+    def _follow(self, frames: int, cycle: float) -> None:
+        """Let the latency grow to what the device's cycles need; the silence is played at once."""
+        if cycle == self._cycle:
+            self._in_cycle += frames
+        else:
+            # of the cycle before; at the start a block that is too long tells it at once
+            early = frames if not self._begun and frames > self.config.blocksize else 0
+            self._unit = math.gcd(self._unit, self._in_cycle, early)
+            self._cycle, self._in_cycle = cycle, frames
+        self.burst = max(self.burst, min(self._in_cycle, self._largest_burst))
+        more = self._needed() - self.adaptation
+        if more <= 0:
+            return
         self.adaptation += more
         if self._begun:
             self._silence_due += more
@@ -208,5 +214,5 @@ class AudioBridge:
         self.samples_to_drop = 0
         self._silence_due = 0
         self._begun = False
-        self._cycle = math.nan
+        self._cycle, self._in_cycle = math.nan, 0
         self._resuming = False

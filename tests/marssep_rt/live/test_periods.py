@@ -96,6 +96,19 @@ def test_every_period_with_a_model_that_takes_time(make, period):
     assert_delayed(played, x, engine.latency_samples)
 
 
+@pytest.mark.parametrize("period", [p for p in POWERS + ODD if p > 1024])
+def test_a_long_period_in_pieces(make, period):
+    """PortAudio brings no more than 1024 samples in one call; the latency is that of the whole period."""
+    whole, rest = divmod(period, 1024)
+    pieces = (1024,) * whole + ((rest,) if rest else ())
+    engine = make(period)
+    x = noise(12 * period)
+    played = simulate_cycles(engine, x[:, None], [pieces] * 12, INSTANT)[:, 0]
+    assert engine.stats.underruns == 0
+    assert engine.adaptation == worker_delay(period, HOP)
+    assert_delayed(played, x, engine.latency_samples)
+
+
 @pytest.mark.parametrize("period", [512, 777, 1024, 2048, 4096, 8192])
 @pytest.mark.parametrize("block", [64, 256, 480, 1000])
 def test_bursts_cost_latency_once_and_no_gap_after_that(make, period, block):
@@ -147,10 +160,10 @@ def test_blocks_of_all_sizes(session, vector, data):
     sizes = data.draw(
         st.lists(st.lists(st.integers(1, 3000), min_size=1, max_size=4), min_size=1, max_size=20)
     )
-    most = max(map(sum, sizes))
+    most = max(1000, *map(sum, sizes))
     engine = Engine(CopyProcessor(session, "cpu", 1, vector, Controls()), EngineConfig(RATE, 480, 1, 1))
-    x = noise(sum(map(sum, sizes)) + 4 * most + 2)
-    played, learnt = learning_then_steady(engine, x, [(most, 1), (most,), (most,)], sizes)
+    x = noise(sum(map(sum, sizes)) + 5 * most + 1)
+    played, learnt = learning_then_steady(engine, x, [(most, 1), *[(most,)] * 4], sizes)
     assert engine.adaptation == bursty_delay(max(most + 1, 480), 1, HOP)
     assert_delayed(played, x, engine.latency_samples, learnt)
 
