@@ -353,7 +353,8 @@ def _open_device(
 def _latency(engine: Engine, device: SoundDevice) -> dict[str, float]:
     """The latency of engine and device in ms, in parts."""
     parts, (device_in, device_out) = engine.latency_ms(), device.latency_ms()
-    return {k: round(parts[k], 3) for k in ("algorithmic", "blocks", "slack")} | {
+    # adding 0.0 makes 0.0 of -0.0
+    return {k: round(parts[k], 3) + 0.0 for k in ("algorithmic", "blocks", "slack")} | {
         "device_in": round(device_in, 3),
         "device_out": round(device_out, 3),
         "total": round(parts["engine"] + device_in + device_out, 3),

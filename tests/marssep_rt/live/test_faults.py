@@ -49,6 +49,7 @@ class Card(PacedDevice):
 def setup(session, vector, bundle, monkeypatch):
     monkeypatch.setattr(live_run, "SILENT_SECONDS", 0.4)
     monkeypatch.setattr(live_run, "RETRY_SECONDS", 3.0)
+    engines = []
 
     def make(device, record=None):
         engine = Engine(
@@ -56,6 +57,7 @@ def setup(session, vector, bundle, monkeypatch):
             EngineConfig(RATE, BLOCK, 1, 1, 2 * BLOCK),
             record,
         )
+        engines.append(engine)
         control = LiveController(
             engine, bundle, [Query(vector, bundle.encoder, "it")], Controls(wet=0.0), lambda: None
         )
@@ -63,7 +65,9 @@ def setup(session, vector, bundle, monkeypatch):
         info, config = RunInfo("a", "b", RATE, BLOCK, "m", "cpu", parts), RunConfig(engine.config, plain=True)
         return LiveRun(engine, device(engine), info, control, config, [record] if record else [])
 
-    return make
+    yield make
+    for engine in engines:
+        engine.pause()  # also where a test has left its run unfinished
 
 
 def test_a_device_that_goes_and_comes_back(setup, capsys):

