@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Callable
@@ -275,8 +276,8 @@ class LiveDevice:
             engine.callback(indata, outdata)
 
         def jack_callback(indata: Any, outdata: Any, frames: int, when: Any, status: Any) -> None:
-            # the pieces of a long period come at the same time
-            engine.callback(indata, outdata, when.currentTime)
+            # the pieces of a long period come at the same time; a clock that stands still says nothing
+            engine.callback(indata, outdata, when.currentTime or math.nan)
 
         self.stream = open_stream(
             source,

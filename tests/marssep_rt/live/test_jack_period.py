@@ -1,6 +1,7 @@
 """How the period of a JACK server is found and used; with a real server see ``test_jack``."""
 
 import ctypes.util
+import math
 import os
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 from marssep_rt.cli import live as cli_live
 from marssep_rt.cli.live import choose_blocksize
 from marssep_rt.live import audio_device, jack
-from marssep_rt.live.audio_device import Device, open_stream, reported_latency_ms
+from marssep_rt.live.audio_bridge import EngineConfig
+from marssep_rt.live.audio_device import Device, LiveDevice, open_stream, reported_latency_ms
 
 RATE = 48_000
 SYSTEM = Device(0, "system", jack.HOST_API, 2, 2, RATE)
@@ -43,6 +45,22 @@ def test_jack_reports_a_period_less_at_each_side(portaudio):
     stream = open_stream(SYSTEM, SYSTEM, RATE, (2, 2), 480, print)
     assert reported_latency_ms(stream, CARD, 480) == (1.0, 2.0)
     assert reported_latency_ms(stream, SYSTEM, 480) == (11.0, 12.0)
+
+
+def test_callbacks_at_one_time_are_one_cycle_of_jack_and_of_nothing_else(portaudio):
+    cycles = []
+    engine = SimpleNamespace(
+        config=EngineConfig(RATE, 480, 2, 2),
+        bridge=SimpleNamespace(burst=2048),
+        callback=lambda indata, outdata, cycle=math.nan: cycles.append(cycle),
+    )
+    for device in (SYSTEM, CARD):
+        opened = LiveDevice(engine, device, device)
+        for now in (0.5, 0.5, 0.6, 0.0):
+            opened.stream.settings["callback"](None, None, 1024, SimpleNamespace(currentTime=now), None)
+    assert cycles[:3] == [0.5, 0.5, 0.6]
+    assert all(math.isnan(cycle) for cycle in cycles[3:])
+    assert opened.latency_ms() == (1.0, 2.0)
 
 
 def test_the_block_size_is_the_period_and_another_wish_is_answered(monkeypatch, capsys):
