@@ -103,12 +103,16 @@ SERVER = "marssep-test"
 
 
 @pytest.fixture
-def jack_server():
-    """A synchronous dummy server of 256-sample periods under a name of its own: the process and the environment to reach it with."""
+def jack_server(request):
+    """A synchronous dummy server under a name of its own: the process and the environment to reach it with.
+
+    Its period is 256 samples, or the parameter of the fixture.
+    """
     if shutil.which("jackd") is None:
         pytest.skip("jackd is not installed")
     env = {**os.environ, "JACK_DEFAULT_SERVER": SERVER, "JACK_NO_AUDIO_RESERVATION": "1", "JACK_NO_START_SERVER": "1"}
-    process = subprocess.Popen(["jackd", "-n", SERVER, "-S", "-R", "-d", "dummy", "-r", str(RATE), "-p", "256"],
+    period = str(getattr(request, "param", 256))
+    process = subprocess.Popen(["jackd", "-n", SERVER, "-S", "-R", "-d", "dummy", "-r", str(RATE), "-p", period],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)  # fmt: skip
     if subprocess.run(["timeout", "10", "jack_wait", "-s", SERVER, "-w", "-t", "8"], env=env, capture_output=True).returncode:
         process.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -17,8 +18,16 @@ def _leave_at_once(*_: object) -> None:
     os._exit(1)
 
 
+def _write_any_text() -> None:
+    """Let names and queries be printed in every encoding of the terminal: what it lacks as \\u0434."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # pythonw has none
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _run(module: str) -> None:
     code: object = 0
+    _write_any_text()
     try:
         signal.signal(signal.SIGINT, _leave_at_once)
         app = import_module(f"marssep_rt.cli.{module}").app

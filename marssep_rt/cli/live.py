@@ -13,7 +13,7 @@ import typer
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.writer import sound_format
 from marssep_rt.cli.options import EMPTY_PRESET, MixerOptions, QueryOptions, command
-from marssep_rt.console import console, print_understood, print_warnings
+from marssep_rt.console import console, print_understood, print_warning, print_warnings
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import MarssepError, UsageError
@@ -21,6 +21,7 @@ from marssep_rt.live.audio_bridge import EngineConfig
 from marssep_rt.live.audio_device import Device, choose, list_devices, negotiate
 from marssep_rt.live.device_memory import last_devices, remember_devices
 from marssep_rt.live.engine import Engine
+from marssep_rt.live.jack import period_message, server_period
 from marssep_rt.live.keyboard import HELP
 from marssep_rt.live.presets import Preset, read_preset
 from marssep_rt.live.run import LiveRun, RunConfig, StopFlag, free_name, with_slack
@@ -80,7 +81,14 @@ class LiveOptions(MixerOptions, QueryOptions):
     ] = None
     blocksize: Annotated[
         int | None,
-        typer.Option("--blocksize", "-b", help="Block size in samples.", min=1, max=16384, metavar="N"),
+        typer.Option(
+            "--blocksize",
+            "-b",
+            help="Block size in samples (JACK: its period).",
+            min=1,
+            max=16384,
+            metavar="N",
+        ),
     ] = None
     record: Annotated[
         Path | None, typer.Option("--record", help="Record the output (.wav or .flac).", metavar="FILE")
@@ -179,7 +187,7 @@ def print_latency(options: LiveOptions) -> None:
     info = GraphInfo.of(session)
     vector = placeholder(info.query_dim)
     processor = StreamProcessor(session, provider, min(channels_in, 2), vector, Controls())
-    block = options.blocksize or info.hop
+    block = choose_blocksize(options.blocksize, info.hop, (source, sink), rate)
     engine = Engine(processor, with_slack(processor, EngineConfig(rate, block, channels_in, channels_out)))
     loop = measure(source, sink, rate, (channels_in, channels_out), block)
     parts, measured, reported = engine.latency_ms(), loop.measured_ms, loop.reported_ms
@@ -187,7 +195,7 @@ def print_latency(options: LiveOptions) -> None:
     spread = "" if len(set(loop.samples)) == 1 else f" (from {min(loop.samples)} to {max(loop.samples)})"
     print(
         f"device     {measured:.2f} ms measured, {delay} samples at {rate} Hz{spread}; "
-        f"PortAudio says {reported:.2f} ms"
+        f"the driver reports {reported:.2f} ms"
     )
     print(
         f"engine     {parts['engine']:.2f} ms = algorithmic {parts['algorithmic']:.1f} + blocks "
@@ -220,7 +228,8 @@ def run(options: LiveOptions) -> int:
     )
     routes = options.routes
     vectors = np.stack([query.vector for query in queries]) if routes else queries[0].vector
-    block = options.blocksize or GraphInfo.of(session).hop
+    hop = GraphInfo.of(session).hop
+    block = choose_blocksize(options.blocksize, hop, devices, rate)
     audio = EngineConfig(rate, block, channels_in, channels_out, routes=routes)
     processor = StreamProcessor(session, provider, audio.channels, vectors, controls)
     live = LiveRun.open(processor, bundle, queries, configured(options, devices, audio))
@@ -268,6 +277,23 @@ def choose_format(options: LiveOptions) -> tuple[tuple[Device, Device] | None, t
     if options.to and max(options.to) > channels_out:
         raise UsageError(f"the output has {channels_out} channels, there is no channel {max(options.to)}")
     return devices, (rate, channels_in, channels_out)
+
+
+def choose_blocksize(wanted: int | None, hop: int, devices: tuple[Device, Device] | None, rate: int) -> int:
+    """The block size: the period of a JACK server, else what the user wants, else the hop.
+
+    Args:
+        wanted: The user's block size, if any; where JACK's period differs, a warning says so.
+        hop: The model's hop in samples.
+        devices: Input and output device; None is the demo.
+        rate: Sample rate in Hz.
+    """
+    period = server_period() if devices is not None and devices[0].jack else None
+    if period is None:
+        return wanted or hop
+    if wanted not in (None, period):
+        print_warning(period_message(wanted, period, rate))
+    return period
 
 
 def configured(options: LiveOptions, devices: tuple[Device, Device] | None, audio: EngineConfig) -> RunConfig:

@@ -24,7 +24,22 @@ def worker_delay(block: int, hop: int, slack: int = 0) -> int:
 
     Example: block 256, hop 480: 256 + 480 - 32 = 704.
     """
-    return block + hop - gcd(block, hop) + slack
+    return bursty_delay(block, block, hop, slack)
+
+
+def bursty_delay(burst: int, unit: int, hop: int, slack: int = 0) -> int:
+    """Smallest delay if blocks come in bursts: burst + hop - gcd(unit, hop) + slack.
+
+    A host whose period is not the block size calls back several times at once, and the worker runs only
+    between two bursts. Example: bursts of up to 1440 in blocks of 480, hop 480: 1440 + 480 - 480 = 1440.
+
+    Args:
+        burst: The most samples that come before the worker can run again.
+        unit: A divisor of the size of every block; 1 serves all sizes.
+        hop: Samples that the model processes at a time.
+        slack: Additional samples for the worker.
+    """
+    return burst + hop - gcd(unit, hop) + slack
 
 
 def slack_for(compute_seconds: float, block: int, sample_rate: int) -> int:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from marssep_rt.errors import DeviceError, UsageError
+from marssep_rt.live import jack
 from marssep_rt.live.engine import Engine
 
 RATES = (48_000, 44_100, 96_000, 88_200, 32_000, 24_000, 16_000)
@@ -16,6 +20,8 @@ RATES = (48_000, 44_100, 96_000, 88_200, 32_000, 24_000, 16_000)
 
 def portaudio() -> Any:
     """The sounddevice module; raises DeviceError where PortAudio is not installed."""
+    if "sounddevice" not in sys.modules:
+        jack.name_client()  # importing it initialises PortAudio
     try:
         import sounddevice
     except OSError as e:
@@ -61,6 +67,11 @@ class Device:
     inputs: int
     outputs: int
     default_rate: int
+
+    @property
+    def jack(self) -> bool:
+        """Whether it belongs to a JACK server, or to PipeWire as one."""
+        return self.api == jack.HOST_API
 
     def __str__(self) -> str:
         channels = f"{self.inputs} in, {self.outputs} out"
@@ -161,6 +172,75 @@ def negotiate(source: Device, sink: Device, outputs: int = 2) -> tuple[int, int,
     )
 
 
+def open_stream(
+    source: Device,
+    sink: Device,
+    rate: int,
+    channels: tuple[int, int],
+    blocksize: int,
+    callback: Callable[..., None],
+) -> Any:
+    """A duplex stream of float32 at the lowest latency, not yet started.
+
+    Args:
+        source: The input device.
+        sink: The output device.
+        rate: Sample rate in Hz.
+        channels: Input and output channels.
+        blocksize: In samples. JACK is always asked for its own period.
+        callback: As sounddevice calls it.
+
+    Raises:
+        DeviceError: The devices cannot be opened.
+    """
+    sd = portaudio()
+    try:
+        return sd.Stream(
+            samplerate=rate,
+            blocksize=0 if source.jack else blocksize,
+            device=(source.index, sink.index),
+            channels=channels,
+            dtype=np.float32,
+            latency="low",
+            callback=callback,
+        )
+    except sd.PortAudioError as e:
+        raise DeviceError(
+            f"cannot open {source.name} -> {sink.name}: {e}; "
+            "close what uses it, or choose another (--list-devices)"
+        ) from e
+
+
+def reported_latency_ms(stream: Any, source: Device, period: int) -> tuple[float, float]:
+    """What the driver reports of a stream's input and output side, in ms.
+
+    Args:
+        stream: The stream.
+        source: Its input device.
+        period: The server's period in samples, which PortAudio does not count at either side of JACK.
+    """
+    uncounted = 1e3 * period / stream.samplerate if source.jack else 0.0
+    came, went = stream.latency
+    return came * 1e3 + uncounted, went * 1e3 + uncounted
+
+
+def close_stream(stream: Any, patience: float = 2.0) -> bool:
+    """Stop and close a stream.
+
+    Returns:
+        False if the device is gone and PortAudio hangs. The process must then end with ``os._exit``.
+    """
+
+    def end() -> None:
+        stream.abort()
+        stream.close()
+
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    thread.join(patience)
+    return not thread.is_alive()
+
+
 def open_again(engine: Engine, source: Device, sink: Device) -> LiveDevice:
     """Open the devices of these names again, whatever their numbers are now.
 
@@ -189,28 +269,24 @@ class LiveDevice:
     """A duplex PortAudio stream around an engine's callback."""
 
     def __init__(self, engine: Engine, source: Device, sink: Device) -> None:
-        sd = portaudio()
-        self.engine = engine
+        self.engine, self.source = engine, source
         config = engine.config
 
         def callback(indata: Any, outdata: Any, frames: int, when: Any, status: Any) -> None:
             engine.callback(indata, outdata)
 
-        try:
-            self.stream = sd.Stream(
-                samplerate=config.device_rate,
-                blocksize=config.blocksize,
-                device=(source.index, sink.index),
-                channels=(config.input_channels, config.output_channels),
-                dtype=np.float32,
-                latency="low",
-                callback=callback,
-            )
-        except sd.PortAudioError as e:
-            raise DeviceError(
-                f"cannot open {source.name} -> {sink.name}: {e}; "
-                "close what uses it, or choose another (--list-devices)"
-            ) from e
+        def jack_callback(indata: Any, outdata: Any, frames: int, when: Any, status: Any) -> None:
+            # the pieces of a long period come at the same time; a clock that stands still says nothing
+            engine.callback(indata, outdata, when.currentTime or math.nan)
+
+        self.stream = open_stream(
+            source,
+            sink,
+            config.device_rate,
+            (config.input_channels, config.output_channels),
+            config.blocksize,
+            jack_callback if source.jack else callback,
+        )
 
     def start(self) -> None:
         try:
@@ -219,26 +295,13 @@ class LiveDevice:
             raise DeviceError(f"the sound device does not start: {e}") from e
 
     def latency_ms(self) -> tuple[float, float]:
-        """What PortAudio says of its input and output side; it understates."""
-        source, sink = self.stream.latency
-        return source * 1e3, sink * 1e3
+        """What the driver reports of its input and output side; it understates."""
+        return reported_latency_ms(self.stream, self.source, self.engine.bridge.burst)
 
     @property
     def finished(self) -> bool:
         return False
 
     def close(self, patience: float = 2.0) -> bool:
-        """Stop and close.
-
-        Returns:
-            False if the device is gone and PortAudio hangs. The process must then end with ``os._exit``.
-        """
-
-        def end() -> None:
-            self.stream.abort()
-            self.stream.close()
-
-        thread = threading.Thread(target=end, daemon=True)
-        thread.start()
-        thread.join(patience)
-        return not thread.is_alive()
+        """Stop and close, see ``close_stream``."""
+        return close_stream(self.stream, patience)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import metadata
 
 import onnxruntime as ort
@@ -12,6 +13,7 @@ import onnxruntime as ort
 from marssep_rt.dsp.latency import live_slack, worker_delay
 from marssep_rt.errors import DeviceError
 from marssep_rt.live.audio_device import Device, list_devices, portaudio, takes
+from marssep_rt.live.jack import server_period
 from marssep_rt.live.realtime import can_set_realtime_priority
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import PROVIDERS, has_cuda_driver, open_graph, time_hops
@@ -20,7 +22,7 @@ from marssep_rt.utils.benchmark import Times, quantiles
 
 BENCHMARK_SECONDS = 5.0
 PACKAGES = ("marssep", "numpy", "scipy", "sounddevice", "soundfile", "soxr", "tokenizers")
-BLOCKS = (64, 128, 256, 480, 512, 1024)
+BLOCKS = (64, 128, 256, 480, 512, 1024, 2048)
 
 
 def version(package: str) -> str:
@@ -85,25 +87,79 @@ def rates(device: Device) -> str:
     )
 
 
-def advice(times: Times, hop: int, latency: int, rate: int) -> Iterator[str]:
-    """What the benchmark means for latency."""
-    period = 1e3 * hop / rate
+def jack_period() -> int | None:
+    """The period of the JACK server, if there is one among the devices."""
+    try:
+        devices = list_devices()
+    except DeviceError:
+        return None
+    return server_period() if any(device.jack for device in devices) else None
+
+
+@dataclass(frozen=True)
+class BlockAdvice:
+    """What a block size means on this machine.
+
+    Attributes:
+        block: The block size in samples.
+        latency_ms: The engine's latency with it.
+        works: Whether all hops of one block are done in time.
+    """
+
+    block: int
+    latency_ms: float
+    works: bool
+
+    @classmethod
+    def of(cls, block: int, slowest_hop: float, hop: int, latency: int, rate: int) -> BlockAdvice:
+        """Work it out.
+
+        Args:
+            block: The block size in samples.
+            slowest_hop: Seconds that one hop may take.
+            hop: The model's hop in samples.
+            latency: The graph's latency in samples.
+            rate: Sample rate in Hz.
+        """
+        slack = live_slack(slowest_hop, block, rate)
+        hops = -(-block // hop)
+        works = hops * slowest_hop * rate <= block + slack
+        return cls(block, 1e3 * (latency + worker_delay(block, hop, slack)) / rate, works)
+
+
+def advice(times: Times, hop: int, latency: int, rate: int, period: int | None = None) -> Iterator[str]:
+    """What the benchmark means for latency and block size.
+
+    Args:
+        times: The benchmark's times.
+        hop: The model's hop in samples.
+        latency: The graph's latency in samples.
+        rate: Sample rate in Hz.
+        period: The period of a JACK server, if there is one.
+    """
+    lasts = 1e3 * hop / rate
     s = quantiles(times)
-    if s["p99"] > period:
+    if s["p99"] > lasts:
         yield (
-            f"advice     too slow: one hop in a hundred takes longer than the {period:.0f} ms it lasts; "
+            f"advice     too slow: one hop in a hundred takes longer than the {lasts:.0f} ms it lasts; "
             "close what else runs"
         )
         return
-    late = {
-        block: latency + worker_delay(block, hop, live_slack(1e-3 * s["p999"], block, rate))
-        for block in BLOCKS
-    }
-    best = min(late, key=lambda block: late[block])
-    for block, samples in late.items():
-        mark = "   <- least" if block == best else ""
-        yield f"latency    --blocksize {block}: {1e3 * samples / rate:.1f} ms and the device's own{mark}"
-    if s["worst"] > period:
+    blocks = [BlockAdvice.of(block, 1e-3 * s["p999"], hop, latency, rate) for block in BLOCKS]
+    best = min(blocks, key=lambda one: (not one.works, one.latency_ms))
+    for one in blocks:
+        mark = "" if one.works else "   (this machine may be too slow for it)"
+        mark = "   <- least" if one is best else mark
+        yield f"latency    --blocksize {one.block}: {one.latency_ms:.1f} ms and the device's own{mark}"
+    working = [str(one.block) for one in blocks if one.works]
+    if working:
+        yield (
+            f"advice     block sizes that work here: {', '.join(working)}; "
+            f"--blocksize {best.block} is the best"
+        )
+    if period is not None:
+        yield from jack_advice(BlockAdvice.of(period, 1e-3 * s["p999"], hop, latency, rate), best, rate)
+    if s["worst"] > lasts:
         yield (
             f"advice     the worst hop took {s['worst']:.1f} ms: something else held the processor; "
             "expect single dropouts"
@@ -111,6 +167,26 @@ def advice(times: Times, hop: int, latency: int, rate: int) -> Iterator[str]:
     yield (
         "advice     measure what the device adds: marssep-live --measure-latency with output and input joined"
     )
+
+
+def jack_advice(now: BlockAdvice, best: BlockAdvice, rate: int) -> Iterator[str]:
+    """What a JACK server's period means.
+
+    Args:
+        now: The server's period.
+        best: The best block size of this machine.
+        rate: Sample rate in Hz.
+    """
+    yield (
+        f"JACK       delivers {now.block} samples at a time: marssep-live takes that as its block size, "
+        f"{now.latency_ms:.1f} ms and the device's own"
+    )
+    if not now.works or now.latency_ms > best.latency_ms:
+        yield (
+            f"advice     JACK: {'less latency' if now.works else 'fewer drop-outs'} with another period "
+            f"(jackd -p {best.block}; "
+            f"PipeWire: PIPEWIRE_LATENCY={best.block}/{rate} pw-jack marssep-live ...)"
+        )
 
 
 def report(bundle: Bundle, provider: str) -> Iterator[str]:
@@ -139,4 +215,4 @@ def report(bundle: Bundle, provider: str) -> Iterator[str]:
     if len(runs) > 1:
         yield f"provider   --provider auto takes {used} here: the lower p99"
     info = GraphInfo.of(opened[0][0])
-    yield from advice(times, info.hop, info.latency, info.sample_rate)
+    yield from advice(times, info.hop, info.latency, info.sample_rate, jack_period())

@@ -20,7 +20,13 @@ REFRESH_PER_SECOND = 8
 
 
 class Display(Protocol):
-    """Shows the state of a run."""
+    """Shows the state of a run.
+
+    Attributes:
+        info: The facts of the run; its latency may change.
+    """
+
+    info: RunInfo
 
     def update(self) -> None:
         """Show what is new; called many times a second."""

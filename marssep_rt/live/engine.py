@@ -5,6 +5,7 @@ The engine knows no sound card: a device calls ``callback``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -55,9 +56,9 @@ class Engine:
         if record is not None:
             record.put(np.zeros((config.rows, self.bridge.adaptation), np.float32))
 
-    def callback(self, indata: Array, outdata: Array) -> None:
+    def callback(self, indata: Array, outdata: Array, cycle: float = math.nan) -> None:
         """On the device's thread: process one block, see ``AudioBridge.callback``."""
-        self.bridge.callback(indata, outdata)
+        self.bridge.callback(indata, outdata, cycle)
 
     # ---- changes ---------------------------------------------------------------------------------------
 
@@ -154,7 +155,7 @@ class Engine:
 
     @property
     def adaptation(self) -> int:
-        """Latency of block adaptation in samples of the device."""
+        """Latency of block adaptation in samples of the device; it may grow, see ``AudioBridge``."""
         return self.bridge.adaptation
 
     @property

@@ -14,7 +14,7 @@ from scipy.signal import correlate
 
 from marssep_rt.arrays import Array
 from marssep_rt.errors import DeviceError, MarssepError
-from marssep_rt.live.audio_device import Device, portaudio
+from marssep_rt.live.audio_device import Device, open_stream, portaudio, reported_latency_ms
 
 CHIRPS = 3
 APART = 0.7  # seconds from one chirp to the next, and the longest delay that is found
@@ -30,7 +30,7 @@ class Loop:
         rate: Sample rate in Hz.
         samples: Delay of every chirp from output callback to input callback, in samples.
         clearness: The worst of the correlations, 0..1.
-        reported_ms: PortAudio's figure for input and output together.
+        reported_ms: The driver's figure for input and output together.
     """
 
     rate: int
@@ -76,7 +76,7 @@ def measure(source: Device, sink: Device, rate: int, channels: tuple[int, int], 
         sink: The output device.
         rate: Sample rate in Hz.
         channels: Input and output channels.
-        blocksize: In samples.
+        blocksize: In samples; the period of a JACK server.
 
     Raises:
         DeviceError: The devices cannot be opened.
@@ -99,18 +99,10 @@ def measure(source: Device, sink: Device, rate: int, channels: tuple[int, int], 
         heard[at : at + n] = indata[:n, 0]
         at += n
 
+    stream = open_stream(source, sink, rate, channels, blocksize, callback)
     try:
-        stream = sd.Stream(
-            samplerate=rate,
-            blocksize=blocksize,
-            device=(source.index, sink.index),
-            channels=channels,
-            dtype=np.float32,
-            latency="low",
-            callback=callback,
-        )
         with stream:
-            reported = sum(stream.latency) * 1e3
+            reported = sum(reported_latency_ms(stream, source, blocksize))
             until = time.monotonic() + len(tape) / rate + 5
             while at < len(tape) and time.monotonic() < until:
                 time.sleep(0.02)

@@ -148,6 +148,7 @@ class LiveRun:
         self.engine, self.device, self.info, self.control = engine, device, info, control
         self.config, self.recorders, self.reopen = config, list(recorders), reopen
         self.device_state = DeviceState.OPEN
+        self._adaptation = engine.adaptation
         self._failed_recorders: list[Recorder] = []
 
     @classmethod
@@ -229,6 +230,13 @@ class LiveRun:
             if recorder.error and recorder not in self._failed_recorders:  # the sound continues
                 self._failed_recorders.append(recorder)
                 self.control.message = recorder.error
+        if self.engine.adaptation != self._adaptation:
+            self._adaptation = self.engine.adaptation
+            self.info = display.info = replace(self.info, latency_ms=_latency(self.engine, self.device))
+            self.control.message = (
+                f"the device brings up to {self.engine.bridge.burst} samples at a time; "
+                f"the latency is now {self.info.latency_ms['total']:.1f} ms"
+            )
         display.update()
 
     def _is_over(self, stop: StopFlag) -> bool:
@@ -345,7 +353,8 @@ def _open_device(
 def _latency(engine: Engine, device: SoundDevice) -> dict[str, float]:
     """The latency of engine and device in ms, in parts."""
     parts, (device_in, device_out) = engine.latency_ms(), device.latency_ms()
-    return {k: round(parts[k], 3) for k in ("algorithmic", "blocks", "slack")} | {
+    # adding 0.0 makes 0.0 of -0.0
+    return {k: round(parts[k], 3) + 0.0 for k in ("algorithmic", "blocks", "slack")} | {
         "device_in": round(device_in, 3),
         "device_out": round(device_out, 3),
         "total": round(parts["engine"] + device_in + device_out, 3),

@@ -57,6 +57,7 @@ class ModelWorker:
         self.failure: BaseException | None = None
         self.thread: threading.Thread | None = None
         self.stopping = False
+        self._recorded_delay = bridge.adaptation
         self._hop_in: Array = np.zeros((self.config.channels, info.hop), np.float32)
         self._open_resamplers()
 
@@ -98,8 +99,7 @@ class ModelWorker:
         played = out if self.to_device is None else self.to_device.process(out)
         if self.bridge.output.space() >= played.shape[1]:
             self.bridge.output.write(played)
-        if self.recorder is not None:
-            self.recorder.put(played)
+        self._record(played)
         target = self.processor.target
         if self.config.routes:
             target = target[self.monitored_target : self.monitored_target + 1]
@@ -107,6 +107,15 @@ class ModelWorker:
         peak_in, peak_out = float(np.abs(self.processor.stream.audio).max()), float(np.abs(out).max())
         self.stats.count_hop(seconds, self.hop_seconds, peak_in, peak_out)
         self.stats.nan_samples = self.processor.nan_samples
+
+    def _record(self, played: Array) -> None:
+        """Record a hop of output, as late as it is played."""
+        more = self.bridge.adaptation - self._recorded_delay
+        self._recorded_delay += more
+        if self.recorder is not None:
+            if more:
+                self.recorder.put(np.zeros((played.shape[0], more), np.float32))
+            self.recorder.put(played)
 
     def ready(self) -> bool:
         """Whether a whole hop waits."""

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marssep_rt.dsp.latency import any_block_delay, slack_for, synchronous_delay, worker_delay
+from marssep_rt.dsp.latency import (
+    any_block_delay,
+    bursty_delay,
+    slack_for,
+    synchronous_delay,
+    worker_delay,
+)
 
 BLOCKS = [
     1,
@@ -54,6 +60,27 @@ def test_closed_forms_for_named_blocks(hop):
 def test_closed_forms_for_any_block(block, hop):
     assert worker_delay(block, hop) == smallest_worker_delay(block, hop)
     assert synchronous_delay(block, hop) == smallest_synchronous_delay(block, hop)
+
+
+def smallest_bursty_delay(burst, unit, hop):
+    """By definition: whatever came before, in units, a whole burst must be played without another hop."""
+    return max(came + burst - came // hop * hop for came in range(0, unit * hop + 1, unit))
+
+
+@settings(max_examples=300, deadline=None)
+@given(count=st.integers(1, 20), unit=st.integers(1, 1100), hop=st.integers(1, 512))
+def test_closed_form_for_bursts(count, unit, hop):
+    assert bursty_delay(count * unit, unit, hop) == smallest_bursty_delay(count * unit, unit, hop)
+    assert bursty_delay(unit, unit, hop, 7) == worker_delay(unit, hop, 7)
+
+
+@given(hop=st.integers(1, 512), blocks=st.lists(st.integers(1, 700), min_size=1, max_size=60))
+def test_delay_for_blocks_of_any_size(hop, blocks):
+    """Every block is played from the hops of the blocks before it."""
+    came, delay = 0, bursty_delay(max(blocks), 1, hop)
+    for n in blocks:
+        assert delay + came // hop * hop >= came + n
+        came += n
 
 
 @given(hop=st.integers(1, 512), blocks=st.lists(st.integers(1, 700), min_size=1, max_size=60))

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from marssep_rt.audio_io.recorder import Recorder
+from marssep_rt.dsp.latency import bursty_delay
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import DeviceError
@@ -104,6 +105,37 @@ def test_a_device_that_goes_and_comes_back(setup, capsys):
     if t.underruns == 0:
         late = run.engine.latency_samples
         np.testing.assert_allclose(np.concatenate(heard)[late:], x[: RATE - late, 0], atol=1e-6)
+
+
+def test_a_device_whose_blocks_grow_is_said_with_its_true_latency(setup, capsys):
+    class Growing(Card):
+        """Blocks as announced, then four of them at once."""
+
+        def blocks(self):
+            for at in range(0, 20 * BLOCK, BLOCK):
+                yield self.signal[at : at + BLOCK]
+            for at in range(20 * BLOCK, len(self.signal) - 4 * BLOCK, 4 * BLOCK):
+                yield self.signal[at : at + 4 * BLOCK]
+
+        def _run(self):
+            for block in self.blocks():
+                self.engine.callback(block, np.zeros((len(block), 1), np.float32))
+                time.sleep(len(block) / RATE / 4)
+            self.finished = True
+
+        def latency_ms(self):
+            return 7.0, 5.0
+
+    run = setup(lambda engine: Growing(engine, mixture(2 * RATE)[:, None]))
+    before = run.engine.latency_ms()["engine"]
+    assert run.run(StopFlag()) is None
+    assert run.engine.adaptation == bursty_delay(4 * BLOCK, BLOCK, 480, 2 * BLOCK)
+    now = run.info.latency_ms
+    assert now["total"] == pytest.approx(before + 1e3 * 3 * BLOCK / RATE + 12.0)
+    assert now["blocks"] == pytest.approx(30.0)
+    said = capsys.readouterr().out
+    assert said.count(f"up to 1920 samples at a time; the latency is now {now['total']:.1f} ms") == 1
+    assert run.finish(None) == 0
 
 
 def test_a_device_that_stays_away_ends_the_run(setup):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from marssep_rt.dsp.latency import worker_delay
 from signals import RATE, mixture
 
 BIN = Path(sys.executable).parent
@@ -51,10 +52,10 @@ def player(jack_server):
 
 
 def inputs_of_programs(client, others=()):
-    """Input ports of the programs that came through PortAudio, but for ``others``; waits for them."""
+    """Input ports of the marssep programs, but for ``others``; waits for them."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        ports = client.get_ports("PortAudio.*", is_audio=True, is_input=True)
+        ports = client.get_ports("marssep.*", is_audio=True, is_input=True)
         if new := [port for port in ports if port not in others]:
             return new
         time.sleep(0.05)
@@ -87,8 +88,10 @@ def test_live_equals_file_to_the_sample(jack_server, player, tmp_path, block):
         client.connect(port, target)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
+    assert ("--blocksize 480 is not used" in err) == (block == 480)  # the server's period is 256
     stats = json.loads((tmp_path / "s.json").read_text())
     assert stats["overflows"] == 0
+    assert stats["blocksize"] == 256
     came, rate = soundfile.read(tmp_path / "in.wav", dtype="float32", always_2d=True)
     heard, _ = soundfile.read(tmp_path / "out.wav", dtype="float32", always_2d=True)
     assert rate == RATE
@@ -107,6 +110,54 @@ def test_live_equals_file_to_the_sample(jack_server, player, tmp_path, block):
     np.testing.assert_allclose(heard[late : late + n], file[:n], atol=1e-5)
 
 
+@pytest.mark.parametrize("jack_server", [64, 256, 1024, 2048], indirect=True)
+def test_the_servers_period_is_played_without_gaps(jack_server, tmp_path, request):
+    """Noise without a zero goes through; every zero in what comes out is a gap."""
+    _, env = jack_server
+    period = request.node.callspec.params["jack_server"]
+    os.environ.update({k: env[k] for k in ("JACK_DEFAULT_SERVER", "JACK_NO_START_SERVER")})
+    jack = pytest.importorskip("jack")
+    rng = np.random.default_rng(0)
+    x = (rng.uniform(0.1, 0.5, RATE) * rng.choice([-1, 1], RATE)).astype(np.float32)
+    client = jack.Client("player", servername=env["JACK_DEFAULT_SERVER"], no_start_server=True)
+    out, back = client.outports.register("out"), client.inports.register("in")
+    position, heard = 0, []
+
+    @client.set_process_callback
+    def _(frames):
+        nonlocal position
+        out.get_array()[:] = x[(position + np.arange(frames)) % len(x)]
+        position += frames
+        heard.append(back.get_array().copy())
+
+    with client:
+        process = live(
+            env, tmp_path, "--query", "rain", "--wet", "0", "--duration", "2.5", "--stats", "s.json"
+        )
+        wait_for_line(process, "latency")
+        for target in inputs_of_programs(client):
+            client.connect(out, target)
+        for port in client.get_ports("marssep.*", is_audio=True, is_output=True)[:1]:
+            assert port.name == "marssep:out_0"  # the first: names do not change from run to run
+            client.connect(port, back)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    stats = json.loads((tmp_path / "s.json").read_text())
+    assert stats["blocksize"] == period
+    parts = stats["latency_ms"]
+    adaptation = (parts["algorithmic"] + parts["blocks"]) * RATE / 1e3 - 480
+    assert adaptation == pytest.approx(worker_delay(period, 480), abs=0.1)
+    assert parts["device_in"] == parts["device_out"] == pytest.approx(period / RATE * 1e3, abs=1e-3)
+    played = np.concatenate(heard)
+    sounding = np.flatnonzero(played)
+    assert len(sounding) > RATE
+    played = played[sounding[0] : sounding[-1] + 1]
+    silent = np.mean(played == 0)
+    print(f"period {period}: {silent:.3%} silent, {stats['underruns']} underruns")
+    assert silent < 0.1  # 53 % and 76 % at 1024 and 2048 in blocks of 480; late workers cost single blocks
+    assert stats["underruns"] or not silent
+
+
 def test_two_instances_do_not_meet(jack_server, player, tmp_path):
     """One hears a player, the other nothing; the one that ends first takes nothing from the other."""
     _, env = jack_server
@@ -115,7 +166,7 @@ def test_two_instances_do_not_meet(jack_server, player, tmp_path):
     wait_for_line(first, "latency")
     for target in inputs_of_programs(client):
         client.connect(port, target)
-    taken = client.get_ports("PortAudio.*", is_audio=True, is_input=True)
+    taken = client.get_ports("marssep.*", is_audio=True, is_input=True)
     second = live(env, tmp_path, "--query", "rain", "--record-input", "second.wav", "--duration", 2)
     inputs_of_programs(client, taken)
     for process in (second, first):

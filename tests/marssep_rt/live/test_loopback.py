@@ -71,7 +71,7 @@ def looped(jack, env, tmp_path, extra):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             outs, ins = (
-                client.get_ports("PortAudio.*", is_audio=True, is_output=o, is_input=not o)
+                client.get_ports("marssep.*", is_audio=True, is_output=o, is_input=not o)
                 for o in (True, False)
             )
             if outs and ins:
