@@ -30,7 +30,24 @@ MARKS = {
     "marssep_rt/live/test_jack.py": "jack",
     "browser": "browser",
 }
-SLOW: tuple[str, ...] = ()
+SLOW = (
+    "export/onnx",
+    "export/test_export.py",
+    "marssep_rt/batch/test_many_files.py",
+    "marssep_rt/cli/test_commands.py",
+    "marssep_rt/live/test_faults.py",
+    "marssep_rt/live/test_keyboard_and_terminal.py",
+    "offline_training/alignment/test_trainer.py",
+    "offline_training/encoders/test_large_encoders.py",
+    "offline_training/encoders/test_mobilenet.py",
+    "offline_training/encoders/test_yamnet.py",
+    "offline_training/evaluation/test_clean_plus.py",
+    "offline_training/evaluation/test_experiment.py",
+    "offline_training/evaluation/test_separation.py",
+    "offline_training/reinforce/test_trainer.py",
+    "offline_training/training/test_distributed.py",
+    "offline_training/training/test_supervised.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,6 +60,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
         if place.startswith(SLOW):
             item.add_marker("slow")
+        if "ray" in item.name.split("_"):
+            item.add_marker("ray")
         if "jack_server" in getattr(item, "fixturenames", ()):
             item.add_marker("jack")
 
