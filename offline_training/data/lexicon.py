@@ -119,6 +119,11 @@ class WordNet:
             level = [k for offset in level for k in self.synsets[offset][1]]
         return names[:most]
 
+    def gloss_of(self, noun: str) -> str:
+        """The first clause of the gloss of a noun's first sense; "" for what is no noun."""
+        offsets = self.senses.get(noun.replace(" ", "_").lower())
+        return re.split(r"[;(\"]", self.synsets[offsets[0]][2])[0].strip() if offsets else ""
+
     def glosses(self) -> Iterator[str]:
         """The first clause of every noun's gloss."""
         for _, _, gloss in self.synsets.values():
@@ -149,21 +154,26 @@ def teaching_phrases(entries: list[Entry], wordnet: WordNet, rng: np.random.Gene
     }
 
 
-def general_phrases(wordnet: WordNet, rng: np.random.Generator, count: int) -> list[str]:
-    """Words and short descriptions of everything, so that the tower keeps the teacher's sense of the rest of the language."""
+def general_phrases(wordnet: WordNet, rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
+    """Words and short descriptions of everything else in the language, each with what explains it: the phrase and its noun's gloss.
+
+    A sentence encoder knows "geyser" as a rare word; "a spring that discharges hot water and steam" tells it what that sounds like.
+    """
     nouns, verbs, glosses = wordnet.tagged, wordnet.verbs, [g for g in wordnet.glosses() if 2 <= len(g.split()) <= 9]
     phrases = []
     for _ in range(count):
         kind = rng.random()
         noun = nouns[int(rng.integers(len(nouns)))]
         if kind < 0.25:
-            phrases.append(noun)
+            phrase = noun
         elif kind < 0.45:
-            phrases.append(f"{noun} {verbs[int(rng.integers(len(verbs)))]}")
+            phrase = f"{noun} {verbs[int(rng.integers(len(verbs)))]}"
         elif kind < 0.65:
-            phrases.append(FRAMES[int(rng.integers(len(FRAMES)))].format(noun))
+            phrase = FRAMES[int(rng.integers(len(FRAMES)))].format(noun)
         elif kind < 0.8:
-            phrases.append(f"a {noun} {PLACES[int(rng.integers(len(PLACES)))]}")
+            phrase = f"a {noun} {PLACES[int(rng.integers(len(PLACES)))]}"
         else:
-            phrases.append(glosses[int(rng.integers(len(glosses)))])
+            noun, phrase = "", glosses[int(rng.integers(len(glosses)))]
+        gloss = wordnet.gloss_of(noun)
+        phrases.append((phrase, f"{phrase}: {gloss}" if gloss else phrase))
     return phrases

@@ -207,7 +207,7 @@ def build(config: TowerConfig, places: QueryTable, folder: Path, wordnet_folder:
     taught = taught_phrases(places, wordnet, rng)
     names = list(taught)
     anchors = torch.from_numpy(np.stack([place_of(places, name) for name in names]))
-    general = general_phrases(wordnet, rng, config.general_phrases)
+    general, explained = zip(*general_phrases(wordnet, rng, config.general_phrases), strict=True)
     tokenizer, kept = prune_vocabulary(
         teacher, [*(p for group in taught.values() for p in group for _ in range(5)), *general], config.vocabulary
     )
@@ -221,9 +221,9 @@ def build(config: TowerConfig, places: QueryTable, folder: Path, wordnet_folder:
     train_ids, train_targets = tokens.ids([p for p, _ in train]), torch.tensor([i for _, i in train])
     report({"stage": "teacher", "phrases": len(general), "taught": len(train), "held_out": len(held_pairs)})
     known = teacher.embed([p for p, _ in train], progress=lambda n: report({"stage": "teacher", "embedded": n}))
-    general_targets = between(teacher.embed(general, progress=lambda n: report({"stage": "teacher", "embedded": n})), known,
+    general_targets = between(teacher.embed(list(explained), progress=lambda n: report({"stage": "teacher", "embedded": n})), known,
                               anchors[train_targets], config)  # fmt: skip
-    general_ids = tokens.ids(general)
+    general_ids = tokens.ids(list(general))
 
     tower = student_from_teacher(teacher, kept, config.teacher_layers)
     if start is not None:

@@ -55,7 +55,12 @@ def test_wordnet_knows_kinds_of_things(wordnet):
     assert "fiddle" in wordnet.kinds_of("violin.1")
     with pytest.raises(LexiconError, match="no sense"):
         wordnet.kinds_of("dog.99")
-    assert len(general_phrases(wordnet, np.random.default_rng(0), 50)) == 50
+    general = general_phrases(wordnet, np.random.default_rng(0), 50)
+    assert len(general) == 50
+    assert all(explanation.startswith(phrase) for phrase, explanation in general)
+    assert sum(explanation != phrase for phrase, explanation in general) > 20
+    assert "spring" in wordnet.gloss_of("geyser")
+    assert wordnet.gloss_of("zxqv") == ""
 
 
 def test_the_shipped_tower_clears_its_bar(bundle):
