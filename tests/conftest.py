@@ -37,6 +37,7 @@ SLOW = (
     "marssep_rt/cli/test_commands.py",
     "marssep_rt/live/test_faults.py",
     "marssep_rt/live/test_keyboard_and_terminal.py",
+    "marssep_rt/live/test_text_output.py",
     "offline_training/alignment/test_trainer.py",
     "offline_training/encoders/test_large_encoders.py",
     "offline_training/encoders/test_mobilenet.py",
