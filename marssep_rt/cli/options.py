@@ -26,6 +26,21 @@ T = TypeVar("T")
 
 warn, warn_each = print_warning, print_warnings
 EMPTY_PRESET = Preset()
+# packages that the runtime does without -> the extra that brings them
+EXTRAS = {
+    "torch": "train",
+    "torchaudio": "train",
+    "transformers": "train",
+    "onnxscript": "train",
+    "tensorboard": "train",
+    "matplotlib": "train",
+    "tflite": "train",
+    "onnx": "export",
+    "ray": "ray",
+    "pythonosc": "osc",
+    "museval": "research",
+    "accelerate": "research",
+}
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 Texts = Annotated[
@@ -119,6 +134,11 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except MarssepError as e:
             raise fail(str(e), e.code) from None
+        except ModuleNotFoundError as e:
+            if (extra := EXTRAS.get((e.name or "").partition(".")[0])) is None:
+                raise
+            message = f'this command needs the package {e.name}: pip install "marssep[{extra}]"'
+            raise fail(f"{message}, or in a clone pip install .[{extra}]", 2) from None
         except KeyboardInterrupt:
             raise fail("interrupted; nothing unfinished was left under a final name", 1) from None
         except BrokenPipeError:

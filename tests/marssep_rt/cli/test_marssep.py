@@ -1,5 +1,6 @@
 """The one command with all others inside."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +58,19 @@ def test_an_unknown_command_is_refused():
 
 def test_the_public_api_is_what_dir_shows():
     assert set(dir(marssep_rt)) == {*marssep_rt.__all__, "__version__"}
+
+
+@pytest.mark.parametrize("command", [["train", "corpus", "x.csv", "-o", "y"], ["export", "verify", "x"]])
+def test_without_the_extra_a_command_says_which_one_it_needs(tmp_path, command):
+    """A torch that cannot be found stands for an installation without the extra."""
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    done = subprocess.run(
+        [str(BIN), *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert 'needs the package torch: pip install "marssep[train]"' in done.stderr
