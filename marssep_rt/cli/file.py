@@ -127,11 +127,17 @@ def select_jobs(jobs: Sequence[Job], report: Report, options: FileOptions) -> tu
     return left, failures
 
 
+def cores() -> int:
+    """The cores that this process may use: a container or taskset often allows fewer than there are."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
 def separate_all(
     jobs: Sequence[Job], bundle: Bundle, query: Query, options: FileOptions, progress: Progress
 ) -> Generator[Result, None, None]:
     """The results of all jobs, on threads or on Ray."""
-    controls, workers = options.controls(), options.jobs or os.cpu_count() or 1
+    controls, workers = options.controls(), options.jobs or cores()
     if options.ray is None:
         graph = open_graph(bundle, options.provider)
         return on_threads(jobs, workers, graph, query.vector, controls, progress)

@@ -57,7 +57,7 @@ def read_preset(name: str, path: Path | None = None) -> Preset:
     """
     path = path or folder() / PRESETS
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(
             f'there are no presets; write them into {path}, such as: [{name}] query = "dog barking"'

@@ -37,6 +37,29 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 
 @app.command()
 @opt.plain_errors
+def manifest(
+    folder: Annotated[Path, typer.Argument(help="A folder with a sub-folder of recordings for every label.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The manifest to write.", metavar="FILE.csv")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing manifest.")] = False,
+) -> None:
+    """A manifest of your own recordings: marssep train manifest sounds/ -o sounds.csv"""
+    from offline_training.data.manifest import from_folder
+
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists; give --overwrite to replace it")
+    with sentences():
+        text, counts, skipped = from_folder(folder, output)
+    write_whole(output, text)
+    thin = [label for label, count in counts.items() if count < 3]
+    print(f"{output}: {sum(counts.values())} recordings of {len(counts)} labels")
+    if skipped:
+        print(f"left out {skipped} files that are no recordings")
+    if thin:
+        print(f"labels with fewer than three recordings, which cannot be trained, validated and tested: {', '.join(thin)}")
+
+
+@app.command()
+@opt.plain_errors
 def corpus(
     manifest: Annotated[Path, typer.Argument(help="CSV with path, label, split, group.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the decoded corpus.", metavar="FOLDER")],

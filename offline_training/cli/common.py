@@ -57,7 +57,7 @@ def read_recipe(name: Path, kind: str) -> dict[str, Any]:
     if path is None:
         raise UsageError(f"there is no recipe {name}; give a file, or one of: {', '.join(shipped())}")
     try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+        recipe = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as e:
         raise UsageError(f"cannot read {path}: {e.strerror}") from e
     except tomllib.TOMLDecodeError as e:

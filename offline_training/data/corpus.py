@@ -56,7 +56,7 @@ def read_manifest(manifest: Path, groups_per_label: bool = False) -> list[dict[s
     ``groups_per_label``: the same group name under two labels means two groups (photographs are numbered per class).
     """
     try:
-        with open(manifest, newline="", encoding="utf-8") as f:
+        with open(manifest, newline="", encoding="utf-8-sig") as f:  # spreadsheets begin a CSV with a mark
             reader = csv.DictReader(f)
             lines = [(reader.line_num, row) for row in reader]
     except OSError as e:

@@ -13,6 +13,7 @@ from marssep_rt import Separator
 from marssep_rt.audio_io.reader import open_source
 from marssep_rt.batch.plan import Job, check_job, plan
 from marssep_rt.batch.separate import process_file
+from marssep_rt.cli.file import cores
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.errors import AudioFileError, UsageError
 from signals import RATE, mixture
@@ -171,3 +172,10 @@ def test_memory_does_not_grow_with_length(tmp_path):
         peaks.append(int(done.stdout.split()[-1]) / 1024)
     assert peaks[1] < 400
     assert peaks[1] - peaks[0] < 30
+
+
+def test_jobs_follow_the_cores_that_are_allowed(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+    assert cores() == 1
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert cores() == (os.cpu_count() or 1)
