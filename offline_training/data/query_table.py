@@ -16,7 +16,7 @@ from offline_training.utils.vectors import unit
 
 Vectors = npt.NDArray[np.float32]
 ROUGH = "rough"  # the split of vectors that only training asks with: altered excerpts, vectors by a tower that never met the clip
-OMNI_WEIGHTS = {"image": 2.0, "text": 2.0, "audio": 1.0}  # OmniSep's (paper.md part 7)
+OMNI_WEIGHTS = {"image": 2.0, "text": 2.0, "audio": 1.0}  # OmniSep's query mix-up
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ IMAGE_MEAN, IMAGE_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.2613
 
 
 def sound_input(sound: np.ndarray) -> Tensor:
-    """Mono at 48 kHz -> Kaldi filter banks of three evenly spaced clips of two seconds, [3, 1, 128, 204] (paper.md part 5)."""
+    """Mono at 48 kHz -> Kaldi filter banks of three evenly spaced clips of two seconds, [3, 1, 128, 204] (its paper)."""
     from torchaudio.compliance.kaldi import fbank
 
     audio = torch.from_numpy(np.asarray(soxr.resample(sound, 48_000, RATE), np.float32))

@@ -4,8 +4,8 @@ A long analysis window gives frequency resolution, a short synthesis window sets
 product is a Hann window of ``synthesis`` samples, which adds up to one at a hop of half its length: with a mask of ones the input
 comes back exactly, ``synthesis - hop`` samples late.
 
-The transform is a Cooley-Tukey split N = N1 * N2 written as matrix products (torch has no ONNX export for complex FFTs): two tiny
-matrices instead of one of N x N, so the exported graph stays small and runs on every provider.
+The transform is a Cooley-Tukey split N = N1 * N2 written as matrix products: two tiny matrices instead of one of N x N, so the exported
+graph stays small. Not every execution provider has ONNX's DFT operator; all multiply matrices.
 """
 
 from __future__ import annotations
