@@ -39,14 +39,19 @@ class Pair:
     seed: int
 
 
+def measured_clips(corpus: Corpus, config: EvalConfig, unseen: Collection[str] = ()) -> dict[str, list[Clip]]:
+    """The split's clips of labels with enough of them in train, by label; without unseen labels and backgrounds."""
+    common = set(corpus.common_labels(config.least_training_clips)) - {*unseen, *BACKGROUNDS}
+    return {label: group for label, group in corpus.by_label(config.split).items() if label in common}
+
+
 def draw_pairs(corpus: Corpus, config: EvalConfig, unseen: Collection[str] = ()) -> list[Pair]:
     """Labels drawn uniformly, so that thin ones count as much as common ones; raises CorpusError with fewer than three labels.
 
     ``unseen``: labels that training never heard. They are targets of nothing but the ``config.unseen_mixtures`` pairs at the end, whose
     target is any clip of the split, or of a half of train's recordings that is the split's own: training had none of them.
     """
-    common = set(corpus.common_labels(config.least_training_clips)) - {*unseen, *BACKGROUNDS}
-    clips = {label: group for label, group in corpus.by_label(config.split).items() if label in common}
+    clips = measured_clips(corpus, config, unseen)
     labels = list(clips)
     if len(labels) < 3:
         raise CorpusError(f"split {config.split} has fewer than three labels with {config.least_training_clips} training clips")

@@ -190,11 +190,11 @@ def place_words(vectors: Features, labels: Sequence[str], groups: Sequence[str],
                       {name: members for name, (_, members) in families.items()}, of_family, own)  # fmt: skip
 
 
-def build_ear(trunk: Path, fitted: Mapping[str, Tensor], dim: int) -> AudioTower:
+def build_ear(trunk: YamnetTrunk, fitted: Mapping[str, Tensor], dim: int) -> AudioTower:
     """An audio tower of the trunk and a fitted head, its correction still zero."""
     tower = AudioTower(TowerShape(dim=dim, trunk=NAME))
     assert isinstance(tower.trunk, YamnetTrunk)
-    load_trunk(trunk, NAME, tower.trunk)
+    tower.trunk.load_state_dict(trunk.state_dict())
     tower.head.load_state_dict({**tower.head.state_dict(), **fitted})
     return tower.eval()
 
@@ -225,7 +225,7 @@ def make(trunk: Path, corpus: Corpus, config: SpaceConfig, report: Callable[[int
     labels, groups = np.array([c.label for c in clips]), np.array([c.group for c in clips])
     fitting = kept & sounds
     fitted = fit(found.features[fitting], labels[fitting].tolist(), groups[fitting].tolist(), config)
-    ear = build_ear(trunk, fitted, config.dim)
+    ear = build_ear(network, fitted, config.dim)
     with torch.no_grad():
         vectors = ear.head(torch.from_numpy(found.features)[:, None]).numpy()
     logits = found.features @ content["classifier_weight"].float().numpy().T + content["classifier_bias"].float().numpy()

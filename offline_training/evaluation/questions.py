@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus
-from offline_training.data.eval_mixtures import EvalConfig, Pair, draw_pairs, excerpt, render
+from offline_training.data.eval_mixtures import EvalConfig, Pair, draw_pairs, excerpt, measured_clips, render
 from offline_training.data.mixtures import rms, room_impulse
 
 Audio = npt.NDArray[np.float32]
@@ -65,8 +65,7 @@ class Sources:
 
     @property
     def clips(self) -> dict[str, list[Clip]]:
-        common = set(self.corpus.common_labels(self.config.least_training_clips)) - {*self.unseen, *BACKGROUNDS}
-        return {label: group for label, group in self.corpus.by_label(self.config.split).items() if label in common}
+        return measured_clips(self.corpus, self.config, self.unseen)
 
     def audio(self, clip: Clip, rng: np.random.Generator) -> Audio:
         """Four seconds of a clip with something to hear, of unit rms."""
@@ -122,11 +121,13 @@ def with_other(sources: Sources, voice: Voice, count: int) -> Questions:
 def by_recordings(sources: Sources, voice: Voice, count: int, recordings: int, pairs: Sequence[Pair] | None = None) -> Questions:
     """By other recordings of the measured split and, for unseen labels, of all: nothing was ever trained or chosen on them."""
 
+    clips = {split: sources.corpus.by_label(split) for split in ("train", sources.config.split)}
+
     def query(pair: Pair) -> Ask | None:
         label = pair.target.label
         splits = ("train", sources.config.split) if label in sources.unseen else (sources.config.split,)
         rng = np.random.default_rng(pair.seed)
-        every = [c for s in splits for c in sources.corpus.by_label(s).get(label, []) if c.group != pair.target.group]
+        every = [c for s in splits for c in clips[s].get(label, []) if c.group != pair.target.group]
         groups = sorted({c.group for c in every})
         if not groups:
             return None
