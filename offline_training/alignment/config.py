@@ -7,14 +7,28 @@ from typing import Any
 
 from offline_training.utils import checkpoint_io
 
-TERMS = ("audio_labels", "image_labels", "audio_text", "audio_audio", "audio_triplet", "mixture_triplet", "consistency", "audio_image",
-         "image_triplet", "image_text", "keep", "near")  # fmt: skip
+TERMS = (
+    "audio_labels",
+    "image_labels",
+    "audio_text",
+    "audio_audio",
+    "audio_triplet",
+    "mixture_triplet",
+    "consistency",
+    "audio_image",
+    "image_triplet",
+    "image_text",
+    "keep",
+    "near",
+)
 
 
 @dataclass(frozen=True)
 class StageConfig:
-    """``trains``: name prefixes of the parameters that move; ``weights``: of the loss terms; ``select``: figures whose sum on val
-    decides which towers are handed on (none: the last); ``ema``: decay of the averaged weights that are handed on then, 0 for none."""
+    """``trains``: name prefixes of the parameters that move; ``weights``: of the loss terms; ``select``:
+    figures whose sum on val decides which towers are handed on (none: the last); ``ema``: decay of the
+    averaged weights that are handed on then, 0 for none.
+    """
 
     number: int
     steps: int
@@ -31,12 +45,17 @@ class StageConfig:
     def __post_init__(self) -> None:
         unknown = set(self.weights) - set(TERMS)
         if unknown:
-            raise ValueError(f"stage {self.number} weighs unknown losses: {', '.join(sorted(unknown))}; known are {', '.join(TERMS)}")
+            raise ValueError(
+                f"stage {self.number} weighs unknown losses: {', '.join(sorted(unknown))}; "
+                f"known are {', '.join(TERMS)}"
+            )
 
 
 @dataclass(frozen=True)
 class AlignmentConfig:
-    """``margin`` on cosine distance; ``mixture_margin`` of the clean sound over its mixture; ``temperature`` to start from."""
+    """``margin`` on cosine distance; ``mixture_margin`` of the clean sound over its mixture; ``temperature``
+    to start from.
+    """
 
     stages: tuple[StageConfig, ...]
     margin: float = 0.2

@@ -1,12 +1,16 @@
-"""Progressive alignment of sound and sight with the text space (MARS-Sep eq. 7 to 9), stage by stage, resumable.
+"""Progressive alignment of sound and sight with the text space (MARS-Sep eq. 7 to 9), stage by stage,
+resumable.
 
-Stage 0 pre-trains the builtin towers against the labels' text vectors. Then, as in the paper, each stage starts from the best towers of
-the one before, trains what its recipe names (heads and temperature) and replays earlier losses against forgetting:
+Stage 0 pre-trains the builtin towers against the labels' text vectors. Then, as in the paper, each stage
+starts from the best towers of the one before, trains what its recipe names (heads and temperature) and
+replays earlier losses against forgetting:
 
 1. audio-text: symmetric InfoNCE with paraphrases of the label, learned temperature;
-2. audio-audio: InfoNCE between recordings of one label, triplets (hardest in the batch; a mixture must be further from its label and
-   from another recording than the clean sound is), consistency of two views; plus stage 1;
-3. audio-image: InfoNCE and triplets between recordings and photographs of one label, image-text; plus stages 1 and 2.
+2. audio-audio: InfoNCE between recordings of one label, triplets (hardest in the batch; a mixture must be
+   further from its label and from another recording than the clean sound is), consistency of two views; plus
+   stage 1;
+3. audio-image: InfoNCE and triplets between recordings and photographs of one label, image-text; plus stages
+   1 and 2.
 
 The text vectors never move: what they are called in is what the separator and ``.query`` files were made for.
 """
@@ -45,7 +49,9 @@ def follow(average: Towers, towers: Towers, decay: float) -> None:
 
 
 def freeze(towers: Towers, trains: Sequence[str]) -> list[nn.Parameter]:
-    """Only parameters named by ``trains`` move; norms of frozen parts keep their statistics. Returns what moves."""
+    """Only parameters named by ``trains`` move; norms of frozen parts keep their statistics. Returns what
+    moves.
+    """
     moving = []
     for name, parameter in towers.named_parameters():
         parameter.requires_grad_(any(name == t or name.startswith(t + ".") for t in trains))
@@ -62,11 +68,26 @@ def freeze(towers: Towers, trains: Sequence[str]) -> list[nn.Parameter]:
 
 
 class Alignment:
-    """A run in ``folder``: ``last.pt`` (everything), ``stage0.pt`` .. ``stage3.pt`` (the best towers of each stage), ``log.jsonl``."""
+    """A run in ``folder``: ``last.pt`` (everything), ``stage0.pt`` .. ``stage3.pt`` (the best towers of each
+    stage), ``log.jsonl``.
+    """
 
-    def __init__(self, folder: Path, towers: Towers, material: Material, config: AlignmentConfig,
-                 measure: Callable[[Towers], dict[str, float]], describe: dict[str, Any]) -> None:  # fmt: skip
-        self.folder, self.towers, self.material, self.config, self.measure = folder, towers, material, config, measure
+    def __init__(
+        self,
+        folder: Path,
+        towers: Towers,
+        material: Material,
+        config: AlignmentConfig,
+        measure: Callable[[Towers], dict[str, float]],
+        describe: dict[str, Any],
+    ) -> None:
+        self.folder, self.towers, self.material, self.config, self.measure = (
+            folder,
+            towers,
+            material,
+            config,
+            measure,
+        )
         self.describe = describe
         self.reference = copy.deepcopy(towers.audio).eval().requires_grad_(False)  # as the run begins
         self.done: list[int] = []  # stages that are finished
@@ -82,16 +103,30 @@ class Alignment:
             self.average_weights = content.get("average", content["weights"])
 
     def save(self, name: str, **more: Any) -> None:
-        content = {"kind": "towers", "describe": json.dumps(self.describe), "weights": self.towers.state_dict(), **more}
+        content = {
+            "kind": "towers",
+            "describe": json.dumps(self.describe),
+            "weights": self.towers.state_dict(),
+            **more,
+        }
         checkpoint_io.save(self.folder / name, content)
 
     def save_state(self, optimiser: torch.optim.Optimizer) -> None:
         """Everything that a resumed run needs, in the middle of a stage."""
         average = {} if self.average is None else {"average": self.average.state_dict()}
-        self.save("last.pt", done=self.done, step=self.step, best=self.best, optimiser=optimiser.state_dict(), **average)
+        self.save(
+            "last.pt",
+            done=self.done,
+            step=self.step,
+            best=self.best,
+            optimiser=optimiser.state_dict(),
+            **average,
+        )
 
     def run(self, report: Callable[[dict[str, Any]], None] = lambda _: None) -> bool:
-        """All stages to the end, or to SIGTERM/SIGINT (the state is saved first); returns whether it came to the end."""
+        """All stages to the end, or to SIGTERM/SIGINT (the state is saved first); returns whether it came to
+        the end.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.stop = False
 
@@ -113,7 +148,12 @@ class Alignment:
 
     def run_stage(self, stage: StageConfig, write: Callable[[dict[str, Any]], None]) -> None:
         if not self.material.photos:
-            stage = StageConfig(**{**asdict(stage), "weights": {k: w for k, w in stage.weights.items() if not k.startswith("image")}})
+            stage = StageConfig(
+                **{
+                    **asdict(stage),
+                    "weights": {k: w for k, w in stage.weights.items() if not k.startswith("image")},
+                }
+            )
         moving = freeze(self.towers, stage.trains)
         self.average = copy.deepcopy(self.towers).eval().requires_grad_(False) if stage.ema else None
         optimiser = torch.optim.AdamW(parameter_groups(moving, stage.weight_decay), lr=stage.lr)
@@ -129,7 +169,12 @@ class Alignment:
         while self.step < stage.steps and not self.stop:
             rng = np.random.default_rng((self.config.seed, stage.number, self.step))
             torch.manual_seed(int(rng.integers(2**31)))
-            rate = stage.lr * min(1.0, (self.step + 1) / stage.warmup) * 0.5 * (1 + math.cos(math.pi * self.step / stage.steps))
+            rate = (
+                stage.lr
+                * min(1.0, (self.step + 1) / stage.warmup)
+                * 0.5
+                * (1 + math.cos(math.pi * self.step / stage.steps))
+            )
             for group in optimiser.param_groups:
                 group["lr"] = rate
             terms = Losses(self.towers, self.material, self.config, stage, rng, self.reference).all()
@@ -143,7 +188,14 @@ class Alignment:
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value.item()
             if self.step % 50 == 0:
-                write({"stage": stage.number, "step": self.step, "steps": stage.steps, **{k: round(v / 50, 4) for k, v in sums.items()}})
+                write(
+                    {
+                        "stage": stage.number,
+                        "step": self.step,
+                        "steps": stage.steps,
+                        **{k: round(v / 50, 4) for k, v in sums.items()},
+                    }
+                )
                 sums = {}
             if self.step % stage.validate_every == 0 or self.step == stage.steps:
                 self.check(stage, write)
@@ -166,8 +218,21 @@ class Alignment:
             for name, module in self.towers.named_modules():
                 module.training = modes[name]
         score = sum(figures[name] for name in stage.select if name in figures)
-        write({"stage": stage.number, "step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}, "score": round(score, 4)})
+        write(
+            {
+                "stage": stage.number,
+                "step": self.step,
+                "val": {k: round(v, 4) for k, v in figures.items()},
+                "score": round(score, 4),
+            }
+        )
         if score > self.best or not stage.select:
             self.best = score
             best = self.towers if self.average is None else self.average
-            self.save(f"stage{stage.number}.pt", stage=stage.number, step=self.step, val=figures, weights=best.state_dict())
+            self.save(
+                f"stage{stage.number}.pt",
+                stage=stage.number,
+                step=self.step,
+                val=figures,
+                weights=best.state_dict(),
+            )

@@ -17,18 +17,36 @@ from marssep_rt.errors import UsageError
 from marssep_rt.utils.atomic_io import write_whole
 from offline_training.utils.recipe_files import recipe_path, shipped
 
-CorpusFolder = Annotated[Path, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")]
-Photos = Annotated[Path | None, typer.Option("--photos", help="CSV of labelled photographs (path, label, split, group).", metavar="FILE")]
-Queries = Annotated[Path, typer.Option("--queries", help="Query table of marssep-train embed (or text).", metavar="FILE.npz")]
+CorpusFolder = Annotated[
+    Path, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")
+]
+Photos = Annotated[
+    Path | None,
+    typer.Option("--photos", help="CSV of labelled photographs (path, label, split, group).", metavar="FILE"),
+]
+Queries = Annotated[
+    Path, typer.Option("--queries", help="Query table of marssep-train embed (or text).", metavar="FILE.npz")
+]
 EncoderName = Annotated[str, typer.Option("--encoder", help="builtin, clap+clip, pe-av or imagebind.")]
 Weights = Annotated[
-    str | None, typer.Option("--weights", help="builtin: towers of marssep-train align (else the bundle's); others: a name or folder.")
+    str | None,
+    typer.Option(
+        "--weights",
+        help="builtin: towers of marssep-train align (else the bundle's); others: a name or folder.",
+    ),
 ]
-Heads = Annotated[Path | None, typer.Option("--heads", help="Aligned heads for a large encoder.", metavar="FILE.pt")]
+Heads = Annotated[
+    Path | None, typer.Option("--heads", help="Aligned heads for a large encoder.", metavar="FILE.pt")
+]
 TextFrom = Annotated[
-    Path | None, typer.Option("--text", help="builtin: its text tower, a bundle or a folder of marssep-train text.", metavar="PATH")
+    Path | None,
+    typer.Option(
+        "--text", help="builtin: its text tower, a bundle or a folder of marssep-train text.", metavar="PATH"
+    ),
 ]
-Changed = Annotated[bool, typer.Option("--changed", help="Go on with an existing run although its recipe was another.")]
+Changed = Annotated[
+    bool, typer.Option("--changed", help="Go on with an existing run although its recipe was another.")
+]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 
 
@@ -48,11 +66,19 @@ def sentences() -> Iterator[None]:
 
 
 def bar() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=opt.console)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=opt.console,
+    )
 
 
 def read_recipe(name: Path, kind: str) -> dict[str, Any]:
-    """A recipe by path or by the name of one that ships; raises UsageError when it is missing, no TOML, or has unknown sections."""
+    """A recipe by path or by the name of one that ships; raises UsageError when it is missing, no TOML, or
+    has unknown sections.
+    """
     path = recipe_path(name)
     if path is None:
         raise UsageError(f"there is no recipe {name}; give a file, or one of: {', '.join(shipped())}")
@@ -74,7 +100,9 @@ def read_table(path: Path) -> Any:
     try:
         return QueryTable.load(path)
     except (OSError, ValueError, KeyError) as e:
-        raise UsageError(f"{path} is not a query table; make one with: marssep-train embed -o FILE.npz") from e
+        raise UsageError(
+            f"{path} is not a query table; make one with: marssep-train embed -o FILE.npz"
+        ) from e
 
 
 def photo_bank(manifest: Path | None, progress: Progress) -> Any:

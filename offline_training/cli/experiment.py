@@ -26,24 +26,44 @@ from offline_training.cli.common import (
 
 @opt.plain_errors
 def experiment(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder; what is there already is not made again.", metavar="FOLDER")],
-    start: Annotated[Path, typer.Option("--start", help="The checkpoint that all arms begin with.", metavar="CHECKPOINT")],
-    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name: ablation, sweep.")] = Path("ablation"),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="Folder; what is there already is not made again.", metavar="FOLDER"
+        ),
+    ],
+    start: Annotated[
+        Path, typer.Option("--start", help="The checkpoint that all arms begin with.", metavar="CHECKPOINT")
+    ],
+    recipe: Annotated[
+        Path, typer.Option("--recipe", help="TOML file or shipped name: ablation, sweep.")
+    ] = Path("ablation"),
     reward: Annotated[
         list[str] | None,
-        typer.Option("--reward", help="A reward of the recipe: towers of align, and a table by them.", metavar="NAME=PT,NPZ"),
+        typer.Option(
+            "--reward",
+            help="A reward of the recipe: towers of align, and a table by them.",
+            metavar="NAME=PT,NPZ",
+        ),
     ] = None,
-    bundle: Annotated[Path | None, typer.Option("--bundle", help="Whose towers embed the queries of the measurement.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Whose towers embed the queries of the measurement.")
+    ] = None,
     corpus: CorpusFolder = Path("cache/corpus"),
     photos: Photos = None,
     queries: Queries = Path("runs/queries.npz"),
     judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge.")] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="This arm, or this run (ARM-SEED), and no other: several processes share the work.")
+        list[str] | None,
+        typer.Option(
+            "--only", help="This arm, or this run (ARM-SEED), and no other: several processes share the work."
+        ),
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Train every arm of a recipe with every seed, compare all on the same mixtures. Ctrl-C saves; the same command goes on."""
+    """Train every arm of a recipe with every seed, compare all on the same mixtures. Ctrl-C saves; the same
+    command goes on.
+    """
     from marssep_rt.model import bundle as bundles
     from offline_training.alignment.judge import Judge
     from offline_training.data.corpus import Corpus
@@ -69,7 +89,9 @@ def experiment(
         def train(arm: Arm, settings: dict[str, Any], folder: Path) -> bool:
             if arm.kind == "reinforce":
                 towers, rewarding = rewards[arm.reward]
-                trainer: Trainer = prepare(folder, data, table, settings, start, towers, read_table(rewarding), judge, device)
+                trainer: Trainer = prepare(
+                    folder, data, table, settings, start, towers, read_table(rewarding), judge, device
+                )
             else:
                 trainer = Trainer(folder, data, table, settings, device, start)
             task = progress.add_task(folder.name, total=trainer.config.steps, completed=trainer.step)
@@ -84,19 +106,34 @@ def experiment(
 
         def figures(checkpoint: Path) -> list[Any]:
             task = progress.add_task(f"measuring {checkpoint.parent.name}", total=plan.mixtures)
-            return measure(loaded, data, EvalConfig(split=plan.split, mixtures=plan.mixtures),
-                           lambda done, _: progress.update(task, completed=done), bank, judging,
-                           CheckpointListener(checkpoint, loaded, device), plan.bss, plan.by_example, plan.absent_of,
-                           bounds=False)  # fmt: skip
+            return measure(
+                loaded,
+                data,
+                EvalConfig(split=plan.split, mixtures=plan.mixtures),
+                lambda done, _: progress.update(task, completed=done),
+                bank,
+                judging,
+                CheckpointListener(checkpoint, loaded, device),
+                plan.bss,
+                plan.by_example,
+                plan.absent_of,
+                bounds=False,
+            )
 
-        experiment = Experiment(output, plan, start, lambda name, kind: read_recipe(Path(name), kind), train, figures)
+        experiment = Experiment(
+            output, plan, start, lambda name, kind: read_recipe(Path(name), kind), train, figures
+        )
         try:
             report = experiment.run(only or ())
         except ValueError as e:
             raise UsageError(str(e)) from e
     if report is None:
         left = ", ".join(experiment.missing())
-        opt.console.print(f"not all is there yet ({left}); the same command goes on ({output})", markup=False, soft_wrap=True)
+        opt.console.print(
+            f"not all is there yet ({left}); the same command goes on ({output})",
+            markup=False,
+            soft_wrap=True,
+        )
         return
     comparison(report["arms"], plan.control, output / "report.png")
     print((output / "report.md").read_text(encoding="utf-8"))
@@ -112,7 +149,10 @@ def read_rewards(given: list[str], needed: set[str]) -> dict[str, tuple[Path, Pa
             raise UsageError(f"--reward is {plain!r}; give NAME=TOWERS.pt,TABLE.npz")
         found[name] = Path(towers), Path(table)
     if missing := sorted(needed - set(found)):
-        raise UsageError(f"the recipe rewards by {', '.join(missing)}; say what that is with --reward {missing[0]}=TOWERS.pt,TABLE.npz")
+        raise UsageError(
+            f"the recipe rewards by {', '.join(missing)}; say what that is with --reward "
+            f"{missing[0]}=TOWERS.pt,TABLE.npz"
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""Fixed two-source mixtures of unseen recordings, the same for every model: the sets that ``val`` and ``test`` figures stand on."""
+"""Fixed two-source mixtures of unseen recordings, the same for every model: the sets that ``val`` and
+``test`` figures stand on.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class Pair:
-    """One mixture: what is asked for, what disturbs it, at which SNR, and a label that is not there at all."""
+    """One mixture: what is asked for, what disturbs it, at which SNR, and a label that is not there
+    at all."""
 
     target: Clip
     interferer: Clip
@@ -40,21 +43,28 @@ class Pair:
 
 
 def measured_clips(corpus: Corpus, config: EvalConfig, unseen: Collection[str] = ()) -> dict[str, list[Clip]]:
-    """The split's clips of labels with enough of them in train, by label; without unseen labels and backgrounds."""
+    """The split's clips of labels with enough of them in train, by label; without unseen labels and
+    backgrounds.
+    """
     common = set(corpus.common_labels(config.least_training_clips)) - {*unseen, *BACKGROUNDS}
     return {label: group for label, group in corpus.by_label(config.split).items() if label in common}
 
 
 def draw_pairs(corpus: Corpus, config: EvalConfig, unseen: Collection[str] = ()) -> list[Pair]:
-    """Labels drawn uniformly, so that thin ones count as much as common ones; raises CorpusError with fewer than three labels.
+    """Labels drawn uniformly, so that thin ones count as much as common ones; raises CorpusError with fewer
+    than three labels.
 
-    ``unseen``: labels that training never heard. They are targets of nothing but the ``config.unseen_mixtures`` pairs at the end, whose
-    target is any clip of the split, or of a half of train's recordings that is the split's own: training had none of them.
+    ``unseen``: labels that training never heard. They are targets of nothing but the
+    ``config.unseen_mixtures`` pairs at the end, whose target is any clip of the split, or of a half of
+    train's recordings that is the split's own: training had none of them.
     """
     clips = measured_clips(corpus, config, unseen)
     labels = list(clips)
     if len(labels) < 3:
-        raise CorpusError(f"split {config.split} has fewer than three labels with {config.least_training_clips} training clips")
+        raise CorpusError(
+            f"split {config.split} has fewer than three labels with "
+            f"{config.least_training_clips} training clips"
+        )
     rng = np.random.default_rng(config.seed)
     pairs = []
     never: dict[str, list[Clip]] = {}
@@ -81,7 +91,9 @@ def draw_pairs(corpus: Corpus, config: EvalConfig, unseen: Collection[str] = ())
 
 
 def excerpt(audio: Audio, samples: int, rng: np.random.Generator) -> Audio:
-    """A window of ``samples`` at a random place with at least half of the loudest window's level; short clips keep their silence."""
+    """A window of ``samples`` at a random place with at least half of the loudest window's level; short clips
+    keep their silence.
+    """
     if len(audio) <= samples:
         out = np.zeros(samples, np.float32)
         at = int(rng.integers(0, samples - len(audio) + 1))
@@ -99,9 +111,16 @@ def render(corpus: Corpus, pair: Pair, config: EvalConfig) -> tuple[Audio, Audio
     """Mixture, target and interferer, float32 [samples] each, the mixture at ``level_dbfs``."""
     rng = np.random.default_rng(pair.seed)
     samples = round(config.seconds * SAMPLE_RATE)
-    target, interferer = (excerpt(corpus.audio(c).astype(np.float32) / 32768.0, samples, rng) for c in (pair.target, pair.interferer))
-    target_power, interferer_power = (float(np.mean(np.square(x, dtype=np.float64))) + 1e-12 for x in (target, interferer))
+    target, interferer = (
+        excerpt(corpus.audio(c).astype(np.float32) / 32768.0, samples, rng)
+        for c in (pair.target, pair.interferer)
+    )
+    target_power, interferer_power = (
+        float(np.mean(np.square(x, dtype=np.float64))) + 1e-12 for x in (target, interferer)
+    )
     interferer = interferer * np.float32(np.sqrt(target_power / interferer_power * 10 ** (-pair.snr_db / 10)))
     mixture = target + interferer
-    gain = np.float32(10 ** (config.level_dbfs / 20) / np.sqrt(np.mean(np.square(mixture, dtype=np.float64)) + 1e-12))
+    gain = np.float32(
+        10 ** (config.level_dbfs / 20) / np.sqrt(np.mean(np.square(mixture, dtype=np.float64)) + 1e-12)
+    )
     return mixture * gain, target * gain, interferer * gain

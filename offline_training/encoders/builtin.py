@@ -41,7 +41,9 @@ def build_towers(audio: TowerShape, image: TowerShape, temperature: float = 0.07
 
 
 def with_trunk(towers: Towers, trunk: Path, size: int = 160) -> Towers:
-    """The same audio tower beside a new image tower that begins with a pre-trained trunk (marssep-train trunk); raises CheckpointError."""
+    """The same audio tower beside a new image tower that begins with a pre-trained trunk (marssep-train
+    trunk); raises CheckpointError.
+    """
     assert isinstance(towers.audio, AudioTower)
     image = ImageTower(TowerShape(dim=towers.audio.shape.dim, trunk="mobilenet", size=size))
     assert isinstance(image.trunk, MobileTrunk)
@@ -59,7 +61,9 @@ def describe(towers: Towers) -> dict[str, Any]:
 
 
 def load_towers(path: Path) -> tuple[Towers, dict[str, Any]]:
-    """Towers of a checkpoint of marssep-train align, in eval mode, and its other content; raises CheckpointError."""
+    """Towers of a checkpoint of marssep-train align, in eval mode, and its other content; raises
+    CheckpointError.
+    """
     content = pair.load(path)
     plain = json.loads(content["describe"])
     if plain.get("kind") != "builtin":
@@ -70,15 +74,18 @@ def load_towers(path: Path) -> tuple[Towers, dict[str, Any]]:
 
 
 def left_out_of(path: Path) -> list[str]:
-    """Paths of the training items that a checkpoint's towers have never met (``align --fold``); raises CheckpointError."""
+    """Paths of the training items that a checkpoint's towers have never met (``align --fold``); raises
+    CheckpointError.
+    """
     return list(json.loads(pair.load(path)["describe"]).get("left_out", []))
 
 
 def towers_of(bundle: Bundle) -> Towers:
-    """The towers of a bundle's graphs as torch modules, in eval mode, for going on with their training; as exact as int8 weights are.
+    """The towers of a bundle's graphs as torch modules, in eval mode, for going on with their training; as
+    exact as int8 weights are.
 
-    Batch norms were folded into the convolutions before them: they come back as the identity and the folded bias. Raises CheckpointError
-    where the bundle has no such towers.
+    Batch norms were folded into the convolutions before them: they come back as the identity and the folded
+    bias. Raises CheckpointError where the bundle has no such towers.
     """
     import onnx
     import onnx.numpy_helper
@@ -90,12 +97,17 @@ def towers_of(bundle: Bundle) -> Towers:
             raise CheckpointError(f"the bundle {bundle.path} has no {kind} tower to begin with")
         graph = onnx.load_from_string(bundle.read(f"{kind}.onnx")).graph
         size = graph.input[0].type.tensor_type.shape.dim[-1].dim_value
-        stored = {t.name.removeprefix("tower."): torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in graph.initializer}
+        stored = {
+            t.name.removeprefix("tower."): torch.from_numpy(onnx.numpy_helper.to_array(t).copy())
+            for t in graph.initializer
+        }
         found: dict[str, Tensor] = {}
         for name, value in stored.items():
             if name.endswith("_small"):
                 whole = name.removesuffix("_small")
-                found[whole] = value.float() * stored.get(f"{whole}_scale", stored.get(f"{whole}_step", torch.ones(())))
+                found[whole] = value.float() * stored.get(
+                    f"{whole}_scale", stored.get(f"{whole}_step", torch.ones(()))
+                )
             elif name.endswith(".weight_bias"):
                 conv = name.removesuffix(".weight_bias")
                 parent, _, last = conv.rpartition(".")
@@ -117,10 +129,15 @@ def towers_of(bundle: Bundle) -> Towers:
                 shapes.append(TowerShape(dim=dim, trunk="mobilenet", size=size))
                 continue
             levels = len({name.split(".")[2] for name in found if name.startswith("trunk.levels.")})
-            widths = (len(found["trunk.stem.weight"]), *(len(found[f"trunk.levels.{i}.conv1.weight"]) for i in range(levels)))
+            widths = (
+                len(found["trunk.stem.weight"]),
+                *(len(found[f"trunk.levels.{i}.conv1.weight"]) for i in range(levels)),
+            )
             shapes.append(TowerShape(widths=widths, dim=dim, size=size if kind == "image" else 64))
         except KeyError as e:
-            raise CheckpointError(f"the towers of the bundle {bundle.path} are not marssep's own: they lack {e}") from e
+            raise CheckpointError(
+                f"the towers of the bundle {bundle.path} are not marssep's own: they lack {e}"
+            ) from e
     towers = build_towers(shapes[0], shapes[1])
     for kind, found in weights.items():
         tower = getattr(towers, kind)
@@ -130,7 +147,9 @@ def towers_of(bundle: Bundle) -> Towers:
 
 
 def open_towers(path: Path | None) -> Towers:
-    """Towers of a checkpoint, or of a bundle (a folder or NAME.marssep; None: the built-in one); raises CheckpointError, BundleError."""
+    """Towers of a checkpoint, or of a bundle (a folder or NAME.marssep; None: the built-in one); raises
+    CheckpointError, BundleError.
+    """
     if path is None or path.is_dir() or path.suffix == ".marssep":
         return towers_of(bundles.load(path))
     return load_towers(path)[0]
@@ -148,16 +167,22 @@ class Mels:
 
 
 class BuiltinEncoder:
-    """Text from a bundle (None: the embedded one) or from a folder of marssep-train text; audio and image towers from a checkpoint, or
-    the bundle's own."""
+    """Text from a bundle (None: the embedded one) or from a folder of marssep-train text; audio and image
+    towers from a checkpoint, or the bundle's own.
+    """
 
     licence = "Apache-2.0; text tower distilled from all-MiniLM-L6-v2 (Apache-2.0)"
 
     def __init__(self, towers: Path | None = None, text: Path | None = None) -> None:
         bundle = None
         if text is not None and (text / "tower.pt").exists():
-            tower, tokens = load_tower(text), Tokens(json.loads((text / "tokenizer.json").read_text(encoding="utf-8")))
-            self._embed_text: Callable[[list[str]], Vectors] = lambda texts: embed(tower, tokens, texts).numpy()
+            tower, tokens = (
+                load_tower(text),
+                Tokens(json.loads((text / "tokenizer.json").read_text(encoding="utf-8"))),
+            )
+            self._embed_text: Callable[[list[str]], Vectors] = lambda texts: embed(
+                tower, tokens, texts
+            ).numpy()
             self.id, self.dim = space_of(text), tower.words.embedding_dim
         else:
             bundle = bundles.load(text)
@@ -202,5 +227,8 @@ class BuiltinEncoder:
     @torch.no_grad()
     def _each(self, kind: str, items: Sequence[Any]) -> Vectors:
         if kind not in self._one:
-            raise EncoderError(f"the builtin encoder was opened without {kind} tower: name a checkpoint of marssep-train align")
+            raise EncoderError(
+                f"the builtin encoder was opened without {kind} tower: name a checkpoint of "
+                "marssep-train align"
+            )
         return np.asarray(np.stack([self._one[kind](item) for item in items]), np.float32)

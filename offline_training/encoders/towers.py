@@ -25,9 +25,11 @@ DEPTH = 1e4  # log-mels reach 40 dB under the clip's mean, then bend to zero
 
 @dataclass(frozen=True)
 class TowerShape:
-    """``widths``: channels of the trunk's levels, each at half the resolution of the one before; ``dim``: of the shared space.
+    """``widths``: channels of the trunk's levels, each at half the resolution of the one before; ``dim``: of
+    the shared space.
 
-    ``trunk``: residual, or one with widths of its own: mobilenet for images, yamnet for sounds. Of image towers also ``size`` in pixels.
+    ``trunk``: residual, or one with widths of its own: mobilenet for images, yamnet for sounds. Of image
+    towers also ``size`` in pixels.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 192)
@@ -74,7 +76,8 @@ class Trunk(nn.Module):
 
 
 class Head(nn.Module):
-    """Pooled features [B, features] -> unit vectors [B, dim]: a linear map and a residual correction of it."""
+    """Pooled features [B, features] -> unit vectors [B, dim]: a linear map and a residual
+    correction of it."""
 
     def __init__(self, features: int, dim: int, dropout: float) -> None:
         super().__init__()
@@ -93,8 +96,8 @@ class Head(nn.Module):
 class SoundHead(nn.Module):
     """Embeddings of patches [B, patches, features] -> unit vectors [B, dim]: the space of sound.
 
-    Their mean, compressed and standardised, is projected on what tells sounds apart (``sound_space.fit``); a residual correction, zero at
-    first, is what the alignment stages train.
+    Their mean, compressed and standardised, is projected on what tells sounds apart (``sound_space.fit``); a
+    residual correction, zero at first, is what the alignment stages train.
     """
 
     mean: Tensor
@@ -154,7 +157,9 @@ FrontEnd = LogMel | YamnetMel
 
 
 class AudioTower(nn.Module):
-    """Log-mels [B, frames, mels] of its ``front_end`` -> unit vectors [B, dim]. ``trunk`` and ``head`` train apart."""
+    """Log-mels [B, frames, mels] of its ``front_end`` -> unit vectors [B, dim]. ``trunk`` and ``head`` train
+    apart.
+    """
 
     def __init__(self, shape: TowerShape) -> None:
         super().__init__()

@@ -52,12 +52,16 @@ class Row:
     absent_label: str
     absent_db: float
     by_query: dict[str, float] = field(default_factory=dict)  # SI-SDRi by other kinds of query
-    judged: dict[str, float] = field(default_factory=dict)  # what the judge says of mixture, output and target
+    judged: dict[str, float] = field(
+        default_factory=dict
+    )  # what the judge says of mixture, output and target
     bss: dict[str, float] = field(default_factory=dict)  # SDR, SIR, SAR of BSS-eval
 
 
 def ideal_ratio_mask(tools: MaskSeparator, mixture: Tensor, target: Tensor) -> Tensor:
-    """The best that a ratio mask on the model's own bands could do: sqrt(S / (S + N)); rows [B, samples], aligned and shortened."""
+    """The best that a ratio mask on the model's own bands could do: sqrt(S / (S + N)); rows [B, samples],
+    aligned and shortened.
+    """
     memory = Memory()
     spectra = tools.spectra(mixture[:, None], memory)
     wanted = tools.spectra(target[:, None], Memory()).band_power
@@ -98,7 +102,9 @@ class CheckpointListener(Words):
         self.hop = self.model.config.spectral.hop
 
     def separate(self, mixtures: Array, queries: Array, others: Array | None = None) -> Tensor:
-        """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture; ``others``: what to push away."""
+        """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture; ``others``: what to push
+        away.
+        """
         return by_checkpoint(self.model, mixtures, queries, others)
 
 
@@ -130,15 +136,23 @@ class Listener(Words):
         options = session_options()
         options.intra_op_num_threads = threads
         super().__init__(bundle)
-        self.session = ort.InferenceSession(bundle.read("separator.onnx"), options, providers=["CPUExecutionProvider"])
+        self.session = ort.InferenceSession(
+            bundle.read("separator.onnx"), options, providers=["CPUExecutionProvider"]
+        )
         self.info = GraphInfo.of(self.session)
         self.hop = self.info.hop
 
     def separate(self, mixtures: Array, queries: Array, others: Array | None = None) -> Tensor:
-        """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture; ``others``: what to push away."""
+        """[B, samples], [B, D] -> [B, samples - latency], aligned to the mixture; ``others``: what to push
+        away.
+        """
         hop = self.info.hop
         audio = mixtures[:, None, : mixtures.shape[1] // hop * hop]
-        feeds = {"audio": np.ascontiguousarray(audio), "query": queries, **zero_state(self.info, len(audio), 1)}
+        feeds = {
+            "audio": np.ascontiguousarray(audio),
+            "query": queries,
+            **zero_state(self.info, len(audio), 1),
+        }
         if "other" in {i.name for i in self.session.get_inputs()}:
             feeds["other"] = np.zeros_like(queries) if others is None else others
         (target,) = self.session.run(["target"], feeds)
@@ -146,11 +160,13 @@ class Listener(Words):
 
 
 class Examples:
-    """Queries by recording, by picture and by all at once, embedded by the bundle's own towers, drawn by the mixture's seed.
+    """Queries by recording, by picture and by all at once, embedded by the bundle's own towers, drawn by the
+    mixture's seed.
 
-    audio: one recording of the label from train or val; audio_new: another recording of the measured split, which nothing has ever been
-    trained or decided on; image: three photographs of the measured split; omni: text, image and audio weighted 2 : 2 : 1 as in OmniSep, as
-    far as there are. Examples become queries as the runtime makes them, by ``KnownSounds.settle``.
+    audio: one recording of the label from train or val; audio_new: another recording of the measured split,
+    which nothing has ever been trained or decided on; image: three photographs of the measured split; omni:
+    text, image and audio weighted 2 : 2 : 1 as in OmniSep, as far as there are. Examples become queries as
+    the runtime makes them, by ``KnownSounds.settle``.
     """
 
     KINDS = ("audio", "audio_new", "image", "omni")
@@ -159,17 +175,28 @@ class Examples:
         self.corpus, self.photos = corpus, photos
         self.audio = AudioEncoder(bundle) if bundle.has("audio.onnx") else None
         self.image = ImageEncoder(bundle) if bundle.has("image.onnx") and photos is not None else None
-        self.clips = {kind: {label: [c for s in splits for c in corpus.by_label(s).get(label, [])] for label in corpus.labels()}
-                      for kind, splits in (("audio", ("train", "val")), ("audio_new", (split,)))}  # fmt: skip
+        self.clips = {
+            kind: {
+                label: [c for s in splits for c in corpus.by_label(s).get(label, [])]
+                for label in corpus.labels()
+            }
+            for kind, splits in (("audio", ("train", "val")), ("audio_new", (split,)))
+        }
         trained = photos.by_label("train") if photos is not None else {}
-        self.pictures = {k: v for k, v in photos.by_label(split).items() if len(trained.get(k, [])) >= 15} if photos is not None else {}
+        self.pictures = (
+            {k: v for k, v in photos.by_label(split).items() if len(trained.get(k, [])) >= 15}
+            if photos is not None
+            else {}
+        )
         self.known: dict[str, Array] = {}
         self.sounds = KnownSounds.of(bundle)
 
     def _sound(self, clip: Clip) -> Array:
         assert self.audio is not None
         if clip.path not in self.known:
-            self.known[clip.path] = self.audio.embed_windows(windows(self.corpus.audio(clip).astype(np.float32) / 32768.0))
+            self.known[clip.path] = self.audio.embed_windows(
+                windows(self.corpus.audio(clip).astype(np.float32) / 32768.0)
+            )
         return self.known[clip.path]
 
     def _picture(self, number: int) -> Array:
@@ -194,23 +221,42 @@ class Examples:
         label = pair.target.label
         if kind == "image":
             numbers = self.pictures.get(label, []) if self.image is not None else []
-            return [("image", self._picture(int(i))) for i in rng.choice(numbers, min(3, len(numbers)), replace=False)] if numbers else []
+            return (
+                [
+                    ("image", self._picture(int(i)))
+                    for i in rng.choice(numbers, min(3, len(numbers)), replace=False)
+                ]
+                if numbers
+                else []
+            )
         clips = self.clips[kind][label] if self.audio is not None else []
         clips = [c for c in clips if c.group != pair.target.group]
         return [("audio", self._sound(clips[int(rng.integers(len(clips)))]))] if clips else []
 
 
 @torch.no_grad()
-def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callable[[int, int], None] = lambda *_: None,
-            photos: PhotoBank | None = None, judge: Judge | None = None, separator: Separating | None = None,
-            bss: int = 0, by_example: int | None = None, absent_of: int | None = None, bounds: bool = True) -> list[Row]:  # fmt: skip
-    """A row for each of ``config.mixtures`` fixed mixtures: query = the target's label in words, once a label that is absent, and every
-    kind of ``Examples`` that the bundle's towers allow; ``judge`` hears mixture, output and target.
+def measure(
+    bundle: Bundle,
+    corpus: Corpus,
+    config: EvalConfig,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    photos: PhotoBank | None = None,
+    judge: Judge | None = None,
+    separator: Separating | None = None,
+    bss: int = 0,
+    by_example: int | None = None,
+    absent_of: int | None = None,
+    bounds: bool = True,
+) -> list[Row]:
+    """A row for each of ``config.mixtures`` fixed mixtures: query = the target's label in words, once a label
+    that is absent, and every kind of ``Examples`` that the bundle's towers allow; ``judge`` hears mixture,
+    output and target.
 
-    ``separator``: what separates instead of the bundle's graph; ``bss``: of how many mixtures, the first ones, BSS-eval is worked out;
-    ``by_example``: with how many, the first ones, the kinds of ``Examples`` are tried (None: with all); ``absent_of``: the same for the
-    absent label (NaN beyond); without ``bounds`` what does not depend on the separator is left out: the ideal mask (NaN), and what the
-    judge makes of mixture and target.
+    ``separator``: what separates instead of the bundle's graph; ``bss``: of how many mixtures, the first
+    ones, BSS-eval is worked out; ``by_example``: with how many, the first ones, the kinds of ``Examples`` are
+    tried (None: with all); ``absent_of``: the same for the absent label (NaN beyond); without ``bounds`` what
+    does not depend on the separator is left out: the ideal mask (NaN), and what the judge makes of mixture
+    and target.
     """
     listener: Separating = separator or Listener(bundle)
     examples = Examples(bundle, corpus, photos, config.split)
@@ -237,8 +283,13 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
         present, absent, ceiling = present[:, :n], absent[:, :n], ceiling[:, :n]
         mixture, target = mixture[:, :n], target[:, :n]
         floor = si_sdr(mixture, target)
-        columns = (floor, si_sdr(present, target) - floor, sdr(present, target) - sdr(mixture, target), si_sdr(ceiling, target) - floor,
-                   ratio_db(absent.square().sum(-1), mixture.square().sum(-1)))  # fmt: skip
+        columns = (
+            floor,
+            si_sdr(present, target) - floor,
+            sdr(present, target) - sdr(mixture, target),
+            si_sdr(ceiling, target) - floor,
+            ratio_db(absent.square().sum(-1), mixture.square().sum(-1)),
+        )
         others: list[dict[str, float]] = [{} for _ in group]
         for kind in Examples.KINDS:
             tried = group if by_example is None else group[: max(0, by_example - first)]
@@ -246,7 +297,9 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
             index = [i for i, q in enumerate(asked) if q is not None]
             if index:
                 found = listener.separate(mixtures[index], np.stack([q for q in asked if q is not None]))
-                for i, gain in zip(index, (si_sdr(found[:, :n], target[index]) - floor[index]).tolist(), strict=True):
+                for i, gain in zip(
+                    index, (si_sdr(found[:, :n], target[index]) - floor[index]).tolist(), strict=True
+                ):
                     others[i][kind] = gain
         measured: list[dict[str, float]] = [{} for _ in group]
         for i in range(min(len(group), bss - first)):
@@ -256,22 +309,41 @@ def measure(bundle: Bundle, corpus: Corpus, config: EvalConfig, progress: Callab
         judged: list[dict[str, float]] = [{} for _ in group]
         if judge is not None:
             names = [p.target.label for p in group], [p.interferer.label for p in group]
-            for what, sounds in (("output", present), *((("mixture", mixture), ("target", target)) if bounds else ())):
+            for what, sounds in (
+                ("output", present),
+                *((("mixture", mixture), ("target", target)) if bounds else ()),
+            ):
                 for key, verdicts in verdict(judge, list(sounds.numpy()), *names).items():
                     for said, value in zip(judged, verdicts.tolist(), strict=True):
                         said[f"{what}_{key}"] = value
         for i, (pair, *values) in enumerate(zip(group, *(c.tolist() for c in columns), strict=True)):
             base, si, plain, best, leak = values
-            rows.append(Row(pair.target.label, pair.interferer.label, pair.snr_db, base, si, plain, best, pair.absent_label, leak,
-                            others[i], judged[i], measured[i]))  # fmt: skip
+            rows.append(
+                Row(
+                    pair.target.label,
+                    pair.interferer.label,
+                    pair.snr_db,
+                    base,
+                    si,
+                    plain,
+                    best,
+                    pair.absent_label,
+                    leak,
+                    others[i],
+                    judged[i],
+                    measured[i],
+                )
+            )
         progress(len(rows), len(pairs))
     return rows
 
 
 def summarise(rows: list[Row], config: EvalConfig, left_out: Collection[str] = ()) -> dict[str, Any]:
-    """Means, medians and 95 % bootstrap intervals over mixtures, the share made worse, floor, ceiling, absent level, and labels.
+    """Means, medians and 95 % bootstrap intervals over mixtures, the share made worse, floor, ceiling, absent
+    level, and labels.
 
-    ``left_out``: labels that the model's training never heard; mixtures with such a target are also summed up apart from the others.
+    ``left_out``: labels that the model's training never heard; mixtures with such a target are also summed up
+    apart from the others.
     """
     si, plain = (np.array([getattr(r, k) for r in rows]) for k in ("si_sdri", "sdri"))
     absent = np.array([r.absent_db for r in rows])
@@ -302,10 +374,17 @@ def summarise(rows: list[Row], config: EvalConfig, left_out: Collection[str] = (
     for name, unheard in (("heard", False), ("unheard", True)) if left_out else ():
         which = np.array([(r.label in left_out) == unheard for r in rows])
         if which.any():
-            apart[name] = {"mixtures": int(which.sum()), "si_sdri_db": spread(si[which]),
-                           "made_worse": round(float((si[which] < 0).mean()), 4)}  # fmt: skip
+            apart[name] = {
+                "mixtures": int(which.sum()),
+                "si_sdri_db": spread(si[which]),
+                "made_worse": round(float((si[which] < 0).mean()), 4),
+            }
     bss = [r.bss for r in rows if r.bss]
-    judged = {key: round(float(np.mean([r.judged[key] for r in rows])), 4) for key in rows[0].judged} if rows else {}
+    judged = (
+        {key: round(float(np.mean([r.judged[key] for r in rows])), 4) for key in rows[0].judged}
+        if rows
+        else {}
+    )
     return {
         "set": asdict(config),
         "mixtures": len(rows),
@@ -317,7 +396,17 @@ def summarise(rows: list[Row], config: EvalConfig, left_out: Collection[str] = (
         "absent_output_db": spread(absent),
         **({"queries": queries} if queries else {}),
         **({"judge": judged} if judged else {}),
-        **({"bss_db": {k: round(float(np.mean([b[k] for b in bss])), 3) for k in bss[0]}, "bss_mixtures": len(bss)} if bss else {}),
+        **(
+            {
+                "bss_db": {k: round(float(np.mean([b[k] for b in bss])), 3) for k in bss[0]},
+                "bss_mixtures": len(bss),
+            }
+            if bss
+            else {}
+        ),
         **({"left_out": sorted(left_out), **apart} if left_out else {}),
-        "labels": {label: {"mixtures": len(v), "si_sdri_db": round(float(np.mean(v)), 2)} for label, v in sorted(by_label.items())},
+        "labels": {
+            label: {"mixtures": len(v), "si_sdri_db": round(float(np.mean(v)), 2)}
+            for label, v in sorted(by_label.items())
+        },
     }

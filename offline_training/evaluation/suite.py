@@ -1,4 +1,5 @@
-"""Everything that a separator is measured on, set by set: how much it gains, how often it makes things worse, what it leaks.
+"""Everything that a separator is measured on, set by set: how much it gains, how often it makes things worse,
+what it leaks.
 
 ``marssep train suite``. A set is a generator of ``questions``; a figure is never a mean alone.
 """
@@ -27,7 +28,9 @@ BATCH = 8
 
 
 class Separator(Protocol):
-    """What is measured: a bundle's graph, a checkpoint, or another program. ``others``: what to push away, zeros where nothing is said."""
+    """What is measured: a bundle's graph, a checkpoint, or another program. ``others``: what to push away,
+    zeros where nothing is said.
+    """
 
     def separate(self, mixtures: Array, queries: Array, others: Array) -> Tensor:
         """[B, samples], [B, D], [B, D] -> [B, at most samples], aligned to the mixture."""
@@ -60,19 +63,25 @@ def measure(separator: Separator, questions: Questions) -> list[Answer]:
         found = separator.separate(np.stack([group[row].mixture for row, _ in asks]), vectors, away)
         for row, question in enumerate(group):
             output = found[[i for i, (of, _) in enumerate(asks) if of == row]].sum(0)
-            mixture, target = (torch.from_numpy(x[: len(output)]) for x in (question.mixture, question.target))
+            mixture, target = (
+                torch.from_numpy(x[: len(output)]) for x in (question.mixture, question.target)
+            )
             there = bool(target.any())
-            answers.append(Answer(
-                question.label,
-                float(si_sdr(output, target) - si_sdr(mixture, target)) if there else float("nan"),
-                float(sdr(output, target) - sdr(mixture, target)) if there else float("nan"),
-                float(ratio_db(output.square().sum(), mixture.square().sum())),
-            ))  # fmt: skip
+            answers.append(
+                Answer(
+                    question.label,
+                    float(si_sdr(output, target) - si_sdr(mixture, target)) if there else float("nan"),
+                    float(sdr(output, target) - sdr(mixture, target)) if there else float("nan"),
+                    float(ratio_db(output.square().sum(), mixture.square().sum())),
+                )
+            )
     return answers
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Mean with its 95 % interval, median, 5 % quantile and share made worse; of absent targets the level of the output."""
+    """Mean with its 95 % interval, median, 5 % quantile and share made worse; of absent targets the level of
+    the output.
+    """
     gains = np.array([a.si_sdri for a in answers])
     if np.isnan(gains).all():
         levels = np.array([a.level for a in answers])
@@ -95,7 +104,9 @@ def summary(answers: Sequence[Answer]) -> dict[str, Any]:
 
 def read_words() -> dict[str, tuple[str, ...]]:
     """The frozen list of what people type, ``recipes/lexicon/words.txt``: word -> labels that are right."""
-    return {word: tuple(x.strip() for x in rest.split(",")) for word, rest in read_lines(LEXICON / "words.txt")}
+    return {
+        word: tuple(x.strip() for x in rest.split(",")) for word, rest in read_lines(LEXICON / "words.txt")
+    }
 
 
 def paraphrases(labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -133,8 +144,12 @@ def sets(sources: Sources, voice: Voice, count: int) -> dict[str, Callable[[], Q
     }
 
 
-def run(separator: Separator, asked: Mapping[str, Callable[[], Questions]], only: Sequence[str] = (),
-        report: Callable[[str, dict[str, Any]], None] = lambda *_: None) -> dict[str, dict[str, Any]]:  # fmt: skip
+def run(
+    separator: Separator,
+    asked: Mapping[str, Callable[[], Questions]],
+    only: Sequence[str] = (),
+    report: Callable[[str, dict[str, Any]], None] = lambda *_: None,
+) -> dict[str, dict[str, Any]]:
     """A summary of every set (or of those in ``only``); sets that the model cannot be asked are left out."""
     results: dict[str, dict[str, Any]] = {}
     for name, draw in asked.items():

@@ -17,9 +17,15 @@ Separator = MaskSeparator | PaperSeparator
 
 
 def build(data: Mapping[str, Any]) -> Separator:
-    """An untrained separator from plain data as it stands in recipes and checkpoints: ``network`` streaming (default) or paper, its
-    ``spectral`` and ``unet`` settings; raises TypeError for unknown settings, ValueError for an unknown network."""
-    unet, spectral, network = with_tuples(data.get("unet", {})), dict(data.get("spectral", {})), data.get("network", "streaming")
+    """An untrained separator from plain data as it stands in recipes and checkpoints: ``network`` streaming
+    (default) or paper, its ``spectral`` and ``unet`` settings; raises TypeError for unknown settings,
+    ValueError for an unknown network.
+    """
+    unet, spectral, network = (
+        with_tuples(data.get("unet", {})),
+        dict(data.get("spectral", {})),
+        data.get("network", "streaming"),
+    )
     if network == "paper":
         return PaperSeparator(PaperConfig(PaperSpectral(**spectral), **unet))
     if network != "streaming":
@@ -33,7 +39,11 @@ def describe(model: Separator) -> dict[str, Any]:
     spectral = plain.pop("spectral")
     network = "paper" if isinstance(model, PaperSeparator) else "streaming"
     unet = plain if network == "paper" else plain["unet"]
-    return {"network": network, "spectral": spectral, "unet": {k: list(v) if isinstance(v, tuple) else v for k, v in unet.items()}}
+    return {
+        "network": network,
+        "spectral": spectral,
+        "unet": {k: list(v) if isinstance(v, tuple) else v for k, v in unet.items()},
+    }
 
 
 def load_separator(path: Path) -> tuple[Separator, dict[str, Any]]:

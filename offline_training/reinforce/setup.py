@@ -1,4 +1,6 @@
-"""A reinforcement run put together from files: what hears, what it is compared with, and the policy that is trained."""
+"""A reinforcement run put together from files: what hears, what it is compared with, and the policy that is
+trained.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,25 @@ from offline_training.utils.run import RunError
 ANCHORS = ("mlbp", "mean")
 
 
-def prepare(folder: Path, corpus: Corpus, table: QueryTable, recipe: dict[str, Any], start: Path, towers: Path | None = None,
-            rewarding: QueryTable | None = None, judge: Path | None = None, device: str = "cpu", changed: bool = False,
-            report: Callable[[int, int], None] = lambda *_: None) -> Reinforcer:  # fmt: skip
+def prepare(
+    folder: Path,
+    corpus: Corpus,
+    table: QueryTable,
+    recipe: dict[str, Any],
+    start: Path,
+    towers: Path | None = None,
+    rewarding: QueryTable | None = None,
+    judge: Path | None = None,
+    device: str = "cpu",
+    changed: bool = False,
+    report: Callable[[int, int], None] = lambda *_: None,
+) -> Reinforcer:
     """The run in ``folder`` of a recipe of kind reinforce, begun or to be gone on with.
 
-    ``table`` holds what is asked with; ``towers`` (a checkpoint of align, a bundle, None: the built-in one) reward, and ``rewarding`` is
-    the table of their own vectors (None: ``table``), on which the anchor is fitted. ``judge``: the held-out reward in the log. Raises
-    RunError, CheckpointError, and TypeError or ValueError for settings that are none.
+    ``table`` holds what is asked with; ``towers`` (a checkpoint of align, a bundle, None: the built-in one)
+    reward, and ``rewarding`` is the table of their own vectors (None: ``table``), on which the anchor is
+    fitted. ``judge``: the held-out reward in the log. Raises RunError, CheckpointError, and TypeError or
+    ValueError for settings that are none.
     """
     settings = dict(recipe)
     kind = settings.pop("anchor", "mlbp")
@@ -41,4 +54,15 @@ def prepare(folder: Path, corpus: Corpus, table: QueryTable, recipe: dict[str, A
             anchor.save(model, path, rewarding.encoder, figures)
         fuse = anchor.load(path, rewarding.encoder).to(device)
     heard = TowerEar(Judge(judge, BuiltinEncoder()).towers.audio, device) if judge is not None else None
-    return Reinforcer(folder, corpus, table, settings, ear, Anchors(rewarding, ear, fuse, device), device, start, heard, changed)
+    return Reinforcer(
+        folder,
+        corpus,
+        table,
+        settings,
+        ear,
+        Anchors(rewarding, ear, fuse, device),
+        device,
+        start,
+        heard,
+        changed,
+    )

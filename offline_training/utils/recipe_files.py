@@ -26,8 +26,9 @@ def shipped() -> dict[str, Path]:
 
 
 def recipe_path(name: Path) -> Path | None:
-    """The file of a recipe: ``name`` itself where it is a file, else the one that ships by that name (with or without its folder, or by
-    an earlier name); None where there is none."""
+    """The file of a recipe: ``name`` itself where it is a file, else the one that ships by that name (with or
+    without its folder, or by an earlier name); None where there is none.
+    """
     if name.exists() and not name.is_dir():
         return name
     files = shipped()

@@ -1,4 +1,6 @@
-"""What every training run shares: an orderly stop, a log, whether a run may go on, and which parameters decay."""
+"""What every training run shares: an orderly stop, a log, whether a run may go on, and which parameters
+decay.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def stop_signals(ask_to_stop: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def log_lines(path: Path, report: Write) -> Iterator[Write]:
-    """A function that appends an entry to ``path`` as a line of JSON, at once, and passes it on to ``report``."""
+    """A function that appends an entry to ``path`` as a line of JSON, at once, and passes it on to
+    ``report``.
+    """
     with open(path, "a", encoding="utf-8") as log:
 
         def write(entry: dict[str, Any]) -> None:
@@ -45,10 +49,11 @@ def log_lines(path: Path, report: Write) -> Iterator[Write]:
 
 @contextmanager
 def scalars(folder: Path) -> Iterator[Write]:
-    """A function that hands an entry's numbers to TensorBoard (event files in ``folder``), validation figures under ``val/``.
+    """A function that hands an entry's numbers to TensorBoard (event files in ``folder``), validation figures
+    under ``val/``.
 
-    Nothing is kept of entries without a step. TensorBoard is slow to import and a run of a few steps has no use for it: it is only
-    imported with the first entry.
+    Nothing is kept of entries without a step. TensorBoard is slow to import and a run of a few steps has no
+    use for it: it is only imported with the first entry.
     """
     writer: Any = None
 
@@ -78,9 +83,15 @@ def differences(before: Any, now: Any, at: str = "") -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         lines = []
         for key in dict.fromkeys([*before, *now]):
-            lines += differences(before.get(key, "unset"), now.get(key, "unset"), f"{at}.{key}" if at else str(key))
+            lines += differences(
+                before.get(key, "unset"), now.get(key, "unset"), f"{at}.{key}" if at else str(key)
+            )
         return lines
-    same = list(before) == list(now) if isinstance(before, (list, tuple)) and isinstance(now, (list, tuple)) else before == now
+    same = (
+        list(before) == list(now)
+        if isinstance(before, (list, tuple)) and isinstance(now, (list, tuple))
+        else before == now
+    )
     return [] if same else [f"{at}: {before} -> {now}"]
 
 

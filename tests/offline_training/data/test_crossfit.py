@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from coloured import Coloured
 
+from coloured import Coloured
 from marssep_rt.errors import UsageError
 from offline_training.alignment.data import builtin, query_table
 from offline_training.cli.encoders import crossed_encoders, read_fold
@@ -38,7 +38,11 @@ def test_folds_that_are_none(fold, folds):
 
 
 def test_a_fold_never_trains_on_what_its_description_lists(corpus, table, tmp_path):
-    recipe = {"towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")}, "views": {"frames": 80}, "fold": [0, 2]}
+    recipe = {
+        "towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")},
+        "views": {"frames": 80},
+        "fold": [0, 2],
+    }
     towers, material, _, plain = builtin(corpus, None, table, recipe)
     assert "fold" not in recipe
     out = set(plain["left_out"])
@@ -57,7 +61,11 @@ def test_a_fold_never_trains_on_what_its_description_lists(corpus, table, tmp_pa
 
 
 def test_the_last_lap_trains_on_val_too_but_never_on_test(corpus, table):
-    recipe = {"towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")}, "views": {"frames": 80}, "splits": ["train", "val"]}
+    recipe = {
+        "towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")},
+        "views": {"frames": 80},
+        "splits": ["train", "val"],
+    }
     _, material, _, plain = builtin(corpus, None, table, recipe)
     assert {corpus.clips[i].split for group in material.clips.values() for i in group} == {"train", "val"}
     assert plain["splits"] == ["train", "val"]
@@ -67,7 +75,11 @@ def test_the_last_lap_trains_on_val_too_but_never_on_test(corpus, table):
 
 def test_a_tower_may_begin_anew_beside_one_that_is_kept(corpus, table):
     def recipe(**more):
-        return {"towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")}, "views": {"frames": 80}, **more}
+        return {
+            "towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")},
+            "views": {"frames": 80},
+            **more,
+        }
 
     first = builtin(corpus, None, table, recipe(seed=1))[0]
     kept = {k: v.clone() for k, v in first.state_dict().items()}
@@ -97,7 +109,11 @@ def test_training_asks_with_vectors_of_the_tower_that_never_met_the_clip(corpus)
     assert [siren.splits[i] for i in own] == ["train", ROUGH, ROUGH]
     np.testing.assert_allclose(siren.vectors[own[1]], siren.vectors[own[0]][::-1], atol=1e-6)
     data = MixtureDataset(
-        corpus, only(made, clip.group), MixtureConfig(seconds=0.5, query_noise_cosine=1.0, query_kinds=(0, 1, 0, 0)), 1, 0
+        corpus,
+        only(made, clip.group),
+        MixtureConfig(seconds=0.5, query_noise_cosine=1.0, query_kinds=(0, 1, 0, 0)),
+        1,
+        0,
     )
     asked = [data.query("siren", "another", [], np.random.default_rng(i)) for i in range(40)]
     nearest = {int(np.argmax(siren.vectors[own] @ q)) for q in asked}
@@ -111,7 +127,9 @@ def only(table, group):
     """The table with the recordings of one group of sirens alone."""
     siren = table.audio["siren"]
     rows = [i for i, g in enumerate(siren.groups) if g == group]
-    kept = type(siren)(siren.vectors[rows], tuple(siren.splits[i] for i in rows), tuple(siren.groups[i] for i in rows))
+    kept = type(siren)(
+        siren.vectors[rows], tuple(siren.splits[i] for i in rows), tuple(siren.groups[i] for i in rows)
+    )
     return QueryTable(table.phrases, table.vectors, table.encoder, {**table.audio, "siren": kept}, {})
 
 

@@ -124,7 +124,9 @@ def test_retrieval_and_discriminability_by_hand():
     labels = torch.eye(6)
     vectors = torch.tensor([[1.0, 0, 0, 0, 0, 0], [0.5, 0.6, 0.1, 0, 0, 0], [0.1, 0.2, 0.3, 0.4, 0.5, 0.0]])
     assert retrieval(vectors, [0, 0, 5], labels) == pytest.approx((1 / 3, 2 / 3))
-    gap = discriminability(labels[:2], torch.tensor([[0.9, 0, 0, 0, 0, 0], [0, 0.5, 0, 0, 0, 0]]), labels[:2] * 0.6)
+    gap = discriminability(
+        labels[:2], torch.tensor([[0.9, 0, 0, 0, 0, 0], [0, 0.5, 0, 0, 0, 0]]), labels[:2] * 0.6
+    )
     torch.testing.assert_close(gap, torch.tensor([0.3, -0.1]))
 
 

@@ -53,12 +53,20 @@ def test_bootstrap_covers_the_mean_of_a_known_distribution():
 
 def test_commands_from_manifest_to_figures(clips, tmp_path):
     def run(*args):
-        done = subprocess.run([BIN / "marssep-train", *map(str, args)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            [BIN / "marssep-train", *map(str, args)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert "Traceback" not in done.stderr
         return done
 
     assert run("corpus", clips, "-o", "c").returncode == 0
-    done = run("evaluate", "--corpus", "c", "--split", "test", "--mixtures", 10, "-o", "r.json", "--pictures", "p")
+    done = run(
+        "evaluate", "--corpus", "c", "--split", "test", "--mixtures", 10, "-o", "r.json", "--pictures", "p"
+    )
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "r.json").read_text())
     assert figures["command"] == "marssep-train evaluate --split test --mixtures 10"
@@ -80,19 +88,32 @@ def test_commands_from_manifest_to_figures(clips, tmp_path):
 
 def test_training_by_recipe_draws_its_curves(clips, table, tmp_path):
     def run(*args):
-        return subprocess.run([BIN / "marssep-train", *map(str, args)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        return subprocess.run(
+            [BIN / "marssep-train", *map(str, args)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
 
     assert run("corpus", clips, "-o", "c").returncode == 0
     table.save(tmp_path / "q.npz")
     (tmp_path / "tiny.toml").write_text(
         'kind = "supervise"\nbf16 = false\n'
-        "[separator.unet]\nchannels = [4, 4, 4, 4, 4, 4, 4]\ndilations = [1]\ncomponents = 4\nquery_hidden = 8\n"
+        "[separator.unet]\nchannels = [4, 4, 4, 4, 4, 4, 4]\ndilations = [1]\ncomponents = "
+        "4\nquery_hidden = 8\n"
         "[train]\nsteps = 6\nlog_every = 1\nvalidate_every = 3\nworkers = 1\n"
         "[mixtures]\nseconds = 0.5\nqueries = 3\n[validation]\nmixtures = 8\nseconds = 1.0\n"
     )
     done = run("supervise", "--corpus", "c", "--queries", "q.npz", "--recipe", "tiny.toml", "-o", "r")
     assert done.returncode == 0, done.stderr
-    assert {p.name for p in (tmp_path / "r").iterdir()} == {"best.pt", "last.pt", "log.jsonl", "curves.png", "tensorboard"}
+    assert {p.name for p in (tmp_path / "r").iterdir()} == {
+        "best.pt",
+        "last.pt",
+        "log.jsonl",
+        "curves.png",
+        "tensorboard",
+    }
     (tmp_path / "bad.toml").write_text('kind = "supervise"\n[train]\nstepz = 6\n')
     done = run("supervise", "--corpus", "c", "--queries", "q.npz", "--recipe", "bad.toml", "-o", "r2")
     assert done.returncode == 2

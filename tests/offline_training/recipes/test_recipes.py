@@ -35,7 +35,9 @@ def test_recipe(path):
     elif kind in ("align", "judge"):
         for taken in ("towers", "views", "one_hot", "held_out_labels", "splits", "fresh"):
             recipe.pop(taken, None)
-        assert [s.number for s in AlignmentConfig.of(recipe).stages] == sorted({s["number"] for s in recipe["stages"]})
+        assert [s.number for s in AlignmentConfig.of(recipe).stages] == sorted(
+            {s["number"] for s in recipe["stages"]}
+        )
     elif kind == "experiment":
         plan = Plan.of(recipe)
         for arm in plan.arms:
@@ -53,7 +55,11 @@ def test_recipe(path):
 def test_recipes_are_found_by_name_by_folder_and_by_their_earlier_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(shipped()) == len(list(RECIPES.rglob("*.toml")))  # no name stands in two folders
-    assert recipe_path(Path("align")) == recipe_path(Path("encoders/align")) == RECIPES / "encoders" / "align.toml"
+    assert (
+        recipe_path(Path("align"))
+        == recipe_path(Path("encoders/align"))
+        == RECIPES / "encoders" / "align.toml"
+    )
     assert recipe_path(Path("base")) == RECIPES / "separator" / "1_base.toml"
     assert all(recipe_path(Path(name)) is not None and name not in shipped() for name in RENAMED)
     assert recipe_path(Path("rl/align")) is None
@@ -65,13 +71,17 @@ def test_recipes_are_found_by_name_by_folder_and_by_their_earlier_names(tmp_path
 
 def test_the_control_of_the_ablation_is_fair():
     """As many updates as reinforcement makes, on the same mixtures."""
-    ours, control = (tomllib.loads(recipe_path(Path(name)).read_text()) for name in ("reinforce", "continued"))
+    ours, control = (
+        tomllib.loads(recipe_path(Path(name)).read_text()) for name in ("reinforce", "continued")
+    )
     assert control["train"]["steps"] == ours["train"]["steps"] * ours["reinforce"]["inner_steps"]
     assert control["mixtures"] == ours["mixtures"]
     for name in ("lr", "weight_decay"):
         assert control["train"][name] == ours["train"][name]
     # reinforcement averages its weights once a rollout, supervision once an update
-    assert control["train"]["ema"] ** ours["reinforce"]["inner_steps"] == pytest.approx(ours["train"]["ema"], abs=5e-4)
+    assert control["train"]["ema"] ** ours["reinforce"]["inner_steps"] == pytest.approx(
+        ours["train"]["ema"], abs=5e-4
+    )
     for name in ("warmup_steps", "decay_steps"):
         assert control["train"][name] == ours["train"][name] * ours["reinforce"]["inner_steps"]
 

@@ -27,7 +27,15 @@ def recipe(reinforce=None, surrogate=None, reward=None, **train):
     return {
         "bf16": False,
         "separator": TINY,
-        "train": {"workers": 0, "log_every": 2, "validate_every": 10, "warmup_steps": 1, "decay_steps": 1, "lr": 3e-3, **train},
+        "train": {
+            "workers": 0,
+            "log_every": 2,
+            "validate_every": 10,
+            "warmup_steps": 1,
+            "decay_steps": 1,
+            "lr": 3e-3,
+            **train,
+        },
         "mixtures": {"seconds": 0.5, "queries": 4},
         "validation": {"mixtures": 8, "seconds": 1.0},
         "reinforce": {"group": 4, **(reinforce or {})},
@@ -45,7 +53,9 @@ def ear(sound):
 @pytest.fixture
 def start(corpus, table, tmp_path):
     """A supervised checkpoint to begin with."""
-    plain = {k: v for k, v in recipe(steps=4, lr=1e-3).items() if k not in ("reinforce", "surrogate", "reward")}
+    plain = {
+        k: v for k, v in recipe(steps=4, lr=1e-3).items() if k not in ("reinforce", "surrogate", "reward")
+    }
     Trainer(tmp_path / "base", corpus, table, plain).run()
     return tmp_path / "base" / "best.pt"
 
@@ -63,7 +73,9 @@ def batches(trainer, count):
 def mean_reward(trainer, batch):
     """Of the proposal itself, without sampling."""
     with torch.no_grad():
-        spectra = trainer.model.spectra(batch["mixtures"][:, None, :24_000], Memory()).repeat(batch["mixture_of"])
+        spectra = trainer.model.spectra(batch["mixtures"][:, None, :24_000], Memory()).repeat(
+            batch["mixture_of"]
+        )
         p = torch.sigmoid(trainer.logits(trainer.model.eval(), spectra, batch["queries"]))
         out = trainer.model.apply_mask(spectra, p, Memory())[:, 0, trainer.model.latency :]
         cosine = (ear(out) * ear(batch["targets"][:, : out.shape[1]])).sum(1)
@@ -71,7 +83,9 @@ def mean_reward(trainer, batch):
 
 
 def test_rewarded_masks_become_likelier(corpus, table, tmp_path, start):
-    trainer = make(tmp_path / "rl", corpus, table, start, recipe({"group": 8, "block": [10, 16]}, steps=1000, lr=3e-3))
+    trainer = make(
+        tmp_path / "rl", corpus, table, start, recipe({"group": 8, "block": [10, 16]}, steps=1000, lr=3e-3)
+    )
     batch = next(b for b in batches(trainer, 50) if not b["absent"].any())
     before = mean_reward(trainer, batch)
     first = trainer.train_step(batch)
@@ -87,13 +101,17 @@ def test_masks_drawn_in_blocks_differ_more_in_what_they_earn(corpus, table, tmp_
     """Noise of single bins averages out in the sound and leaves nothing to learn from."""
     spread = []
     for i, block in enumerate(([1, 1], [10, 16])):
-        trainer = make(tmp_path / f"rl{i}", corpus, table, start, recipe({"group": 8, "block": block}, steps=1000))
+        trainer = make(
+            tmp_path / f"rl{i}", corpus, table, start, recipe({"group": 8, "block": block}, steps=1000)
+        )
         spread.append(np.mean([trainer.train_step(b)["reward_spread"] for b in batches(trainer, 4)]))
     assert spread[1] > 2 * spread[0]
 
 
 def test_old_and_new_policy_agree_until_a_step_is_taken(corpus, table, tmp_path, start):
-    trainer = make(tmp_path / "rl", corpus, table, start, recipe({"inner_steps": 1, "refresh_every": 3}, steps=1000))
+    trainer = make(
+        tmp_path / "rl", corpus, table, start, recipe({"inner_steps": 1, "refresh_every": 3}, steps=1000)
+    )
     all_batches = batches(trainer, 4)
     ratios = [trainer.train_step(b)["ratio_mean"] for b in all_batches]
     assert ratios[0] == pytest.approx(1.0, abs=1e-6)
@@ -111,7 +129,14 @@ def test_norms_keep_the_statistics_of_the_start(corpus, table, tmp_path, start):
 
 
 def test_rewards_that_are_no_numbers_move_nothing(corpus, table, tmp_path, start):
-    trainer = make(tmp_path / "rl", corpus, table, start, recipe(steps=1000, weight_decay=0.0), hearing=lambda x: ear(x) * float("nan"))
+    trainer = make(
+        tmp_path / "rl",
+        corpus,
+        table,
+        start,
+        recipe(steps=1000, weight_decay=0.0),
+        hearing=lambda x: ear(x) * float("nan"),
+    )
     before = {k: v.clone() for k, v in trainer.model.named_parameters()}
     batch = next(b for b in batches(trainer, 50) if not b["absent"].any())
     figures = trainer.train_step(batch)
@@ -178,15 +203,23 @@ def test_the_best_of_a_run_is_a_checkpoint_like_any_other(corpus, table, tmp_pat
 
 
 def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, start):
-    audio = {k: Examples(np.repeat(v, 2, 0)[:4], ("train",) * 3 + ("val",), tuple("abcd")) for k, v in table.vectors.items()}
+    audio = {
+        k: Examples(np.repeat(v, 2, 0)[:4], ("train",) * 3 + ("val",), tuple("abcd"))
+        for k, v in table.vectors.items()
+    }
     table.save(tmp_path / "words.npz")
     QueryTable(table.phrases, table.vectors, table.encoder, audio).save(tmp_path / "all.npz")
     shape = TowerShape(widths=(4, 8, 8), dim=16)
     towers = build_towers(shape, shape)
-    torch.save({"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()}, tmp_path / "towers.pt")
+    torch.save(
+        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        tmp_path / "towers.pt",
+    )
     (tmp_path / "rl.toml").write_text(
-        'kind = "reinforce"\nbf16 = false\n[train]\nsteps = 2\nworkers = 0\nvalidate_every = 2\nlog_every = 1\n'
-        "[mixtures]\nseconds = 0.5\nqueries = 3\n[validation]\nmixtures = 8\nseconds = 1.0\n[reinforce]\ngroup = 2\n"
+        'kind = "reinforce"\nbf16 = false\n[train]\nsteps = 2\nworkers = 0\nvalidate_every = '
+        "2\nlog_every = 1\n"
+        "[mixtures]\nseconds = 0.5\nqueries = 3\n[validation]\nmixtures = 8\nseconds = 1.0\n"
+        "[reinforce]\ngroup = 2\n"
     )
 
     def run(queries="all.npz", recipe="rl.toml", *more):
@@ -200,7 +233,15 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, star
             "--start",
             start,
         ]
-        given = ["--queries", tmp_path / queries, "--recipe", tmp_path / recipe, "--towers", tmp_path / "towers.pt", *more]
+        given = [
+            "--queries",
+            tmp_path / queries,
+            "--recipe",
+            tmp_path / recipe,
+            "--towers",
+            tmp_path / "towers.pt",
+            *more,
+        ]
         done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, timeout=300)
         return done.returncode, done.stdout + done.stderr
 
@@ -210,8 +251,12 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, star
     assert (tmp_path / "run" / "curves.png").exists()
     assert checkpoint_io.load(tmp_path / "run" / "best.pt")["step"] == 2
     (tmp_path / "run" / "anchor.pt").unlink()
-    for arguments, words in [(("words.npz",), "embed --corpus"), (("all.npz", "rl.toml", "--device", "cuda"), "no CUDA device"),
-                             (("all.npz", "bad.toml"), "anchor is 'max'"), (("all.npz", "odd.toml"), "grop")]:  # fmt: skip
+    for arguments, words in [
+        (("words.npz",), "embed --corpus"),
+        (("all.npz", "rl.toml", "--device", "cuda"), "no CUDA device"),
+        (("all.npz", "bad.toml"), "anchor is 'max'"),
+        (("all.npz", "odd.toml"), "grop"),
+    ]:
         (tmp_path / "bad.toml").write_text('kind = "reinforce"\nanchor = "max"\n')
         (tmp_path / "odd.toml").write_text('kind = "reinforce"\n[reinforce]\ngrop = 1\n')
         code, said = run(*arguments)

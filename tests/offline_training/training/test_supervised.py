@@ -20,14 +20,23 @@ def recipe(**train):
     return {
         "bf16": False,
         "separator": TINY,
-        "train": {"workers": 0, "log_every": 5, "validate_every": 10, "warmup_steps": 2, "decay_steps": 4, **train},
+        "train": {
+            "workers": 0,
+            "log_every": 5,
+            "validate_every": 10,
+            "warmup_steps": 2,
+            "decay_steps": 4,
+            **train,
+        },
         "mixtures": {"seconds": 0.5, "queries": 4},
         "validation": {"mixtures": 8, "seconds": 1.0},
     }
 
 
 def test_overfits_one_mixture(corpus, table, tmp_path):
-    trainer = Trainer(tmp_path, corpus, table, recipe(steps=1000, lr=5e-3, warmup_steps=1, decay_steps=1, ema=0.9))
+    trainer = Trainer(
+        tmp_path, corpus, table, recipe(steps=1000, lr=5e-3, warmup_steps=1, decay_steps=1, ema=0.9)
+    )
     batch = next(b for b in (trainer_batch(trainer, i) for i in range(50)) if not b["absent"].any())
     for _ in range(150):
         figures = trainer.train_step(batch)
@@ -91,7 +100,10 @@ def test_mean_of_checkpoints(tmp_path):
     paths = [tmp_path / f"{i}.pt" for i in range(3)]
     for i, path in enumerate(paths):
         weights = {"w": torch.full((2,), float(i * i)).half(), "batches": torch.tensor(i + 7)}
-        checkpoint_io.save(path, {"separator": {}, "weights": weights, "encoder": "e", "step": i, "val": {"si_sdri": 5.0 + i}})
+        checkpoint_io.save(
+            path,
+            {"separator": {}, "weights": weights, "encoder": "e", "step": i, "val": {"si_sdri": 5.0 + i}},
+        )
     made = checkpoint_io.mean(paths)
     torch.testing.assert_close(made["weights"]["w"], torch.full((2,), 5 / 3).half(), rtol=0, atol=0)
     assert made["weights"]["batches"] == 7
@@ -138,7 +150,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_its_batch(corpus, tabl
 
 def test_another_recipe_is_refused_and_the_difference_shown(corpus, table, tmp_path):
     Trainer(tmp_path, corpus, table, recipe(steps=2)).run()
-    with pytest.raises(RunError, match=r"train\.lr: unset -> 0\.5; train\.steps: 2 -> 4|train\.steps: 2 -> 4; train\.lr: unset -> 0\.5"):
+    with pytest.raises(
+        RunError,
+        match=r"train\.lr: unset -> 0\.5; train\.steps: 2 -> 4|train\.steps: 2 -> 4; train\.lr: "
+        r"unset -> 0\.5",
+    ):
         Trainer(tmp_path, corpus, table, recipe(steps=4, lr=0.5))
     assert Trainer(tmp_path, corpus, table, recipe(steps=4), changed=True).step == 2
 
@@ -159,7 +175,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkey
 
 def test_patience_ends_a_run_that_does_not_improve(corpus, table, tmp_path, monkeypatch):
     figures = iter([1.0, 2.0, 1.5, 1.5, 9.0])
-    monkeypatch.setattr("offline_training.training.supervised.validate", lambda *_: {"si_sdri": next(figures)})
+    monkeypatch.setattr(
+        "offline_training.training.supervised.validate", lambda *_: {"si_sdri": next(figures)}
+    )
     settings = recipe(steps=30, validate_every=2, decay_steps=1, patience=2)
     trainer = Trainer(tmp_path / "p", corpus, table, settings)
     assert trainer.run() == 2.0
