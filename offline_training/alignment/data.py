@@ -369,7 +369,7 @@ def query_table(
         train = [c for c in wanted if c.split == "train"]
         rows: dict[str, list[tuple[Vectors, str, str]]] = {}
         for done, clip in enumerate(wanted):
-            whole = corpus.audio(clip).astype(np.float32) / 32768.0
+            whole = corpus.samples(clip)
             rough = [whole] if clip.path in crossed else []
             for _ in range(augmented if clip.split == "train" and rough_of is None else 0):
                 other = excerpt(corpus, train[int(rng.integers(len(train)))], rng)

@@ -91,8 +91,8 @@ def _analyse(
         for i, clip in enumerate(corpus.clips):
             count = int(starts[i + 1] - starts[i])
             audio = np.zeros(count * 480, np.float32)
-            samples = corpus.audio(clip)[: len(audio)]
-            audio[: len(samples)] = samples.astype(np.float32) / 32768.0
+            samples = corpus.samples(clip, count=len(audio))
+            audio[: len(samples)] = samples
             power = analysis.power(torch.from_numpy(audio)[None])[0]
             out[starts[i] : starts[i + 1]] = torch.log(power + FLOOR).half().numpy()
             progress(i + 1, len(corpus.clips))

@@ -39,7 +39,7 @@ class HeldOut:
         number = {label: i for i, label in enumerate(labels)}
         chosen: list[Clip] = [c for c in corpus.clips if c.split == split and c.label in number]
         self.clip_labels = [number[c.label] for c in chosen]
-        self.clips = [prepare(windows(corpus.audio(c).astype(np.float32) / 32768.0)) for c in chosen]
+        self.clips = [prepare(windows(corpus.samples(c))) for c in chosen]
         config = EvalConfig(split=split, mixtures=pairs)
         self.pair_labels: list[int] = []
         self.pairs: list[tuple[Tensor, Tensor]] = []

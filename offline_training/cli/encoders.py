@@ -471,7 +471,6 @@ def vocabulary(
 ) -> None:
     """Fit from which distance on a query is called far from everything trained; prints how well
     that works."""
-    import numpy as np
 
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import BACKGROUNDS, Corpus
@@ -490,11 +489,7 @@ def vocabulary(
         named = [] if found is None else [name.lower() for name in (*found.families, *found.classes)]
         sounds = pictures = None
         if "audio" in encoder.modalities:
-            wanted = [
-                np.asarray(data.audio(c), np.float32) / np.float32(32768.0)
-                for c in data.clips
-                if c.split == "val" and c.label in labels
-            ]
+            wanted = [data.samples(c) for c in data.clips if c.split == "val" and c.label in labels]
             sounds = encoder.embed_audio(wanted)
         if "image" in encoder.modalities and bank is not None:
             shown = alignment_data.held_out_photos(bank, labels, "val")

@@ -201,6 +201,11 @@ class Corpus:
             self._samples = np.memmap(self.folder / "audio.i16", dtype=np.int16, mode="r")
         return self._samples[clip.start : clip.start + clip.length]
 
+    def samples(self, clip: Clip, first: int = 0, count: int | None = None) -> npt.NDArray[np.float32]:
+        """A clip, or ``count`` samples of it from ``first``, float32 [length] with full scale 1.0."""
+        last = clip.length if count is None else first + count
+        return self.audio(clip)[first:last].astype(np.float32) / np.float32(32768.0)
+
     def by_label(self, split: str) -> dict[str, list[Clip]]:
         """Clips of a split, grouped by label, labels in alphabetical order."""
         groups: dict[str, list[Clip]] = defaultdict(list)

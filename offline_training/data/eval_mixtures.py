@@ -111,10 +111,7 @@ def render(corpus: Corpus, pair: Pair, config: EvalConfig) -> tuple[Audio, Audio
     """Mixture, target and interferer, float32 [samples] each, the mixture at ``level_dbfs``."""
     rng = np.random.default_rng(pair.seed)
     samples = round(config.seconds * SAMPLE_RATE)
-    target, interferer = (
-        excerpt(corpus.audio(c).astype(np.float32) / 32768.0, samples, rng)
-        for c in (pair.target, pair.interferer)
-    )
+    target, interferer = (excerpt(corpus.samples(c), samples, rng) for c in (pair.target, pair.interferer))
     target_power, interferer_power = (
         float(np.mean(np.square(x, dtype=np.float64))) + 1e-12 for x in (target, interferer)
     )

@@ -212,13 +212,12 @@ def augmented(
 ) -> Audio:
     """A stretch of a clip with random speed and colour, of unit rms, float32 [samples]."""
     samples = round(seconds * SAMPLE_RATE)
-    audio = corpus.audio(clip)
     faster = float(rng.uniform(0.85, 1.2)) if rng.random() < config.speed else 1.0
     need = int(samples * faster) + 2
-    if len(audio) > 3 * need:  # no need to turn a whole minute into floats
-        start = int(rng.integers(0, len(audio) - 3 * need))
-        audio = audio[start : start + 3 * need]
-    crop = place(audio.astype(np.float32) / 32768.0, need, rng)
+    start = 0
+    if clip.length > 3 * need:  # no need to turn a whole minute into floats
+        start = int(rng.integers(0, clip.length - 3 * need))
+    crop = place(corpus.samples(clip, start, 3 * need), need, rng)
     if faster != 1.0:
         crop = change_speed(crop, faster)
     crop = colour(crop[:samples], config, rng, microphone)

@@ -72,7 +72,7 @@ def embed_windows(
     numbers: list[int] = []
     for i, clip in enumerate(corpus.clips):
         if clip.split != "test":
-            pieces = np.stack(windows(corpus.audio(clip).astype(np.float32) / 32768.0))
+            pieces = np.stack(windows(corpus.samples(clip)))
             with torch.autocast("cpu", dtype=precision or torch.bfloat16, enabled=precision is not None):
                 found.append(trunk(analysis(torch.from_numpy(pieces))).float().mean(1).numpy())
             numbers += [i] * len(pieces)

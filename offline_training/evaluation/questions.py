@@ -76,7 +76,7 @@ class Sources:
     def audio(self, clip: Clip, rng: np.random.Generator) -> Audio:
         """Four seconds of a clip with something to hear, of unit rms."""
         samples = round(SECONDS * SAMPLE_RATE)
-        sound = excerpt(self.corpus.audio(clip).astype(np.float32) / 32768.0, samples, rng)
+        sound = excerpt(self.corpus.samples(clip), samples, rng)
         return sound / np.float32(max(rms(sound), 1e-6))
 
     def pairs(self, seed: int = 0, count: int | None = None) -> list[Pair]:

@@ -194,9 +194,7 @@ class Examples:
     def _sound(self, clip: Clip) -> Array:
         assert self.audio is not None
         if clip.path not in self.known:
-            self.known[clip.path] = self.audio.embed_windows(
-                windows(self.corpus.audio(clip).astype(np.float32) / 32768.0)
-            )
+            self.known[clip.path] = self.audio.embed_windows(windows(self.corpus.samples(clip)))
         return self.known[clip.path]
 
     def _picture(self, number: int) -> Array:

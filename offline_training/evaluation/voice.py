@@ -50,7 +50,7 @@ class EncoderVoice:
             return None
         for clip in clips:
             if clip.path not in self.vectors:
-                sound = self.corpus.audio(clip).astype(np.float32) / 32768.0
+                sound = self.corpus.samples(clip)
                 self.vectors[clip.path] = unit(self.encoder.embed_audio(windows(sound)).mean(axis=0))
         return blend([("audio", self.vectors[clip.path]) for clip in clips], self.known)
 

@@ -17,6 +17,15 @@ def write_manifest(path, rows):
         csv.writer(f).writerows([["path", "label", "split", "group"], *rows])
 
 
+def test_samples_are_floats_with_full_scale_one(corpus):
+    clip = corpus.clips[3]
+    whole = corpus.samples(clip)
+    assert whole.dtype == np.float32
+    np.testing.assert_array_equal(whole * 32768, corpus.audio(clip))
+    np.testing.assert_array_equal(corpus.samples(clip, 100, 50), whole[100:150])
+    assert len(corpus.samples(clip, clip.length - 10, 50)) == 10  # no more than the clip has
+
+
 def test_decoded_samples_are_the_files(corpus, clips):
     clip = corpus.clips[5]
     expected, _ = soundfile.read(clips.parent / clip.path, dtype="float32")
