@@ -5,11 +5,12 @@ projections train.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,8 @@ from offline_training.encoders.base import Encoder, Images, Sounds, Vectors
 from offline_training.encoders.pair import Towers
 from offline_training.models.vectors import to_unit
 from offline_training.utils.checkpoint_io import CheckpointError
+
+Stored = npt.NDArray[np.floating[Any]]
 
 
 class ResidualHead(nn.Module):
@@ -39,19 +42,21 @@ def build_heads(dim: int, temperature: float = 0.07) -> Towers:
 
 
 class VectorViews:
-    """A frozen encoder's vectors as views, several of each item, made once.
+    """What the frozen part of an encoder makes of views, several of each item, made once.
 
-    ``audio`` and ``image``: item number -> [views, D]; ``mixed``: the same sounds with interferers.
+    ``audio`` and ``image``: item number -> [views, ...]; ``mixed``: the same sounds with interferers.
     """
 
     def __init__(
-        self, audio: dict[int, Vectors], mixed: dict[int, Vectors], image: dict[int, Vectors]
+        self, audio: Mapping[int, Stored], mixed: Mapping[int, Stored], image: Mapping[int, Stored]
     ) -> None:
         self.audio, self.mixed, self.image = audio, mixed, image
 
     @staticmethod
-    def _pick(table: dict[int, Vectors], chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
-        return torch.from_numpy(np.stack([table[i][int(rng.integers(len(table[i])))] for i in chosen]))
+    def _pick(table: Mapping[int, Stored], chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(
+            np.stack([table[i][int(rng.integers(len(table[i])))] for i in chosen])
+        ).float()
 
     def clips(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
         return self._pick(self.audio, chosen, rng)

@@ -23,6 +23,8 @@ PATCH = 96  # frames of 10 ms; patches overlap by half
 OFFSET = 0.001  # log(mel + OFFSET), as published
 # mean square of the mel magnitudes that every sound is brought to: its loudness says nothing of what it is
 LEVEL = 1.0
+# ``YamnetTrunk.lower`` ends inside the block of this number; what is above trains fast on stored maps
+LOWER = 12
 
 
 class YamnetMel(nn.Module):
@@ -91,8 +93,14 @@ class Separable(nn.Module):
         self.depthwise = nn.Conv2d(channels_in, channels_in, 3, stride, groups=channels_in)
         self.pointwise = nn.Conv2d(channels_in, channels_out, 1)
 
+    def first(self, x: Tensor) -> Tensor:
+        return torch.relu(self.depthwise(pad_same(x, self.stride)))
+
+    def rest(self, x: Tensor) -> Tensor:
+        return torch.relu(self.pointwise(x))
+
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.pointwise(torch.relu(self.depthwise(pad_same(x, self.stride)))))
+        return self.rest(self.first(x))
 
 
 def pad_same(x: Tensor, stride: int) -> Tensor:
@@ -114,19 +122,31 @@ class YamnetTrunk(nn.Module):
             for before, channels, stride in zip(CHANNELS, CHANNELS[1:], STRIDES[1:], strict=False)
         )
 
-    def forward(self, log_mels: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """``x`` may also be what ``lower`` gave."""
+        maps = self.lower(x) if x.dim() == 3 else x
+        count = maps.shape[1]
+        y = self.blocks[LOWER - 1].rest(maps.flatten(0, 1))  # type: ignore[operator]
+        for block in self.blocks[LOWER:]:
+            y = block(y)
+        return y.mean((2, 3)).reshape(-1, count, FEATURES)
+
+    def lower(self, log_mels: Tensor) -> Tensor:
+        """Log-mels [B, frames, 64] -> maps [B, patches, 512, 3, 2] in the middle of the last block with a
+        stride: behind its depthwise convolution."""
         half = PATCH // 2
         count = log_mels.shape[1] // half
         halves = log_mels[:, : count * half].reshape(-1, count, half, MELS)
-        patches = torch.cat([halves[:, :-1], halves[:, 1:]], dim=2).reshape(-1, 1, PATCH, MELS)
-        return self.patches(patches).reshape(-1, count - 1, FEATURES)
+        y = torch.cat([halves[:, :-1], halves[:, 1:]], dim=2).reshape(-1, 1, PATCH, MELS)
+        y = torch.relu(self.stem(pad_same(y, STRIDES[0])))
+        for block in self.blocks[: LOWER - 1]:
+            y = block(y)
+        y = self.blocks[LOWER - 1].first(y)  # type: ignore[operator]
+        return y.reshape(-1, count - 1, *y.shape[1:])
 
     def patches(self, x: Tensor) -> Tensor:
         """Patches [N, 1, 96, 64] -> embeddings [N, 1024]."""
-        x = torch.relu(self.stem(pad_same(x, STRIDES[0])))
-        for block in self.blocks:
-            x = block(x)
-        return x.mean((2, 3))
+        return self(x[:, 0]).flatten(0, 1)
 
     def convolutions(self) -> list[nn.Conv2d]:
         """In the order in which they run."""
