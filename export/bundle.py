@@ -14,6 +14,7 @@ from torch import Tensor
 from export.onnx.graph import export_graph
 from export.onnx.streaming_module import StreamingGraph
 from export.onnx.verify import Check, prove
+from marssep_rt.contract import FORMATS
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.vocabulary import FILE, KnownSounds
@@ -24,6 +25,7 @@ from offline_training.encoders.text_tower import load_tower
 from offline_training.encoders.towers import AudioTower, ImageTower
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator
+from offline_training.reinforce.policy import KAPPA
 from offline_training.utils import checkpoint_io
 
 MOST_BYTES = {
@@ -45,7 +47,6 @@ TEXT_LICENCE = (
     "Apache-2.0; distilled from all-MiniLM-L6-v2 (Apache-2.0), some phrases from WordNet 3.0 (Princeton); "
     "see NOTICE"
 )
-KAPPA = 9.0  # of the Beta policy around this mask (MARS-Sep section 3)
 
 
 NOT_STATED = "not stated by its maker"
@@ -86,7 +87,7 @@ def metadata(model: MaskSeparator, encoder: str, about: About) -> dict[str, Any]
     if about.presence:
         optional["presence"] = dict(about.presence)
     return {
-        "format": 1,
+        "format": FORMATS.graph,
         "name": about.name,
         "sample_rate": spectral.sample_rate,
         "hop": spectral.hop,

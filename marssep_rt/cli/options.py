@@ -15,6 +15,7 @@ from typer.core import TyperCommand
 
 from marssep_rt.console import console as console
 from marssep_rt.console import print_error, print_warning, print_warnings
+from marssep_rt.contract import MIXER
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.errors import MarssepError
 from marssep_rt.live.presets import Preset
@@ -108,9 +109,9 @@ class MixerOptions:
         """The mixer settings: of the command line, else of the preset, else the defaults."""
         return Controls(
             self.remove or preset.remove,
-            _first(self.wet, preset.wet, 1.0),
+            _first(self.wet, preset.wet, MIXER.wet_default),
             self.limit if self.limit is not None else preset.limit,
-            _first(self.gain, preset.gain, 0.0),
+            _first(self.gain, preset.gain, MIXER.gain_db_default),
         )
 
 

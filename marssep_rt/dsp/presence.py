@@ -16,11 +16,12 @@ from typing import Protocol
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import PRESENCE
 
-SMOOTHING_SECONDS = 0.7
-FLOOR_DB = -60.0  # an input below is silence, in which nothing is present
-HEARD_SECONDS = 2.0  # of target, for the audio encoder
-PRESENCE_THRESHOLD = 0.5  # from here on the sound counts as present
+SMOOTHING_SECONDS = PRESENCE.smoothing_seconds
+FLOOR_DB = PRESENCE.floor_db  # an input below is silence, in which nothing is present
+HEARD_SECONDS = PRESENCE.window_seconds  # of target, for the audio encoder
+PRESENCE_THRESHOLD = PRESENCE.threshold  # from here on the sound counts as present
 
 
 class WindowEncoder(Protocol):
@@ -33,7 +34,7 @@ class WindowEncoder(Protocol):
 
 def share_db(target_energy: float, input_energy: float) -> float:
     """The target's share of the input's energy in dB, -60..0."""
-    return max(-60.0, min(0.0, 10 * math.log10((target_energy + 1e-12) / (input_energy + 1e-12))))
+    return max(FLOOR_DB, min(0.0, 10 * math.log10((target_energy + 1e-12) / (input_energy + 1e-12))))
 
 
 @dataclass(frozen=True)

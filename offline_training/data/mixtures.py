@@ -15,6 +15,7 @@ import scipy.fft
 import torch
 from torch.utils.data import Dataset
 
+from marssep_rt.contract import QUERY
 from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus, CorpusError
 from offline_training.data.query_table import ROUGH, Examples, QueryTable, omni
 from offline_training.utils.vectors import unit
@@ -332,7 +333,7 @@ class MixtureDataset(Dataset[Batch]):
         else:
             q = unit(np.tensordot(rng.dirichlet(np.ones(len(parts))).astype(np.float32), np.stack(list(parts.values())), 1))
         if others and rng.random() < config.negative:
-            q = unit(1.5 * q - 0.5 * self.words(others[int(rng.integers(len(others)))], rng))
+            q = unit((1 + QUERY.negative_weight) * q - QUERY.negative_weight * self.words(others[int(rng.integers(len(others)))], rng))
         return self.noisy(q, rng)
 
     def noisy(self, q: Audio, rng: np.random.Generator) -> Audio:

@@ -1,9 +1,10 @@
 // The page: controls, microphone, files, results. What sounds is in worker.mjs.
 
+import { FORMATS, LATENCY } from "./contract.mjs";
 import { draw } from "./spectrogram.mjs";
 import { wav } from "./wav.mjs";
 
-const SLACK = 960; // samples that the model's thread may be late by in live use
+const slack = () => LATENCY.page_extra_hops * model.hop; // samples that the model's thread may be late by in live use
 const $ = (id) => document.getElementById(id);
 const worker = new Worker(new URL("./worker.mjs", import.meta.url), { type: "module" });
 let model, context, node, source, listening = false, lost = 0; // samples that came too late
@@ -31,9 +32,9 @@ const answers = {
   },
   listening({ words, vector, far }) {
     listening = true;
-    const kept = { format: 1, encoder: model.encoder, dim: vector.length, label: words, vector: [...vector] };
+    const kept = { format: FORMATS.query, encoder: model.encoder, dim: vector.length, label: words, vector: [...vector] };
     $("save-query").href = URL.createObjectURL(new Blob([JSON.stringify(kept)], { type: "application/json" }));
-    $("save-query").download = `${words.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.query`;
+    $("save-query").download = `${words.toLowerCase().replace(/[^a-z0-9]+/g, "-")}${FORMATS.query_suffix}`;
     $("save-query").hidden = false;
     for (const id of ["microphone", "file"]) $(id).disabled = false;
     const warning = far ? `. This is far from every sound that the model was trained on; the nearest are ${far.join(", ")}; expect a poor separation.` : "";
@@ -46,10 +47,10 @@ const answers = {
     $("level-in").value = input;
     $("level-out").value = output;
     $("presence").value = presence;
-    const late = ((model.latency + model.hop + SLACK) / model.rate) * 1000;
+    const late = ((model.latency + model.hop + slack()) / model.rate) * 1000;
     const missing = lost ? `; the computer was too slow for ${((1000 * lost) / model.rate).toFixed(0)} ms in all, which are silent` : "";
     $("timing").textContent =
-      `${late.toFixed(0)} ms from input to output on this page; ${hop.toFixed(1)} ms of work for every 10 ms of sound${missing}`;
+      `${late.toFixed(0)} ms from input to output on this page; ${hop.toFixed(1)} ms of work for every ${((1000 * model.hop) / model.rate).toFixed(0)} ms of sound${missing}`;
   },
   separated({ input, output }) {
     $("progress").hidden = true;
@@ -86,7 +87,7 @@ async function start() {
   context = new AudioContext({ sampleRate: model.rate, latencyHint: "interactive" });
   await context.audioWorklet.addModule(new URL("./worklet.mjs", import.meta.url));
   source = context.createMediaStreamSource(stream);
-  node = new AudioWorkletNode(context, "marssep-io", { processorOptions: { hop: model.hop, slack: SLACK } });
+  node = new AudioWorkletNode(context, "marssep-io", { processorOptions: { hop: model.hop, slack: slack() } });
   lost = 0;
   node.port.onmessage = ({ data }) => (lost = data.missed);
   const { port1, port2 } = new MessageChannel();

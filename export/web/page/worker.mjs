@@ -2,6 +2,7 @@
 
 import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 import { Tokenizer } from "./vendor/tokenizers.min.mjs";
+import { TARGET_LEVEL } from "./contract.mjs";
 import { Stream, energy, mixed } from "./stream.mjs";
 
 ort.env.wasm.numThreads = 1; // one hop at a time has nothing to share; and no special headers are needed of the server
@@ -69,7 +70,8 @@ async function separate(rows) {
 
 // Hops from the audio thread, one after the other. Each travels back in the buffer in which it came.
 function answer(port) {
-  live = { stream: new Stream(ort, separator, card, 1), recording: null, kept: 0, heard: 1e-9, times: [] };
+  const keep = Math.exp(-card.hop / card.sample_rate / TARGET_LEVEL.smoothing_seconds);
+  live = { stream: new Stream(ort, separator, card, 1), recording: null, keep, kept: 0, heard: 1e-9, times: [] };
   let chain = Promise.resolve(), waiting = 0;
   port.onmessage = ({ data }) => {
     ++waiting;
@@ -91,8 +93,8 @@ async function separateHop(hop) {
   const begun = performance.now(), db = (x) => 10 * Math.log10(energy(x) / x.length + 1e-12);
   const parts = await live.stream.run(hop, query);
   const input = db(hop), out = mixed(parts, mode);
-  live.kept = 0.97 * live.kept + 0.03 * energy(parts.target);
-  live.heard = 0.97 * live.heard + 0.03 * energy(parts.dry) + 1e-12;
+  live.kept = live.keep * live.kept + (1 - live.keep) * energy(parts.target);
+  live.heard = live.keep * live.heard + (1 - live.keep) * energy(parts.dry) + 1e-12;
   live.recording?.push([hop.slice(), out.slice()]);
   hop.set(out);
   live.times.push(performance.now() - begun);

@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "contract.hpp"
+
 namespace marssep {
 
 namespace {
@@ -28,7 +30,7 @@ Query queryOf(const Json& data, const std::filesystem::path& file, const std::st
 {
     Query query;
     try {
-        if (data.at("format").get<int>() > 1)
+        if (data.at("format").get<int>() > contract::formats::QUERY)
             throw std::runtime_error(file.string() + " has a newer format than this plug-in understands");
         query.label = data.at("label").get<std::string>();
         query.encoder = data.at("encoder").get<std::string>();
