@@ -29,9 +29,8 @@ FORMATS = ("vst3", "clap", "lv2", "jack")  # as the framework's makefile calls t
 SOURCE = Path(__file__).parent / "source"
 UNITS = ("dpf_plugin.cpp", "engine.cpp", "model.cpp", "query_file.cpp", "resampler.cpp")
 MAX_QUERIES = 100
-SPARE_HOPS = (
-    LATENCY.plugin_extra_hops
-)  # of latency: with none, a minute under JACK had late samples (docs/performance.md)
+# of latency: with none, a minute under JACK had late samples (docs/performance.md)
+SPARE_HOPS = LATENCY.plugin_extra_hops
 WIDTHS = {1: "mono", 2: "stereo"}
 
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from marssep_rt.arrays import Array
-from marssep_rt.contract import PRESENCE
+from marssep_rt.contract import OLD_BUNDLES, PRESENCE
 
 SMOOTHING_SECONDS = PRESENCE.smoothing_seconds
 FLOOR_DB = PRESENCE.floor_db  # an input below is silence, in which nothing is present
@@ -46,12 +46,12 @@ class PresenceCurve:
         share: Constant and weight per dB, for bundles without an audio encoder.
     """
 
-    both: tuple[float, float, float] = (-2.162, 0.138, 8.043)
-    share: tuple[float, float] = (1.823, 0.207)
+    both: tuple[float, float, float] = OLD_BUNDLES.presence_both
+    share: tuple[float, float] = OLD_BUNDLES.presence_share
 
     @classmethod
     def of(cls, metadata: Mapping[str, Sequence[float]]) -> PresenceCurve:
-        """The curve in a graph's metadata; the default for graphs that bring none."""
+        """The curve in a graph's metadata; that of the first models for graphs that bring none."""
         if not metadata:
             return cls()
         (constant, per_db, per_similarity), (alone, alone_per_db) = metadata["both"], metadata["share"]
