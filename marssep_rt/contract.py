@@ -67,10 +67,12 @@ class QueryConstants:
     Attributes:
         negative_weight: w of q <- normalise((1 + w) q - w q_not) (OmniSep, ICLR 2025).
         longest_text: In characters.
+        min_vector_length: A shorter vector has no direction and is refused.
     """
 
     negative_weight: float
     longest_text: int
+    min_vector_length: float
 
 
 @dataclass(frozen=True, kw_only=True)

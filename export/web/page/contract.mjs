@@ -26,6 +26,7 @@ export const MIXER = Object.freeze({
 export const QUERY = Object.freeze({
   negative_weight: 0.5,
   longest_text: 500,
+  min_vector_length: 1e-06,
 });
 
 export const RESAMPLER = Object.freeze({

@@ -27,6 +27,7 @@ inline constexpr double LARGEST_SAMPLE = 1000000.0;
 namespace marssep::contract::query {
 inline constexpr double NEGATIVE_WEIGHT = 0.5;
 inline constexpr int LONGEST_TEXT = 500;
+inline constexpr double MIN_VECTOR_LENGTH = 1e-06;
 } // namespace marssep::contract::query
 
 namespace marssep::contract::resampler {
