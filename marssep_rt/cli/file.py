@@ -45,7 +45,7 @@ class FileOptions(MixerOptions, QueryOptions):
         typer.Option("-o", "--output", help="A file, or a folder (ends in /).", metavar="FILE|FOLDER"),
     ] = None
     residual: Annotated[
-        bool, typer.Option("--residual", help="Write STEM.residual.wav (the residual) as well.")
+        bool, typer.Option("--write-residual", help="Write STEM.residual.wav (the residual) as well.")
     ] = False
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include subfolders.")] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False

@@ -35,7 +35,7 @@ from offline_training.cli.papers import register as register_papers
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help="Train and measure the separator.")
 
 
-@app.command()
+@app.command(cls=opt.PlainCommand)
 @opt.plain_errors
 def manifest(
     folder: Annotated[Path, typer.Argument(help="A folder with a sub-folder of recordings for every label.")],
@@ -58,7 +58,7 @@ def manifest(
         print(f"labels with fewer than three recordings, which cannot be trained, validated and tested: {', '.join(thin)}")
 
 
-@app.command()
+@app.command(cls=opt.PlainCommand)
 @opt.plain_errors
 def corpus(
     manifest: Annotated[Path, typer.Argument(help="CSV with path, label, split, group.")],
@@ -79,14 +79,14 @@ def corpus(
                           markup=False, soft_wrap=True)  # fmt: skip
 
 
-@app.command()
+@app.command(cls=opt.PlainCommand)
 @opt.plain_errors
 def text(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tower.", metavar="FOLDER")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the encoder.", metavar="FOLDER")],
     places: Annotated[Path, typer.Option("--places", help="Where words lie, by marssep-train space.", metavar="FILE.npz")] = Path(
         "runs/space/places.npz"
     ),
-    start: Annotated[Path | None, typer.Option("--start", help="Go on with this folder's tower.", metavar="FOLDER")] = None,
+    start: Annotated[Path | None, typer.Option("--start", help="Go on with this folder's encoder.", metavar="FOLDER")] = None,
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("text"),
     wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path("/usr/share/wordnet"),
 ) -> None:
@@ -109,7 +109,7 @@ def text(
     print(json.dumps(figures, indent=1))
 
 
-@app.command()
+@app.command(cls=opt.PlainCommand)
 @opt.plain_errors
 def supervise(
     output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")],
@@ -152,7 +152,7 @@ def run_to_the_end(trainer: Any) -> None:
         opt.console.print("stopped before the first validation; the same command goes on")
 
 
-@app.command()
+@app.command(cls=opt.PlainCommand)
 @opt.plain_errors
 def reinforce(
     output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")],
@@ -162,7 +162,7 @@ def reinforce(
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("reinforce"),
     towers: Annotated[
         Path | None,
-        typer.Option("--towers", help="What rewards: a checkpoint of align, or a bundle (None: the built-in one).", metavar="PATH"),
+        typer.Option("--encoders", help="What rewards: a checkpoint of align, or a bundle (None: the built-in one).", metavar="PATH"),
     ] = None,
     judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge: the held-out reward in the log.")] = None,
     device: Device = "cpu",
@@ -196,7 +196,7 @@ def curves(folder: Path) -> None:
         training_curves(folder / "log.jsonl", folder / "curves.png")
 
 
-@app.command()
+@app.command(cls=opt.PlainCommand)
 @opt.plain_errors
 def evaluate(
     bundle: Annotated[Path | None, typer.Argument(help="A bundle; the built-in one if left out.")] = None,
@@ -204,16 +204,16 @@ def evaluate(
     split: Annotated[str, typer.Option("--split", help="val or test.")] = "val",
     mixtures: Annotated[int, typer.Option("--mixtures", min=10, help="How many.")] = 1000,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures.", metavar="FILE.json")] = None,
-    pictures: Annotated[Path | None, typer.Option("--pictures", help="Spectrograms of a few separations.", metavar="FOLDER")] = None,
+    pictures: Annotated[Path | None, typer.Option("--plots", help="Spectrograms of a few separations.", metavar="FOLDER")] = None,
     photos: Photos = None,
     judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge, for figures of meaning.")] = None,
     left_out_by: Annotated[
-        Path | None, typer.Option("--left-out-by", help="A recipe of supervise: figures apart for its held_out_labels.", metavar="RECIPE")
+        Path | None, typer.Option("--unseen-from", help="A recipe of supervise: figures apart for its held_out_labels.", metavar="RECIPE")
     ] = None,
 ) -> None:
     """SI-SDRi and SDRi on fixed two-source mixtures (-5..5 dB) of unseen recordings, text query = label.
 
-    With audio and image towers in the bundle also for queries by recordings, photographs (--photos) and all at once.
+    With audio and image towers in the bundle also for queries by recordings, photographs (--images) and all at once.
     """
     from marssep_rt.model import bundle as bundles
     from offline_training.alignment.judge import Judge
@@ -234,7 +234,7 @@ def evaluate(
         judging = Judge(judge, BuiltinEncoder()) if judge is not None else None
         rows = measure(loaded, data, config, lambda done, _: progress.update(task, completed=done), bank, judging)
     figures = summarise(rows, config, left_out)
-    given = (("--photos", photos), ("--judge", judge), ("--left-out-by", left_out_by))
+    given = (("--images", photos), ("--judge", judge), ("--unseen-from", left_out_by))
     more = "".join(f" {name} {path.name}" for name, path in given if path is not None)
     figures["command"] = f"marssep-train evaluate --split {split} --mixtures {mixtures}{more}"
     if output is not None:
@@ -244,7 +244,7 @@ def evaluate(
     print(json.dumps(figures, indent=1))
 
 
-@app.command()
+@app.command(cls=opt.PlainCommand)
 @opt.plain_errors
 def suite(
     model: Annotated[Path | None, typer.Argument(help="A bundle or a separator's checkpoint; the built-in bundle if left out.")] = None,
@@ -253,10 +253,10 @@ def suite(
     mixtures: Annotated[int, typer.Option("--mixtures", min=10, help="How many in the larger sets; a third in the others.")] = 300,
     only: Annotated[list[str] | None, typer.Option("--only", help="Only this set; may be repeated.", metavar="SET")] = None,
     unseen: Annotated[
-        Path, typer.Option("--unseen", help="A recipe of supervise whose held_out_labels training never heard.", metavar="RECIPE")
+        Path, typer.Option("--unseen-from", help="A recipe of supervise whose held_out_labels training never heard.", metavar="RECIPE")
     ] = Path("sound_queries"),
     photos: Photos = None,
-    weights: Annotated[Path | None, typer.Option("--weights", help="Of a checkpoint: its towers.", metavar="FILE.pt")] = None,
+    weights: Annotated[Path | None, typer.Option("--weights", help="Of a checkpoint: its encoders.", metavar="FILE.pt")] = None,
     text: TextFrom = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the figures.", metavar="FILE.json")] = None,
 ) -> None:
@@ -316,7 +316,7 @@ def draw(bundle: Any, data: Any, config: Any, folder: Path, count: int = 4) -> N
         spectrograms(parts, listener.info.sample_rate, folder / f"separation{i}.png")
 
 
-@app.command()
+@app.command(cls=opt.PlainCommand)
 @opt.plain_errors
 def average(
     checkpoints: Annotated[list[Path], typer.Argument(help="best.pt of runs with one start.", metavar="CHECKPOINT...")],
@@ -331,7 +331,7 @@ def average(
         checkpoint_io.save(output, checkpoint_io.mean(checkpoints))
 
 
-@app.command()
+@app.command(cls=opt.PlainCommand)
 @opt.plain_errors
 def notice(
     corpus: CorpusFolder = Path("cache/corpus"),

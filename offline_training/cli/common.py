@@ -18,17 +18,17 @@ from marssep_rt.utils.atomic_io import write_whole
 from offline_training.utils.recipe_files import recipe_path, shipped
 
 CorpusFolder = Annotated[Path, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")]
-Photos = Annotated[Path | None, typer.Option("--photos", help="CSV of labelled photographs (path, label, split, group).", metavar="FILE")]
+Photos = Annotated[Path | None, typer.Option("--images", help="CSV of labelled images (path, label, split, group).", metavar="FILE")]
 Queries = Annotated[Path, typer.Option("--queries", help="Query table of marssep-train embed (or text).", metavar="FILE.npz")]
 EncoderName = Annotated[str, typer.Option("--encoder", help="builtin, clap+clip, pe-av or imagebind.")]
 Weights = Annotated[
-    str | None, typer.Option("--weights", help="builtin: towers of marssep-train align (else the bundle's); others: a name or folder.")
+    str | None, typer.Option("--weights", help="builtin: encoders of marssep-train align (else the bundle's); others: a name or folder.")
 ]
 Heads = Annotated[Path | None, typer.Option("--heads", help="Aligned heads for a large encoder.", metavar="FILE.pt")]
 TextFrom = Annotated[
-    Path | None, typer.Option("--text", help="builtin: its text tower, a bundle or a folder of marssep-train text.", metavar="PATH")
+    Path | None, typer.Option("--text", help="builtin: its text encoder, a bundle or a folder of marssep-train text.", metavar="PATH")
 ]
-Changed = Annotated[bool, typer.Option("--changed", help="Go on with an existing run although its recipe was another.")]
+Changed = Annotated[bool, typer.Option("--allow-recipe-change", help="Go on with an existing run although its recipe was another.")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
 
 

@@ -40,13 +40,13 @@ def align(
     encoder: EncoderName = "builtin",
     weights: Weights = None,
     start: Annotated[
-        Path | None, typer.Option("--start", help="builtin: begin with these towers, a checkpoint or a bundle.", metavar="PATH")
+        Path | None, typer.Option("--start", help="builtin: begin with these encoders, a checkpoint or a bundle.", metavar="PATH")
     ] = None,
     fold: Annotated[
-        str | None, typer.Option("--fold", help="builtin: leave out part I of N of clips and photographs (embed --crossed).", metavar="I/N")
+        str | None, typer.Option("--fold", help="builtin: leave out part I of N of clips and images (embed --cross-fitted).", metavar="I/N")
     ] = None,
     trunk: Annotated[
-        Path | None, typer.Option("--trunk", help="builtin: a new image tower on this trunk of marssep-train trunk.", metavar="FILE.pt")
+        Path | None, typer.Option("--trunk", help="builtin: a new image encoder on this trunk of marssep-train trunk.", metavar="FILE.pt")
     ] = None,
     device: Device = "cpu",
 ) -> None:
@@ -112,7 +112,7 @@ def space(
     corpus: CorpusFolder = Path("cache/corpus"),
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("space"),
     image_from: Annotated[
-        Path | None, typer.Option("--image-from", help="Towers or a bundle whose image tower goes along in ear.pt.", metavar="PATH")
+        Path | None, typer.Option("--image-from", help="Towers or a bundle whose image encoder goes along in ear.pt.", metavar="PATH")
     ] = None,
 ) -> None:
     """Make the query space out of sound: an audio encoder into it, and where labels, families and AudioSet's classes lie in it.
@@ -225,11 +225,11 @@ def embed(
     wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path("/usr/share/wordnet"),
     crossed: Annotated[
         list[Path] | None,
-        typer.Option("--crossed", help="builtin: towers of align --fold, for the items that they left out.", metavar="FILE.pt"),
+        typer.Option("--cross-fitted", help="builtin: encoders of align --fold, for the items that they left out.", metavar="FILE.pt"),
     ] = None,
     device: Device = "cpu",
 ) -> None:
-    """Embed every label's phrases, and with --corpus and --photos its recordings and photographs: what supervise asks with."""
+    """Embed every label's phrases, and with --corpus and --images its recordings and photographs: what supervise asks with."""
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import Corpus
     from offline_training.encoders import open_encoder
@@ -264,7 +264,7 @@ def crossed_encoders(towers: list[Path], text: Path | None) -> dict[str, Any]:
     for path in towers:
         items = left_out_of(path)
         if not items:
-            raise UsageError(f"{path} was trained on everything; --crossed takes towers of align --fold")
+            raise UsageError(f"{path} was trained on everything; --cross-fitted takes towers of align --fold")
         encoder = BuiltinEncoder(path, text)
         for item in items:
             found.setdefault(item, encoder)
@@ -380,4 +380,4 @@ def vocabulary(
 def register(app: typer.Typer) -> None:
     """Put the commands on ``marssep-train``."""
     for command in (align, trunk, space, rebase, judge, embed, query, semantics, vocabulary):
-        app.command()(command)
+        app.command(cls=opt.PlainCommand)(command)

@@ -31,9 +31,9 @@ def experiment(
     recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name: ablation, sweep.")] = Path("ablation"),
     reward: Annotated[
         list[str] | None,
-        typer.Option("--reward", help="A reward of the recipe: towers of align, and a table by them.", metavar="NAME=PT,NPZ"),
+        typer.Option("--reward", help="A reward of the recipe: encoders of align, and a table by them.", metavar="NAME=PT,NPZ"),
     ] = None,
-    bundle: Annotated[Path | None, typer.Option("--bundle", help="Whose towers embed the queries of the measurement.")] = None,
+    bundle: Annotated[Path | None, typer.Option("--bundle", help="Whose encoders embed the queries of the measurement.")] = None,
     corpus: CorpusFolder = Path("cache/corpus"),
     photos: Photos = None,
     queries: Queries = Path("runs/queries.npz"),
@@ -118,4 +118,4 @@ def read_rewards(given: list[str], needed: set[str]) -> dict[str, tuple[Path, Pa
 
 def register(app: typer.Typer) -> None:
     """Put the command on ``marssep-train``."""
-    app.command()(experiment)
+    app.command(cls=opt.PlainCommand)(experiment)

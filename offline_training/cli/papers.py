@@ -79,4 +79,4 @@ def clean_plus(
 def register(app: typer.Typer) -> None:
     """Put the commands on ``marssep-train``."""
     for command in (field_lists, clean_plus):
-        app.command()(command)
+        app.command(cls=opt.PlainCommand)(command)

@@ -259,7 +259,8 @@ class Trainer:
         different = differences(json.loads(content["recipe"]), json.loads(json.dumps(self.recipe)))
         if different and not self.changed:
             raise RunError(
-                f"the run in {self.folder} was begun with another recipe ({'; '.join(different)}); take another folder, or --changed"
+                f"the run in {self.folder} was begun with another recipe ("
+                f"{'; '.join(different)}); take another folder, or --allow-recipe-change"
             )
         checkpoint_io.load_weights(self.model, content["model"])
         checkpoint_io.load_weights(self.average, content["weights"])

@@ -46,7 +46,7 @@ def wav(tmp_path):
 
 
 def test_file_writes_beside_the_input(wav, tmp_path):
-    done = run("file", "--query", "rain", wav, "--residual", cwd=tmp_path)
+    done = run("file", "--query", "rain", wav, "--write-residual", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "x real time" in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.marssep.wav", "x.residual.wav", "x.wav"]

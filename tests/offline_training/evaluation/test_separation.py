@@ -58,7 +58,7 @@ def test_commands_from_manifest_to_figures(clips, tmp_path):
         return done
 
     assert run("corpus", clips, "-o", "c").returncode == 0
-    done = run("evaluate", "--corpus", "c", "--split", "test", "--mixtures", 10, "-o", "r.json", "--pictures", "p")
+    done = run("evaluate", "--corpus", "c", "--split", "test", "--mixtures", 10, "-o", "r.json", "--plots", "p")
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "r.json").read_text())
     assert figures["command"] == "marssep-train evaluate --split test --mixtures 10"

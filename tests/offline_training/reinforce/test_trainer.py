@@ -200,7 +200,7 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, star
             "--start",
             start,
         ]
-        given = ["--queries", tmp_path / queries, "--recipe", tmp_path / recipe, "--towers", tmp_path / "towers.pt", *more]
+        given = ["--queries", tmp_path / queries, "--recipe", tmp_path / recipe, "--encoders", tmp_path / "towers.pt", *more]
         done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, timeout=300)
         return done.returncode, done.stdout + done.stderr
 

@@ -95,7 +95,7 @@ def test_reinforcement_is_the_same(files, tmp_path, group):
     assert launch(1, "supervise", *files, "--recipe", "s.toml", "-o", "base", folder=tmp_path).returncode == 0
     (tmp_path / "r.toml").write_text('kind = "reinforce"\nanchor = "mean"\n' + COMMON + f"[reinforce]\ngroup = {group}\n")
     for count, name in ((1, "one"), (2, "two")):
-        done = launch(count, "reinforce", *files, "--recipe", "r.toml", "--start", "base/best.pt", "--towers", "t.pt", "-o", name,
+        done = launch(count, "reinforce", *files, "--recipe", "r.toml", "--start", "base/best.pt", "--encoders", "t.pt", "-o", name,
                       folder=tmp_path)  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
     same(tmp_path)

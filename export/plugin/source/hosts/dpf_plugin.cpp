@@ -113,11 +113,11 @@ protected:
             choose({MARSSEP_QUERIES, "Query file"});
             break;
         case WET:
-            describe("Wet", "wet", "", mixer::WET_DEFAULT, mixer::WET_MIN, mixer::WET_MAX);
+            describe("Mix", "wet", "", mixer::WET_DEFAULT, mixer::WET_MIN, mixer::WET_MAX);
             break;
         case LIMIT:
-            describe("Limit", "limit", "dB", mixer::NO_LIMIT_DB, mixer::LIMIT_DB_MIN, mixer::NO_LIMIT_DB);
-            parameter.description = "The most that is taken away; 100 dB is no limit";
+            describe("Max Attenuation", "limit", "dB", mixer::NO_LIMIT_DB, mixer::LIMIT_DB_MIN, mixer::NO_LIMIT_DB);
+            parameter.description = "The attenuation limit; 100 dB is no limit";
             break;
         case GAIN:
             describe("Gain", "gain", "dB", mixer::GAIN_DB_DEFAULT, mixer::GAIN_DB_MIN, mixer::GAIN_DB_MAX);
@@ -127,7 +127,7 @@ protected:
             choose({"Target", "Residual", "Bypass"});
             break;
         case OFFLINE:
-            describe("Offline", "offline", "", 0.0f, 0.0f, 1.0f);
+            describe("Offline Render", "offline", "", 0.0f, 0.0f, 1.0f);
             parameter.hints |= kParameterIsBoolean | kParameterIsInteger;
             parameter.description = "Wait for the model instead of dropping what comes late: for rendering";
             break;
@@ -136,14 +136,14 @@ protected:
             parameter.hints = kParameterIsOutput;
             break;
         case PRESENCE:
-            describe("Presence", "presence", "", 0.0f, 0.0f, 1.0f);
+            describe("Target Level", "presence", "", 0.0f, 0.0f, 1.0f);
             parameter.hints = kParameterIsOutput;
-            parameter.description = "How much of the input is the query's";
+            parameter.description = "The target's share of the input energy";
             break;
         case MISSED:
-            describe("Missed", "missed", "", 0.0f, 0.0f, 1e9f);
+            describe("Dropped Samples", "missed", "", 0.0f, 0.0f, 1e9f);
             parameter.hints = kParameterIsOutput;
-            parameter.description = "Samples that came too late";
+            parameter.description = "Samples that were not ready in time and are silent";
             break;
         }
     }
