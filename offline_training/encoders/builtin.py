@@ -25,13 +25,14 @@ from offline_training.encoders.text_tower import Tokens, embed, load_tower, spac
 from offline_training.encoders.tflite_weights import load_trunk
 from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, LogMel, TowerShape
 from offline_training.models.vectors import mean_vector
-from offline_training.utils.checkpoint_io import CheckpointError, with_tuples
+from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.precision import half
+from offline_training.utils.recipe import read
 
 
 def tower_shape(plain: dict[str, Any]) -> TowerShape:
-    """From plain data, as it stands in recipes and checkpoints; raises TypeError for unknown settings."""
-    return TowerShape(**with_tuples(plain))
+    """From plain data, as it stands in recipes and checkpoints; raises RecipeError for unknown settings."""
+    return read(TowerShape, plain, "towers")
 
 
 def build_towers(audio: TowerShape, image: TowerShape, temperature: float = 0.07) -> Towers:

@@ -14,9 +14,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
@@ -38,32 +38,43 @@ from offline_training.encoders.sound_space import read_families
 from offline_training.encoders.text_tower import MOST_TOKENS, Layer, TextTower, Tokens, embed, load_tower
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.precision import half
+from offline_training.utils.recipe import Key, share
 from offline_training.utils.retrieval import retrieval
+
+QUICK_STEPS = 6
 
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """``teacher_layers``: which of the teacher's layers the student starts from, one each; ``neighbours``:
-    between how many taught phrases other language is put, weighted by their similarities over
-    ``neighbour_temperature``; phrases less similar than ``sure`` to all of them move, over a range of
-    ``sure_width``, to the place that is far from every sound.
-    """
+    """A recipe of kind text."""
 
-    vocabulary: int = 9_000
-    teacher_layers: tuple[int, ...] = (0, 2, 5)
-    general_phrases: int = 40_000
-    steps: int = 1_500
-    batch: int = 192
-    taught_share: float = 0.5
-    lr: float = 3e-4
-    temperature: float = 0.05
-    cosine_weight: float = 4.0
-    neighbours: int = 16
-    neighbour_temperature: float = 0.05
-    sure: float = 0.42
-    sure_width: float = 0.04
-    held_out: float = 0.08
-    seed: int = 1
+    vocabulary: Annotated[int, Key("Word pieces.", least=100)] = 9_000
+    teacher_layers: Annotated[
+        tuple[int, ...], Key("Layers of the teacher that the student starts from.", least=0, most=5)
+    ] = (0, 2, 5)
+    general_phrases: Annotated[int, Key("Phrases of other language.", least=1)] = 40_000
+    steps: Annotated[int, Key("Steps of the run.", least=1)] = 1_500
+    batch: Annotated[int, Key("Phrases of a batch.", least=2)] = 192
+    taught_share: Annotated[float, share("Share of them that have a place of their own.")] = 0.5
+    lr: Annotated[float, Key("Highest learning rate.", least=0)] = 3e-4
+    temperature: Annotated[float, Key("Of the contrast between places.", least=1e-3)] = 0.05
+    cosine_weight: Annotated[float, Key("Weight of the distance to the place.", least=0)] = 4.0
+    neighbours: Annotated[int, Key("Taught phrases that other language is put between.", least=1)] = 16
+    neighbour_temperature: Annotated[float, Key("Of their similarities.", least=1e-3)] = 0.05
+    sure: Annotated[
+        float, share("A phrase less similar to all of them moves to the place far from every sound.")
+    ] = 0.42
+    sure_width: Annotated[float, Key("Range of similarity over which it moves.", least=1e-3)] = 0.04
+    held_out: Annotated[float, share("Share of taught phrases that only measure.")] = 0.08
+    seed: Annotated[int, Key("Of the weights and of all draws.", least=0)] = 1
+
+    def with_steps(self, steps: int) -> Self:
+        """The same for another number of steps."""
+        return replace(self, steps=steps)
+
+    def quick(self) -> Self:
+        """A run of a minute, to see whether everything runs; its result is good for nothing."""
+        return replace(self, steps=QUICK_STEPS, batch=min(32, self.batch), general_phrases=200)
 
 
 def teacher_folder() -> Path:

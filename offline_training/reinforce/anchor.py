@@ -23,7 +23,7 @@ from offline_training.data.query_table import ROUGH, Examples, QueryTable
 from offline_training.models.vectors import to_unit
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
-from offline_training.utils.run import parameter_groups
+from offline_training.utils.run import RunError, parameter_groups
 
 MODALITIES = ("audio", "text", "image")
 
@@ -116,11 +116,11 @@ def fit(
     frozen, and how well it fits.
 
     The figure ``top1`` is of labels that win among all labels' anchors for held-out (validation) recordings;
-    ``top1_mean`` the same for ``mean_anchor``. Raises ValueError when the table has no recordings.
+    ``top1_mean`` the same for ``mean_anchor``. Raises RunError when the table has no recordings.
     """
     labels = [label for label, examples in table.audio.items() if len(examples.of("train"))]
     if len(labels) < 2:
-        raise ValueError("the anchor is fitted on recordings: make the query table with embed --corpus")
+        raise RunError("the anchor is fitted on recordings: make the query table with embed --corpus")
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = Mlbp(table.dim, rank)

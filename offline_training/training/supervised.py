@@ -11,31 +11,28 @@ import copy
 import json
 import signal
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from offline_training.data.corpus import Corpus
-from offline_training.data.eval_mixtures import EvalConfig, draw_pairs, render
-from offline_training.data.mixtures import Batch, MixtureConfig, MixtureDataset
-from offline_training.data.query_table import QueryTable, Vectors
-from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
+from offline_training.data.eval_mixtures import draw_pairs
+from offline_training.data.mixtures import Batch, MixtureDataset
+from offline_training.data.query_table import QueryTable
 from offline_training.models import registry
-from offline_training.models.inference import separate
-from offline_training.models.registry import Separator
-from offline_training.models.separator import Spectra
-from offline_training.models.streaming_state import Memory
 from offline_training.models.unet import ADDED
-from offline_training.training import losses
+from offline_training.training.config import SuperviseRecipe, TrainConfig
 from offline_training.training.distributed import Processes
+from offline_training.training.objective import loss_terms
+from offline_training.training.validation import validate
 from offline_training.utils import checkpoint_io
 from offline_training.utils.precision import half
+from offline_training.utils.recipe import RecipeError, read
 from offline_training.utils.run import (
     RunError,
     differences,
@@ -46,226 +43,11 @@ from offline_training.utils.run import (
 )
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """``decay_steps``: length of the final linear decay to zero; ``weights`` of the loss terms are per term,
-    in ``losses``' units.
-
-    ``shards``: of how many draws of [mixtures] queries a batch is made, to be dealt to the processes that
-    train together; ``frozen_norms``: batch norms keep the statistics that they begin with; ``patience``:
-    validations without a new best after which the run ends, 0 for never.
-    """
-
-    steps: int = 20_000
-    warmup_steps: int = 300
-    decay_steps: int = 2_000
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip: float = 1.0
-    ema: float = 0.999
-    snr_weight: float = 1.0
-    magnitude_weight: float = 10.0
-    bce_weight: float = 2.0
-    bce_steps: int = 1_000
-    absent_weight: float = 0.3
-    validate_every: int = 500
-    log_every: int = 20
-    workers: int = 1
-    seed: int = 1
-    shards: int = 1
-    frozen_norms: bool = False
-    patience: int = 0
-
-
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Trapezoid over ``steps``."""
     up = min(1.0, (step + 1) / max(1, config.warmup_steps))
     down = min(1.0, (config.steps - step) / max(1, config.decay_steps))
     return config.lr * up * max(0.0, down)
-
-
-def loss_terms(
-    model: Separator, batch: Batch, config: TrainConfig, step: int, autocast: torch.dtype | None
-) -> dict[str, Tensor]:
-    """Mean of every loss term over its rows, and their weighted sum as ``loss``. Spectra and losses in fp32,
-    the U-Net as asked.
-    """
-    usable = whole_hops(model, batch)
-    with torch.no_grad():
-        spectra = model.spectra(batch["mixtures"][:, None, :usable], Memory()).repeat(batch["mixture_of"])
-    with torch.autocast(
-        batch["targets"].device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None
-    ):
-        logits = model.logits(spectra, batch["queries"], Memory(), batch["others"])
-    return mask_losses(model, spectra, logits.float(), batch, config, step)
-
-
-def whole_hops(model: Separator, batch: Batch) -> int:
-    """Samples of a batch that the separator's frames cover."""
-    hop = model.config.spectral.hop
-    return batch["targets"].shape[1] // hop * hop
-
-
-def mask_losses(
-    model: Separator, spectra: Spectra, logits: Tensor, batch: Batch, config: TrainConfig, step: int
-) -> dict[str, Tensor]:
-    """``loss_terms`` of masks' logits [Q, T, bands] for the batch's mixtures as ``spectra``, a row for every
-    query.
-    """
-    rows, absent, targets = batch["mixture_of"], batch["absent"], batch["targets"]
-    with torch.no_grad():
-        target_power = model.spectra(targets[:, None, : whole_hops(model, batch)], Memory()).band_power
-    mask = torch.sigmoid(logits)
-    estimate = model.apply_mask(spectra, mask, Memory())[:, 0, model.latency :]
-    reference = targets[:, : estimate.shape[1]]
-    mixture = batch["mixtures"][rows, : estimate.shape[1]]
-    present = (~absent).float()
-    share = 1.0 / len(rows)
-    terms = {
-        "snr": (losses.negative_snr(estimate, reference) * present).sum() * share,
-        "magnitude": (losses.compressed_magnitude_l1(mask, spectra.band_power, target_power)).sum() * share,
-        "absent": (losses.leakage(estimate, mixture) * (1 - present)).sum() * share,
-    }
-    total = (
-        config.snr_weight * terms["snr"]
-        + config.magnitude_weight * terms["magnitude"]
-        + config.absent_weight * terms["absent"]
-    )
-    if step < config.bce_steps:
-        terms["bce"] = losses.weighted_bce(logits, spectra.band_power, target_power).mean()
-        total = total + config.bce_weight * (1 - step / config.bce_steps) * terms["bce"]
-    terms["loss"] = total
-    return terms
-
-
-Queries = Sequence[Vectors | None]
-
-
-class Asking:
-    """A batch of rendered validation mixtures that a model is asked about in several ways; a query of None is
-    not asked.
-    """
-
-    def __init__(
-        self, model: Separator, mixtures: Vectors, targets: Vectors, autocast: torch.dtype | None
-    ) -> None:
-        self.model, self.autocast = model, autocast
-        self.device = next(model.parameters()).device
-        self.mixture, self.target = (torch.from_numpy(x).to(self.device) for x in (mixtures, targets))
-
-    def estimates(self, queries: Queries, others: Queries | None = None) -> tuple[list[int], Tensor]:
-        """Rows that have a query, and what the model separates for them [rows, samples]."""
-        rows = [i for i, q in enumerate(queries) if q is not None]
-        asked, away = (
-            None
-            if x is None
-            else torch.from_numpy(np.stack([v for v in (x[i] for i in rows) if v is not None])).to(
-                self.device
-            )
-            for x in (queries, others)
-        )
-        assert asked is not None
-        return rows, separate(self.model, self.mixture[rows], asked, self.autocast, away)
-
-    def gains(self, queries: Queries, others: Queries | None = None) -> dict[int, tuple[float, float]]:
-        """SI-SDRi and SDRi in dB of every row that has a query."""
-        if all(q is None for q in queries):
-            return {}
-        rows, estimate = self.estimates(queries, others)
-        mixture, target = self.mixture[rows, : estimate.shape[1]], self.target[rows, : estimate.shape[1]]
-        gain = si_sdr(estimate, target) - si_sdr(mixture, target)
-        plain = sdr(estimate, target) - sdr(mixture, target)
-        return dict(zip(rows, zip(gain.tolist(), plain.tolist(), strict=True), strict=True))
-
-    def levels(self, queries: Queries) -> list[float]:
-        """Level of the output against the mixture in dB."""
-        rows, estimate = self.estimates(queries)
-        return ratio_db(
-            estimate.square().sum(-1), self.mixture[rows, : estimate.shape[1]].square().sum(-1)
-        ).tolist()  # type: ignore[no-any-return]
-
-
-@torch.no_grad()
-def validate(
-    model: Separator,
-    corpus: Corpus,
-    table: QueryTable,
-    config: EvalConfig,
-    autocast: torch.dtype | None,
-    unseen: Collection[str] = (),
-) -> dict[str, float]:
-    """SI-SDRi and SDRi (mean, median) on the fixed validation mixtures, share made worse, level when the
-    queried sound is absent.
-
-    Where the table has recordings and images, also the SI-SDRi of queries by them and by all three, each
-    beside that of text on the same mixtures (``text_for_image``); where the separator takes it, that of text
-    with the true other sound to push away (``with_other``). ``unseen``: labels that training never heard,
-    asked for in words and by three recordings.
-    """
-    rows: list[dict[str, float]] = []
-    absent_db: list[float] = []
-    kinds = [
-        kind
-        for kind, there in (("audio", table.audio), ("image", table.image), ("omni", table.audio))
-        if there
-    ]
-    takes_other = getattr(model.unet, "other", None) is not None
-    pairs = [
-        p
-        for p in draw_pairs(corpus, config, unseen)
-        if {p.target.label, p.interferer.label, p.absent_label} <= table.index.keys()
-    ]
-    for first in range(0, len(pairs), 8):
-        group = pairs[first : first + 8]
-        rendered = [render(corpus, pair, config) for pair in group]
-        asking = Asking(
-            model, np.stack([r[0] for r in rendered]), np.stack([r[1] for r in rendered]), autocast
-        )
-        words: Queries = [table.label_vector(p.target.label) for p in group]
-        found = {"text": asking.gains(words)}
-        if takes_other:
-            found["with_other"] = asking.gains(words, [table.label_vector(p.interferer.label) for p in group])
-        for kind in kinds:
-            found[kind] = asking.gains(
-                [table.held_out_query(p.target.label, kind, config.split, p.seed) for p in group]
-            )
-        if unseen:
-            found["three_recordings"] = asking.gains(
-                [table.recordings_query(p.target.label, 3, p.target.group, p.seed) for p in group]
-            )
-        rows += [
-            {name: gains[i][0] for name, gains in found.items() if i in gains} | {"sdri": found["text"][i][1]}
-            for i in range(len(group))
-        ]
-        absent_db += asking.levels([table.label_vector(p.absent_label) for p in group])
-    seen = [row for row, pair in zip(rows, pairs, strict=True) if pair.target.label not in unseen]
-    new = [row for row, pair in zip(rows, pairs, strict=True) if pair.target.label in unseen]
-
-    def mean(among: list[dict[str, float]], name: str, where: str | None = None) -> float:
-        return float(np.mean([row[name] for row in among if (where or name) in row]))
-
-    gain = np.array([row["text"] for row in seen])
-    figures = {
-        "si_sdri": float(gain.mean()),
-        "si_sdri_median": float(np.median(gain)),
-        "sdri": mean(seen, "sdri"),
-        "worse": float((gain < 0).mean()),
-        "absent_db": float(np.mean(absent_db)),
-    }
-    figures |= {
-        f"si_sdri_{name}": mean(seen, name)
-        for name in (*kinds, "with_other")
-        if any(name in row for row in seen)
-    }
-    if any("image" in row for row in seen):
-        figures["si_sdri_text_for_image"] = mean(seen, "text", where="image")
-    figures |= {
-        f"unseen_{name}": mean(new, name)
-        for name in ("text", "with_other", "audio", "three_recordings")
-        if any(name in row for row in new)
-    }
-    return figures
 
 
 def leave_signals_alone(_: int) -> None:
@@ -290,24 +72,16 @@ class Trainer:
         folder: Path,
         corpus: Corpus,
         table: QueryTable,
-        recipe: dict[str, Any],
+        recipe: SuperviseRecipe,
         device: str = "cpu",
         start: Path | None = None,
         changed: bool = False,
     ) -> None:
-        self.folder, self.corpus, self.table, self.recipe, self.changed = (
-            folder,
-            corpus,
-            table,
-            recipe,
-            changed,
-        )
-        self.config = TrainConfig(**recipe.get("train", {}))
-        self.mixtures = MixtureConfig(**recipe.get("mixtures", {}))
-        self.validation = EvalConfig(**recipe.get("validation", {}))
-        draw_pairs(
-            corpus, self.validation, self.mixtures.held_out_labels
-        )  # what a validation needs is there, or it is said now
+        self.folder, self.corpus, self.table = folder, corpus, table
+        self.recipe, self.changed = recipe, changed
+        self.config, self.mixtures, self.validation = recipe.train, recipe.mixtures, recipe.validation
+        # what a validation needs is there, or it is said now
+        draw_pairs(corpus, self.validation, self.mixtures.held_out_labels)
         self.processes = Processes(device)
         self.device = self.processes.device
         self.own_shards = self.processes.own(self.config.shards)
@@ -316,7 +90,9 @@ class Trainer:
         )
         torch.manual_seed(self.config.seed)
         begun = None if start is None else checkpoint_io.load(start)
-        separator = recipe.get("separator", {} if begun is None else begun["separator"])
+        separator = {} if begun is None else begun["separator"]
+        if recipe.separator is not None:
+            separator = asdict(recipe.separator)
         separator = {**separator, "unet": {"query_dim": table.dim, **separator.get("unet", {})}}
         self.model = registry.build(separator).to(self.device)
         self.model.unet = self.processes.with_norms(self.model.unet, self.frozen_norms)  # type: ignore[assignment]
@@ -329,7 +105,7 @@ class Trainer:
         )
         self.step = 0
         self.best, self.stale = -1e9, 0
-        self.autocast = half(self.device, recipe.get("bf16", True))
+        self.autocast = half(self.device, recipe.bf16)
         if (folder / "last.pt").exists():
             self.resume(checkpoint_io.load(folder / "last.pt"))
         elif begun is not None:
@@ -347,7 +123,7 @@ class Trainer:
     def resume(self, content: dict[str, Any]) -> None:
         """Go on where ``last.pt`` stopped; raises RunError for another recipe, unless ``changed``
         allows it."""
-        different = differences(json.loads(content["recipe"]), json.loads(json.dumps(self.recipe)))
+        different = differences(self.stored_recipe(content), json.loads(json.dumps(asdict(self.recipe))))
         if different and not self.changed:
             raise RunError(
                 f"the run in {self.folder} was begun with another recipe "
@@ -359,6 +135,14 @@ class Trainer:
         self.step, self.best = content["step"], content["best"]
         self.stale = content.get("stale", 0)
 
+    def stored_recipe(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The recipe of ``last.pt`` with every default filled in, as far as its keys are still known."""
+        stored = json.loads(content["recipe"])
+        try:
+            return json.loads(json.dumps(asdict(read(type(self.recipe), stored))))  # type: ignore[no-any-return]
+        except RecipeError:
+            return stored  # type: ignore[no-any-return]
+
     def content(self) -> dict[str, Any]:
         """Everything that the next process needs to go on as if nothing had happened."""
         return {
@@ -369,7 +153,7 @@ class Trainer:
             "step": self.step,
             "best": self.best,
             "stale": self.stale,
-            "recipe": json.dumps(self.recipe),
+            "recipe": json.dumps(asdict(self.recipe)),
             **self.provenance(),
         }
 
@@ -533,9 +317,7 @@ class Trainer:
             "weights": checkpoint_io.slim(self.average.state_dict()),
             "step": self.step,
             "val": figures,
-            "recipe": json.dumps(
-                {**self.recipe, "train": asdict(self.config), "mixtures": asdict(self.mixtures)}
-            ),
+            "recipe": json.dumps(asdict(self.recipe)),
             **self.provenance(),
         }
         checkpoint_io.save(self.folder / "best.pt", content)

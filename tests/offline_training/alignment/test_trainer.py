@@ -23,6 +23,7 @@ from offline_training.encoders.heads import Headed, build_heads
 from offline_training.encoders.pair import Towers
 from offline_training.encoders.towers import TowerShape
 from offline_training.utils.checkpoint_io import CheckpointError
+from offline_training.utils.recipe import read
 
 ALL = {
     "audio_audio": 1.0,
@@ -66,7 +67,7 @@ def parts(corpus, table):
         "towers": {k: {"widths": [8, 8, 16], "dropout": 0.0} for k in ("audio", "image")},
         "views": {"frames": 80},
     }
-    return builtin(corpus, None, table, recipe)
+    return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
 
 
 def start(folder, parts, stages=STAGES):
@@ -123,7 +124,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, corpus, table):
             "towers": {k: {"widths": [4, 8], "dropout": 0.1} for k in ("audio", "image")},
             "views": {"frames": 60},
         }
-        return builtin(corpus, None, table, recipe)
+        return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
 
     stages = (replace(STAGES[0], steps=8, validate_every=4), replace(STAGES[1], steps=4))
     start(tmp_path / "whole", fresh(), stages).run()
@@ -154,7 +155,7 @@ def test_unusable_checkpoints(tmp_path):
 
 def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
     encoder = Coloured()
-    recipe = {"vector_views": 2, "val_pairs": 10}
+    recipe = AlignmentConfig(stages=(), vector_views=2, val_pairs=10)
     towers, material, held, plain = heads(encoder, corpus, None, table, recipe)
     x = torch.from_numpy(encoder.embed_audio([np.random.default_rng(0).standard_normal(48_000)]))
     torch.testing.assert_close(towers.audio(x), x)  # heads start as the identity

@@ -8,16 +8,18 @@ from offline_training.data.corpus import CorpusError
 from offline_training.evaluation.metrics import si_sdr
 from offline_training.models import registry
 from offline_training.models.inference import separate
-from offline_training.training.supervised import TrainConfig, Trainer, learning_rate
+from offline_training.training.config import SuperviseRecipe, TrainConfig
+from offline_training.training.supervised import Trainer, learning_rate
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
+from offline_training.utils.recipe import read
 from offline_training.utils.run import RunError
 
 TINY = {"unet": {"channels": [6, 8, 8, 8, 8, 8, 8], "dilations": [1, 2], "components": 8, "query_hidden": 16}}
 
 
 def recipe(**train):
-    return {
+    plain = {
         "bf16": False,
         "separator": TINY,
         "train": {
@@ -31,6 +33,7 @@ def recipe(**train):
         "mixtures": {"seconds": 0.5, "queries": 4},
         "validation": {"mixtures": 8, "seconds": 1.0},
     }
+    return read(SuperviseRecipe, plain)
 
 
 def test_overfits_one_mixture(corpus, table, tmp_path):
@@ -152,8 +155,8 @@ def test_another_recipe_is_refused_and_the_difference_shown(corpus, table, tmp_p
     Trainer(tmp_path, corpus, table, recipe(steps=2)).run()
     with pytest.raises(
         RunError,
-        match=r"train\.lr: unset -> 0\.5; train\.steps: 2 -> 4|train\.steps: 2 -> 4; train\.lr: "
-        r"unset -> 0\.5",
+        match=r"train\.lr: 0\.001 -> 0\.5; train\.steps: 2 -> 4|train\.steps: 2 -> 4; train\.lr: "
+        r"0\.001 -> 0\.5",
     ):
         Trainer(tmp_path, corpus, table, recipe(steps=4, lr=0.5))
     assert Trainer(tmp_path, corpus, table, recipe(steps=4), changed=True).step == 2
@@ -199,7 +202,7 @@ def test_schedule_is_a_trapezoid():
 
 def test_what_can_be_known_at_the_start_is_said_at_the_start(tmp_path, corpus, table):
     """A split without enough labels used to end a run at its first validation, hours later."""
-    recipe = {"separator": {}, "validation": {"least_training_clips": 1000}}
+    recipe = read(SuperviseRecipe, {"separator": {}, "validation": {"least_training_clips": 1000}})
     with pytest.raises(CorpusError, match="fewer than three labels with 1000 training clips"):
         Trainer(tmp_path / "run", corpus, table, recipe)
     assert not (tmp_path / "run").exists()
