@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
 from offline_training.cli.common import (
+    Changed,
     CorpusFolder,
     Device,
     EncoderName,
@@ -29,6 +29,7 @@ from offline_training.cli.common import (
     read_table,
     sentences,
     stepwise,
+    watch,
 )
 
 
@@ -68,6 +69,7 @@ class AlignOptions:
     device: Device = "cpu"
     steps: Steps = None
     quick: Quick = False
+    changed: Changed = False
 
 
 def align(options: AlignOptions) -> None:
@@ -85,8 +87,9 @@ def align(options: AlignOptions) -> None:
     with sentences(), bar() as progress:
         prepare = prepare_builtin if options.encoder == "builtin" else prepare_heads
         recipe, (towers, drawn, held, describe) = prepare(options, recipe, progress)
-        run = Alignment(options.output, towers, drawn, recipe, held.of(drawn.anchors), describe)
-        finished = run_shown(run, progress)
+        measure = held.of(drawn.anchors)
+        run = Alignment(options.output, towers, drawn, recipe, measure, describe, options.changed)
+        finished = run.run(*watch(progress, "aligning"))
     close(finished, options.output)
 
 
@@ -132,28 +135,12 @@ def read_fold(plain: str) -> tuple[int, int]:
     return int(part) - 1, int(parts)
 
 
-def run_shown(run: Any, progress: Any) -> bool:
-    """An alignment with its progress shown."""
-    task = progress.add_task("aligning", total=None)
-
-    def report(entry: dict[str, Any]) -> None:
-        if "steps" in entry:
-            progress.update(
-                task,
-                description=f"stage {entry['stage']}",
-                completed=entry["step"],
-                total=entry["steps"],
-            )
-        progress.console.print(json.dumps(entry), markup=False, soft_wrap=True)
-
-    return bool(run.run(report))
-
-
 def close(finished: bool, folder: Path) -> None:
     """Draw the curves of an alignment and say how it ended."""
     from offline_training.evaluation.plots import alignment_curves
 
-    alignment_curves(folder / "log.jsonl", folder / "curves.png")
+    if (folder / "log.jsonl").exists():
+        alignment_curves(folder / "log.jsonl", folder / "curves.png")
     said = "all stages are done" if finished else f"stopped; the same command goes on ({folder})"
     opt.console.print(said, markup=False, soft_wrap=True)
 
@@ -166,6 +153,7 @@ def judge(
     recipe: Recipe = Path("judge"),
     steps: Steps = None,
     quick: Quick = False,
+    changed: Changed = False,
 ) -> None:
     """Train the independent judge that measures separations in meaning (evaluate --judge FOLDER/stage0.pt).
     Ctrl-C saves."""
@@ -179,8 +167,8 @@ def judge(
         towers, drawn, held, describe = prepare(
             Corpus(corpus), read_table(queries), settings, stepwise(progress)
         )
-        run = Alignment(output, towers, drawn, settings, held.of(drawn.anchors), describe)
-        finished = run_shown(run, progress)
+        run = Alignment(output, towers, drawn, settings, held.of(drawn.anchors), describe, changed)
+        finished = run.run(*watch(progress, "aligning"))
     close(finished, output)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
@@ -170,6 +170,31 @@ def stepwise(progress: Progress) -> Any:
         progress.update(tasks[what], completed=done, total=total)
 
     return report
+
+
+def watch(progress: Progress, name: str, tell: Callable[[dict[str, Any]], bool] = lambda _: True) -> Any:
+    """What shows a training: functions for entries of its log and for steps, from the first one on.
+
+    Args:
+        progress: Gets a bar.
+        name: Of the training; a stage has its number instead.
+        tell: Which entries are printed.
+    """
+    task = progress.add_task(name, total=None)
+    shown = name
+
+    def report(entry: dict[str, Any]) -> None:
+        nonlocal shown
+        if "stage" in entry:
+            shown = f"stage {entry['stage']}"
+        if tell(entry):
+            progress.console.print(json.dumps(entry), markup=False, soft_wrap=True)
+
+    def advance(step: int, steps: int, figures: dict[str, float]) -> None:
+        said = f"{shown}, loss {figures['loss']:.3f}"
+        progress.update(task, completed=step, total=steps, description=said)
+
+    return report, advance
 
 
 def write_text(path: Path, text: str | bytes) -> None:

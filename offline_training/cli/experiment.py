@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +23,7 @@ from offline_training.cli.common import (
     read_recipe,
     read_table,
     sentences,
+    watch,
 )
 from offline_training.utils.recipe import RecipeError, read
 
@@ -166,14 +166,7 @@ class Work:
             trainer: Trainer = Reinforcer(*where, hearing, options.device, options.start)
         else:
             trainer = Trainer(*where, options.device, options.start)
-        task = self.progress.add_task(folder.name, total=trainer.config.steps, completed=trainer.step)
-
-        def report(entry: dict[str, Any]) -> None:
-            self.progress.update(task, completed=entry["step"])
-            if "val" in entry:
-                self.progress.console.print(folder.name, json.dumps(entry), markup=False, soft_wrap=True)
-
-        trainer.run(report)
+        trainer.run(*watch(self.progress, folder.name, lambda entry: "val" in entry))
         return trainer.done
 
     def measure(self, checkpoint: Path) -> list[Any]:

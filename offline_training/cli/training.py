@@ -27,12 +27,16 @@ from offline_training.cli.common import (
     read_table,
     sentences,
     stepwise,
+    watch,
 )
 
 
 @opt.plain_errors
 def text(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the tower.", metavar="FOLDER")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="Folder for the tower; a run is resumed.", metavar="FOLDER"),
+    ],
     places: Annotated[
         Path, typer.Option("--places", help="Where words lie, by marssep-train space.", metavar="FILE.npz")
     ] = Path("runs/space/places.npz"),
@@ -45,22 +49,27 @@ def text(
     ),
     steps: Steps = None,
     quick: Quick = False,
+    changed: Changed = False,
 ) -> None:
     """Teach the text tower where words sound; prints its top-1 and top-5 on the frozen paraphrases beside the
-    teacher's."""
-    from offline_training.encoders.text_distillation import TowerConfig, build
+    teacher's. Ctrl-C saves; the same command goes on."""
+    from offline_training.encoders.text_distillation import TowerConfig
+    from offline_training.encoders.text_training import finish, prepare
+    from offline_training.evaluation.plots import alignment_curves
 
     settings = chosen(read_recipe(recipe, "text", TowerConfig), steps, quick)
-
-    def report(entry: dict[str, Any]) -> None:
-        if "embedded" not in entry:
-            opt.console.print(
-                " ".join(f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}" for k, v in entry.items())
-            )
-
-    with sentences():
-        figures = build(settings, read_table(places), output, wordnet, report, start)
-    print(json.dumps(figures, indent=1))
+    with sentences(), bar() as progress:
+        table = read_table(places)
+        report, advance = watch(progress, "training", lambda entry: "embedded" not in entry)
+        run = prepare(settings, table, output, wordnet, start, changed, report)
+        done = run.run(report, advance)
+        if (output / "log.jsonl").exists():
+            alignment_curves(output / "log.jsonl", output / "curves.png")
+        figures = finish(run, table) if done else None
+    if figures is None:
+        opt.console.print(f"stopped; the same command goes on ({output})", markup=False, soft_wrap=True)
+    else:
+        print(json.dumps(figures, indent=1))
 
 
 @dataclass(kw_only=True)
@@ -172,13 +181,7 @@ def reinforce(options: ReinforceOptions) -> None:
 def run_to_the_end(trainer: Any) -> None:
     """A training with its progress shown and its curves drawn."""
     with bar() as progress:
-        task = progress.add_task("training", total=trainer.config.steps, completed=trainer.step)
-
-        def report(entry: dict[str, Any]) -> None:
-            progress.update(task, completed=entry["step"])
-            progress.console.print(json.dumps(entry), markup=False, soft_wrap=True)
-
-        best = trainer.run(report)
+        best = trainer.run(*watch(progress, "training"))
     curves(trainer.folder)
     if (trainer.folder / "best.pt").exists():
         opt.console.print(f"best SI-SDRi on val: {best:.2f} dB ({trainer.folder / 'best.pt'})")

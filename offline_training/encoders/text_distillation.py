@@ -22,12 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from marssep_rt.utils.atomic_io import written_beside
 from offline_training.data.lexicon import (
     FRAMES,
     LexiconError,
     WordNet,
-    general_phrases,
     normalised,
     read_lexicon,
     read_paraphrases,
@@ -35,11 +33,8 @@ from offline_training.data.lexicon import (
 )
 from offline_training.data.query_table import QueryTable, Vectors
 from offline_training.encoders.sound_space import read_families
-from offline_training.encoders.text_tower import MOST_TOKENS, Layer, TextTower, Tokens, embed, load_tower
-from offline_training.utils.checkpoint_io import CheckpointError
-from offline_training.utils.precision import half
+from offline_training.encoders.text_tower import MOST_TOKENS, Layer, TextTower
 from offline_training.utils.recipe import Key, share
-from offline_training.utils.retrieval import retrieval
 
 QUICK_STEPS = 6
 
@@ -235,132 +230,6 @@ def place_of(places: QueryTable, name: str) -> Vectors:
     if name in places.families:
         return places.family_vectors[name][0]
     return places.label_vector(name) if name in places.index else places.classes[name]
-
-
-def build(
-    config: TowerConfig,
-    places: QueryTable,
-    folder: Path,
-    wordnet_folder: Path,
-    report: Callable[[dict[str, Any]], None],
-    start: Path | None = None,
-) -> dict[str, Any]:
-    """Teach a tower the ``places`` into ``folder`` (``tower.pt``, ``tokenizer.json``, ``queries.npz``);
-    returns the measured figures.
-
-    ``start``: folder of a tower taught from the same lists, to go on from. Raises CheckpointError where its
-    word pieces are others.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(config.seed)
-    torch.manual_seed(config.seed)
-    teacher, wordnet = Teacher(), WordNet(wordnet_folder)
-    taught = taught_phrases(places, wordnet, rng)
-    names = list(taught)
-    anchors = torch.from_numpy(np.stack([place_of(places, name) for name in names]))
-    general, explained = zip(*general_phrases(wordnet, rng, config.general_phrases), strict=True)
-    tokenizer, kept = prune_vocabulary(
-        teacher,
-        [*(p for group in taught.values() for p in group for _ in range(5)), *general],
-        config.vocabulary,
-    )
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
-    tokens = Tokens(tokenizer)
-
-    pairs = [(p, i) for i, name in enumerate(names) for p in taught[name][1:]]
-    held = set(rng.permutation(len(pairs))[: int(config.held_out * len(pairs))].tolist())
-    train = [pairs[i] for i in range(len(pairs)) if i not in held] + [
-        (name, i) for i, name in enumerate(names) for _ in range(12)
-    ]
-    held_pairs = [pairs[i] for i in sorted(held)]
-    train_ids, train_targets = tokens.ids([p for p, _ in train]), torch.tensor([i for _, i in train])
-    report({"stage": "teacher", "phrases": len(general), "taught": len(train), "held_out": len(held_pairs)})
-    known = teacher.embed(
-        [p for p, _ in train], progress=lambda n: report({"stage": "teacher", "embedded": n})
-    )
-    general_targets = between(
-        teacher.embed(list(explained), progress=lambda n: report({"stage": "teacher", "embedded": n})),
-        known,
-        anchors[train_targets],
-        config,
-    )
-    general_ids = tokens.ids(list(general))
-
-    tower = student_from_teacher(teacher, kept, config.teacher_layers)
-    if start is not None:
-        if (start / "tokenizer.json").read_text(encoding="utf-8") != json.dumps(tokenizer):
-            raise CheckpointError(
-                f"the tower in {start} has other word pieces; teach a new one, without --start"
-            )
-        tower.load_state_dict(load_tower(start).state_dict())
-        tower.train()
-    optimiser = torch.optim.AdamW(tower.parameters(), lr=config.lr, weight_decay=0.01)
-    n_taught = int(config.batch * config.taught_share)
-    for step in range(config.steps):
-        rate = config.lr * min(1.0, (step + 1) / 100) * min(1.0, (config.steps - step) / (0.6 * config.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        mine = rng.integers(0, len(train), n_taught)
-        rest = rng.integers(0, len(general), config.batch - n_taught)
-        ids, mask = tokens.pad([train_ids[i] for i in mine] + [general_ids[i] for i in rest])
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half() is not None):
-            vectors = tower(ids, mask)
-        vectors = vectors.float()
-        target = train_targets[mine]
-        named = nn.functional.cross_entropy(vectors[:n_taught] @ anchors.T / config.temperature, target)
-        near = 1 - (vectors[:n_taught] * anchors[target]).sum(1).mean()
-        placed = 1 - (vectors[n_taught:] * general_targets[rest]).sum(1).mean()
-        loss = named + config.cosine_weight * (near + 2 * placed)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
-        optimiser.step()
-        if (step + 1) % 100 == 0:
-            tower.eval()
-            top1, top5 = retrieval(
-                embed(tower, tokens, [p for p, _ in held_pairs]), [i for _, i in held_pairs], anchors
-            )
-            tower.train()
-            report(
-                {
-                    "stage": "student",
-                    "step": step + 1,
-                    "named": named.item(),
-                    "near": near.item(),
-                    "general": placed.item(),
-                    "held_out_top1": top1,
-                    "held_out_top5": top5,
-                }
-            )
-    tower.eval()
-    with written_beside(folder / "tower.pt") as beside:
-        torch.save(
-            {
-                "tower": tower.state_dict(),
-                "vocabulary": len(kept),
-                "layers": len(config.teacher_layers),
-                "encoder": places.encoder,
-            },
-            beside,
-        )
-    labels = [label for label in places.phrases if label in taught]
-    asked, wanted = zip(
-        *((p, label) for p, label in read_paraphrases() if label in places.index), strict=True
-    )
-    targets = [labels.index(label) for label in wanted]
-    label_places = torch.from_numpy(np.stack([place_of(places, label) for label in labels]))
-    figures = {
-        "student": retrieval(embed(tower, tokens, list(asked)), targets, embed(tower, tokens, labels)),
-        "teacher": retrieval(teacher.embed(list(asked)), targets, teacher.embed(labels)),
-        "paraphrases": len(asked),
-        "labels": len(labels),
-        "label_to_place_cosine": (embed(tower, tokens, labels) * label_places).sum(1).min().item(),
-    }
-    embed_places(places, taught, lambda phrases: embed(tower, tokens, phrases).numpy()).save(
-        folder / "queries.npz"
-    )
-    (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    return figures
 
 
 def embed_places(

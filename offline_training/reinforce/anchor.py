@@ -23,7 +23,9 @@ from offline_training.data.query_table import ROUGH, Examples, QueryTable
 from offline_training.models.vectors import to_unit
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
-from offline_training.utils.run import RunError, parameter_groups
+from offline_training.utils.optimisation import parameter_groups, set_rate
+from offline_training.utils.run import RunError
+from offline_training.utils.schedules import half_cosine
 
 MODALITIES = ("audio", "text", "image")
 
@@ -127,8 +129,7 @@ def fit(
     log_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
     optimiser = torch.optim.AdamW(parameter_groups([*model.parameters(), log_scale], 0.05), lr=lr)
     for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = lr * min(1.0, (step + 1) / 50) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        set_rate(optimiser, lr * half_cosine(step, steps, 50))
         chosen = rng.choice(len(labels), min(batch, len(labels)), replace=False)
         views, parts, present = draw(table, [labels[i] for i in chosen], rng)
         loss = losses.info_nce(

@@ -42,6 +42,8 @@ from offline_training.reinforce.surrogate import (
 from offline_training.training.objective import mask_losses, whole_hops
 from offline_training.training.supervised import Trainer, learning_rate
 from offline_training.utils import checkpoint_io
+from offline_training.utils.loop import Meter
+from offline_training.utils.optimisation import set_rate
 from offline_training.utils.vectors import unit
 
 
@@ -228,9 +230,8 @@ class Reinforcer(Trainer):
         ``skipped``.
         """
         self.model.eval()  # batch norms keep the statistics of the start
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
-        batch = {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[assignment, attr-defined]
+        set_rate(self.optimiser, learning_rate(self.config, self.step))
+        batch = self.on_device(batch)
         with torch.no_grad():
             mixtures = batch["mixtures"][:, None, : whole_hops(self.model, batch)]
             spectra = self.model.spectra(mixtures, Memory()).repeat(batch["mixture_of"])
@@ -243,40 +244,35 @@ class Reinforcer(Trainer):
             with torch.no_grad():
                 old = self.logits(self.old, spectra, batch["queries"])
         rollout = self.rollout(spectra, batch, torch.sigmoid(old))
-        sums: dict[str, float] = {}
+        meter = Meter()
         skipped = 0
         for inner in range(self.rl.inner_steps):
             if inner:
                 logits = self.logits(self.model, spectra, batch["queries"])
-            proposal = torch.sigmoid(logits)
-            terms = self.surrogate(proposal, rollout, reference)
-            if self.rl.supervised:
-                terms["supervised"] = mask_losses(
-                    self.model, spectra, logits, batch, self.config, self.config.bce_steps
-                )["loss"]
-                terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]
-            self.check(terms["loss"], batch)
-            self.optimiser.zero_grad(set_to_none=True)
-            terms["loss"].backward()
-            norm, finite = self.descend()
+            figures, finite = self.inner_step(spectra, logits, rollout, reference, batch)
             skipped += not finite
-            said = {
-                **{k: v.item() for k, v in terms.items()},
-                "norm": norm,
-                "decided": (proposal.detach() - 0.5).abs().mean().item(),
-            }
-            for name, value in said.items():
-                sums[name] = sums.get(name, 0.0) + value / self.rl.inner_steps
-        self.step += 1
-        self.update_average()
+            meter.add(figures)
+        self.stepped()
         if self.step % self.rl.refresh_every == 0:
             self.old.load_state_dict(self.model.state_dict())
-        return {
-            **sums,
-            **rollout.figures,
-            **self.heard(spectra, batch, rollout.proposal[:, 0]),
-            "skipped": float(skipped),
-        }
+        heard = self.heard(spectra, batch, rollout.proposal[:, 0])
+        return {**meter.means, **rollout.figures, **heard, "skipped": float(skipped)}
+
+    def inner_step(
+        self, spectra: Spectra, logits: Tensor, rollout: Rollout, reference: Tensor | None, batch: Batch
+    ) -> tuple[dict[str, float], bool]:
+        """One step of the optimiser on the masks of a rollout; its figures, and whether its gradient was
+        finite.
+        """
+        proposal = torch.sigmoid(logits)
+        terms = self.surrogate(proposal, rollout, reference)
+        if self.rl.supervised:
+            losses = mask_losses(self.model, spectra, logits, batch, self.config, self.config.bce_steps)
+            terms["supervised"] = losses["loss"]
+            terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]
+        norm, finite = self.descend(terms["loss"], batch)
+        decided = (proposal.detach() - 0.5).abs().mean().item()
+        return {**{k: v.item() for k, v in terms.items()}, "norm": norm, "decided": decided}, finite
 
     @torch.no_grad()
     def heard(self, spectra: Spectra, batch: Batch, proposal: Tensor) -> dict[str, float]:

@@ -1,17 +1,11 @@
-"""Supervised training of the base policy: mix-and-separate, -SNR and mask losses, averaged weights,
-resumable.
-
-The learning rate is a trapezoid (warm-up, constant, linear decay over the last part): a run can be prolonged
-from its constant part and finished whenever the time is up.
-"""
+"""Supervised training of the base policy: mix-and-separate, -SNR and mask losses, averaged weights."""
 
 from __future__ import annotations
 
 import copy
 import json
 import signal
-import time
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,27 +21,22 @@ from offline_training.data.query_table import QueryTable
 from offline_training.models import registry
 from offline_training.models.unet import ADDED
 from offline_training.training.config import SuperviseRecipe, TrainConfig
-from offline_training.training.distributed import Processes
 from offline_training.training.objective import loss_terms
 from offline_training.training.validation import validate
 from offline_training.utils import checkpoint_io
+from offline_training.utils.distributed import Processes
+from offline_training.utils.journal import Advance, Write, open_journal, unwatched
+from offline_training.utils.loop import Loop, Position, Rhythm
+from offline_training.utils.optimisation import descend, follow, parameter_groups, set_rate, young
 from offline_training.utils.precision import half
 from offline_training.utils.recipe import RecipeError, read
-from offline_training.utils.run import (
-    RunError,
-    differences,
-    log_lines,
-    parameter_groups,
-    scalars,
-    stop_signals,
-)
+from offline_training.utils.run import RunError, check_recipe
+from offline_training.utils.schedules import trapezoid
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Trapezoid over ``steps``."""
-    up = min(1.0, (step + 1) / max(1, config.warmup_steps))
-    down = min(1.0, (config.steps - step) / max(1, config.decay_steps))
-    return config.lr * up * max(0.0, down)
+    """The rate of a step: a trapezoid."""
+    return config.lr * trapezoid(step, config.steps, config.warmup_steps, config.decay_steps)
 
 
 def leave_signals_alone(_: int) -> None:
@@ -60,11 +49,22 @@ def leave_signals_alone(_: int) -> None:
 
 
 class Trainer:
-    """State of a run in ``folder``: ``last.pt`` (everything), ``best.pt`` (averaged weights, best on val),
-    ``log.jsonl``.
+    """A run: ``last.pt`` (everything), ``best.pt`` (averaged weights, best on val) and ``log.jsonl``.
 
-    ``start``: a checkpoint whose weights, and unless the recipe describes a separator its architecture, a new
-    run begins with. ``changed``: an existing run may go on with another recipe than it was begun with.
+    Args:
+        folder: Where it is kept; a run that is there already goes on.
+        corpus: The recordings.
+        table: What is queried with.
+        recipe: The settings.
+        device: cpu or cuda.
+        start: A checkpoint whose weights, and unless the recipe describes a separator its architecture, a new
+            run begins with.
+        changed: An existing run may go on with another recipe than it was begun with.
+
+    Raises:
+        RunError: The run cannot begin or go on with these.
+        CheckpointError: A checkpoint cannot be used.
+        CorpusError: The corpus lacks what training or validation need.
     """
 
     def __init__(
@@ -88,12 +88,22 @@ class Trainer:
         self.dataset = MixtureDataset(
             corpus, table, self.mixtures, self.config.steps, self.config.seed, own=self.own_shards
         )
-        torch.manual_seed(self.config.seed)
+        self.position = Position()
+        self.autocast = half(self.device, recipe.bf16)
         begun = None if start is None else checkpoint_io.load(start)
+        self.build(begun)
+        if (folder / "last.pt").exists():
+            self.resume(checkpoint_io.load(folder / "last.pt"))
+        elif begun is not None:
+            self.begin_with(begun, start)
+
+    def build(self, begun: Mapping[str, Any] | None) -> None:
+        """The untrained separator, its average and its optimiser."""
+        torch.manual_seed(self.config.seed)
         separator = {} if begun is None else begun["separator"]
-        if recipe.separator is not None:
-            separator = asdict(recipe.separator)
-        separator = {**separator, "unet": {"query_dim": table.dim, **separator.get("unet", {})}}
+        if self.recipe.separator is not None:
+            separator = asdict(self.recipe.separator)
+        separator = {**separator, "unet": {"query_dim": self.table.dim, **separator.get("unet", {})}}
         self.model = registry.build(separator).to(self.device)
         self.model.unet = self.processes.with_norms(self.model.unet, self.frozen_norms)  # type: ignore[assignment]
         self.model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -103,45 +113,34 @@ class Trainer:
             lr=self.config.lr,
             betas=self.config.betas,
         )
-        self.step = 0
-        self.best, self.stale = -1e9, 0
-        self.autocast = half(self.device, recipe.bf16)
-        if (folder / "last.pt").exists():
-            self.resume(checkpoint_io.load(folder / "last.pt"))
-        elif begun is not None:
-            if begun["encoder"] != table.encoder:
-                raise RunError(
-                    f"{start} was trained on encoder {begun['encoder']}, the query table is "
-                    f"of {table.encoder}; see marssep-train rebase"
-                )
-            added = tuple(f"unet.{part}" for part in ADDED)
-            checkpoint_io.load_weights(self.model, begun["weights"], may_lack=added)
-            self.average.load_state_dict(self.model.state_dict())
-        else:
-            self.average.load_state_dict(self.model.state_dict())
+
+    def begin_with(self, content: Mapping[str, Any], start: Path | None) -> None:
+        """Take the weights of a checkpoint; raises RunError for one of another query space."""
+        if content["encoder"] != self.table.encoder:
+            raise RunError(
+                f"{start} was trained on encoder {content['encoder']}, the query table is of "
+                f"{self.table.encoder}; see marssep-train rebase"
+            )
+        added = tuple(f"unet.{part}" for part in ADDED)
+        checkpoint_io.load_weights(self.model, content["weights"], may_lack=added)
+        self.average.load_state_dict(self.model.state_dict())
 
     def resume(self, content: dict[str, Any]) -> None:
-        """Go on where ``last.pt`` stopped; raises RunError for another recipe, unless ``changed``
-        allows it."""
-        different = differences(self.stored_recipe(content), json.loads(json.dumps(asdict(self.recipe))))
-        if different and not self.changed:
-            raise RunError(
-                f"the run in {self.folder} was begun with another recipe "
-                f"({'; '.join(different)}); take another folder, or --changed"
-            )
+        """Go on where ``last.pt`` stopped; raises RunError for another recipe, unless ``changed``."""
+        now = json.loads(json.dumps(asdict(self.recipe)))
+        check_recipe(self.folder, self.stored_recipe(content), now, self.changed)
         checkpoint_io.load_weights(self.model, content["model"])
         checkpoint_io.load_weights(self.average, content["weights"])
         self.optimiser.load_state_dict(content["optimiser"])
-        self.step, self.best = content["step"], content["best"]
-        self.stale = content.get("stale", 0)
+        self.position = Position(content["step"], content["best"], content.get("stale", 0))
 
     def stored_recipe(self, content: dict[str, Any]) -> dict[str, Any]:
         """The recipe of ``last.pt`` with every default filled in, as far as its keys are still known."""
-        stored = json.loads(content["recipe"])
+        stored: dict[str, Any] = json.loads(content["recipe"])
         try:
             return json.loads(json.dumps(asdict(read(type(self.recipe), stored))))  # type: ignore[no-any-return]
         except RecipeError:
-            return stored  # type: ignore[no-any-return]
+            return stored
 
     def content(self) -> dict[str, Any]:
         """Everything that the next process needs to go on as if nothing had happened."""
@@ -150,9 +149,7 @@ class Trainer:
             "weights": self.average.state_dict(),
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-            "best": self.best,
-            "stale": self.stale,
+            **asdict(self.position),
             "recipe": json.dumps(asdict(self.recipe)),
             **self.provenance(),
         }
@@ -160,73 +157,85 @@ class Trainer:
     def provenance(self) -> dict[str, Any]:
         """What the weights were trained on, as a bundle's card tells it."""
         labels = self.dataset.labels
-        clips = [
-            c
-            for c in self.corpus.clips
-            if c.split == "train" and c.label in {*labels, *self.dataset.backgrounds}
-        ]
+        heard = {*labels, *self.dataset.backgrounds}
+        clips = [c for c in self.corpus.clips if c.split == "train" and c.label in heard]
         licences = sorted({c.licence for c in clips if c.licence})
         said = f"{len(clips)} clips of {len(labels)} labels (manifest {self.corpus.manifest_sha256[:12]})"
-        return {
-            "encoder": self.table.encoder,
-            "labels": list(labels),
-            "trained_on": said + (f"; licences of the clips: {', '.join(licences)}" if licences else ""),
-        }
+        if licences:
+            said += f"; licences of the clips: {', '.join(licences)}"
+        return {"encoder": self.table.encoder, "labels": list(labels), "trained_on": said}
+
+    @property
+    def step(self) -> int:
+        """Steps that are done."""
+        return self.position.step
 
     @property
     def done(self) -> bool:
         """Whether the recipe's last step was taken, or validation has not improved for its patience."""
-        return self.step >= self.config.steps or 0 < self.config.patience <= self.stale
+        return self.loop().done
 
     @property
     def frozen_norms(self) -> bool:
+        """Whether batch norms keep the statistics that they begin with."""
         return self.config.frozen_norms
 
-    def save(self) -> None:
-        if not self.processes.main:
-            return
-        checkpoint_io.save(self.folder / "last.pt", self.content())
+    def loop(self) -> Loop:
+        """The loop of this run."""
+        config = self.config
+        rhythm = Rhythm(config.steps, config.log_every, config.validate_every, config.patience)
+        return Loop(self, rhythm, self.processes)
 
-    def update_average(self) -> None:
-        """Exponential average of weights and norm statistics; faster while the run is young."""
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        ours, theirs = self.average.state_dict(), self.model.state_dict()
-        floats = [k for k, v in ours.items() if v.is_floating_point()]
-        torch._foreach_lerp_([ours[k] for k in floats], [theirs[k] for k in floats], 1 - decay)
-        for k in ours.keys() - set(floats):
-            ours[k].copy_(theirs[k])
+    def run(self, report: Write = unwatched, advance: Advance = unwatched) -> float:
+        """Train to the end of the recipe or to SIGTERM/SIGINT (the state is saved first).
+
+        Args:
+            report: Gets every entry of the log.
+            advance: Called after every step.
+
+        Returns:
+            The best SI-SDRi on val in dB.
+        """
+        if not self.done:
+            with open_journal(self.folder, report, advance, quiet=not self.processes.main) as journal:
+                self.loop().run(journal)
+        return self.position.best
+
+    def batches(self, first: int) -> Iterable[Batch]:
+        """The batches of the steps from ``first`` on; each depends on nothing but seed and step."""
+        workers = self.config.workers
+        return DataLoader(
+            self.dataset,
+            batch_size=None,
+            sampler=range(first, self.config.steps),
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            worker_init_fn=leave_signals_alone,
+        )
 
     def train_step(self, batch: Batch) -> dict[str, float]:
-        """One update; a non-finite gradient is skipped and counted as ``skipped``; raises RunError for a loss
-        that is no number.
+        """One update; a non-finite gradient is skipped and counted as ``skipped``.
+
+        Raises:
+            RunError: The loss is no number.
         """
         self.model.train(not self.frozen_norms)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
-        batch = {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[assignment, attr-defined]
+        set_rate(self.optimiser, learning_rate(self.config, self.step))
+        batch = self.on_device(batch)
         terms = loss_terms(self.model, batch, self.config, self.step, self.autocast)
-        self.check(terms["loss"], batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        norm, finite = self.descend()
-        self.step += 1
-        self.update_average()
+        norm, finite = self.descend(terms["loss"], batch)
+        self.stepped()
         return {**{k: v.item() for k, v in terms.items()}, "norm": norm, "skipped": 0.0 if finite else 1.0}
 
-    def descend(self) -> tuple[float, bool]:
-        """A step of the optimiser along the gradients of all processes; their norm, and whether it was
-        finite: if not, nothing moves.
-        """
-        self.processes.mean_gradients(self.model.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        finite = bool(torch.isfinite(norm))
-        if finite:
-            self.optimiser.step()
-        return norm.item(), finite
+    def on_device(self, batch: Batch) -> Batch:
+        """The batch where the model is."""
+        return {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[attr-defined, return-value]
 
-    def check(self, loss: Tensor, batch: Batch) -> None:
-        """Stop at a loss that is no number, before it reaches the weights: the batch is kept for whoever
-        looks for the cause.
+    def descend(self, loss: Tensor, batch: Batch) -> tuple[float, bool]:
+        """A step of the optimiser; the gradient's norm, and whether it was finite.
+
+        A loss that is no number stops the run before it reaches the weights, and its batch is kept for
+        whoever looks for the cause.
         """
         if not bool(torch.isfinite(loss)):
             kept = self.folder / "bad_batch.pt"
@@ -235,88 +244,44 @@ class Trainer:
                 f"the loss of step {self.step} is {loss.item()}; its batch is kept in {kept}, "
                 "the last checkpoint is as it was"
             )
+        parameters = list(self.model.parameters())
+        return descend(self.optimiser, loss, parameters, self.config.clip, self.processes)
 
-    def run(self, report: Callable[[dict[str, Any]], None] = lambda _: None) -> float:
-        """Train to the end of the recipe or to SIGTERM/SIGINT (the state is saved first); returns the best
-        val SI-SDRi.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        stop = False
+    def stepped(self) -> None:
+        """Count a step; the average follows."""
+        self.position.step += 1
+        follow(self.average, self.model, young(self.config.ema, self.step))
 
-        def ask_to_stop() -> None:
-            nonlocal stop
-            stop = True
+    def log_entry(self, means: Mapping[str, float], rate: float) -> dict[str, Any]:
+        """The log's entry of mean figures."""
+        now = {"step": self.step, "lr": learning_rate(self.config, self.step)}
+        return {**now, "steps_per_second": round(rate, 3), **{k: round(v, 4) for k, v in means.items()}}
 
-        loader = DataLoader(
-            self.dataset,
-            batch_size=None,
-            sampler=range(self.step, self.config.steps),
-            num_workers=self.config.workers,
-            prefetch_factor=4 if self.config.workers else None,
-            worker_init_fn=leave_signals_alone,
-        )
-        if self.done:
-            return self.best
-        sums: dict[str, float] = {}
-        count, since = 0, time.monotonic()
-        with (
-            stop_signals(ask_to_stop),
-            scalars(self.folder / "tensorboard") as plot,
-            log_lines(self.folder / "log.jsonl", report) as log,
-        ):
+    def validate(self) -> dict[str, float]:
+        """The averaged weights on the validation mixtures."""
+        self.average.eval()
+        unseen = self.mixtures.held_out_labels
+        return validate(self.average, self.corpus, self.table, self.validation, self.autocast, unseen)
 
-            def write(entry: dict[str, Any]) -> None:
-                if self.processes.main:
-                    log(entry)
-                    plot(entry)
+    def score(self, figures: Mapping[str, float]) -> float:
+        """SI-SDRi in dB."""
+        return figures["si_sdri"]
 
-            for batch in loader:
-                for k, v in self.train_step(batch).items():
-                    sums[k] = sums.get(k, 0.0) + v
-                count += 1
-                if self.step % self.config.log_every == 0:
-                    rate = count / (time.monotonic() - since)
-                    means = self.processes.mean({k: v / count for k, v in sums.items()})
-                    write(
-                        {
-                            "step": self.step,
-                            "lr": learning_rate(self.config, self.step),
-                            "steps_per_second": round(rate, 3),
-                            **{k: round(v, 4) for k, v in means.items()},
-                        }
-                    )
-                    sums, count, since = {}, 0, time.monotonic()
-                if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
-                    if self.processes.main:
-                        self.average.eval()
-                        figures = validate(
-                            self.average,
-                            self.corpus,
-                            self.table,
-                            self.validation,
-                            self.autocast,
-                            self.mixtures.held_out_labels,
-                        )
-                        write({"step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}})
-                        self.stale += 1
-                        if figures["si_sdri"] > self.best:
-                            self.best, self.stale = figures["si_sdri"], 0
-                            self.save_best(figures)
-                        self.save()
-                    self.processes.wait()
-                    since = time.monotonic()
-                if self.processes.any(stop or self.done):
-                    break
-        self.save()
-        return self.best
+    def validation_entry(self, figures: Mapping[str, float]) -> dict[str, Any]:
+        """The log's entry of a validation."""
+        return {"step": self.step, "val": {k: round(v, 4) for k, v in figures.items()}}
 
-    def save_best(self, figures: dict[str, float]) -> None:
-        """The averaged weights in half precision, with where they come from."""
+    def save(self) -> None:
+        """Write ``last.pt``."""
+        checkpoint_io.save(self.folder / "last.pt", self.content())
+
+    def save_best(self, figures: Mapping[str, float]) -> None:
+        """Write ``best.pt``: the averaged weights in half precision, with where they come from."""
         content = {
             "separator": registry.describe(self.average),
             "weights": checkpoint_io.slim(self.average.state_dict()),
             "step": self.step,
-            "val": figures,
+            "val": dict(figures),
             "recipe": json.dumps(asdict(self.recipe)),
             **self.provenance(),
         }

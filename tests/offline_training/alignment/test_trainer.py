@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,6 +26,7 @@ from offline_training.encoders.pair import Towers
 from offline_training.encoders.towers import TowerShape
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.recipe import read
+from offline_training.utils.run import RunError
 
 ALL = {
     "audio_audio": 1.0,
@@ -70,11 +73,10 @@ def parts(corpus, table):
     return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
 
 
-def start(folder, parts, stages=STAGES):
+def start(folder, parts, stages=STAGES, changed=False):
     towers, material, held, plain = parts
-    return Alignment(
-        folder, towers, material, AlignmentConfig(stages=stages, bf16=False), held.of(material.anchors), plain
-    )
+    config = AlignmentConfig(stages=stages, bf16=False)
+    return Alignment(folder, towers, material, config, held.of(material.anchors), plain, changed)
 
 
 def test_stages_run_one_after_another_and_photographs_are_not_needed(tmp_path, parts):
@@ -132,13 +134,29 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, corpus, table):
 
     def stop(entry):
         if entry.get("step") == 4 and "val" in entry:
-            broken.stop = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     assert not broken.run(stop)
     assert start(tmp_path / "broken", fresh(), stages).run()
     a, b = (pair.load(tmp_path / name / "last.pt")["weights"] for name in ("whole", "broken"))
     for key in a:
         torch.testing.assert_close(a[key], b[key], msg=key)
+
+
+def test_another_recipe_is_refused_and_a_run_of_an_earlier_version_goes_on(tmp_path, parts):
+    stages = (replace(STAGES[0], steps=4, validate_every=2),)
+    start(tmp_path, parts, stages).run(
+        lambda entry: os.kill(os.getpid(), signal.SIGTERM) if entry["step"] == 2 else None
+    )
+    longer = (replace(stages[0], steps=6),)
+    with pytest.raises(RunError, match="begun with another recipe"):
+        start(tmp_path, parts, longer)
+    assert start(tmp_path, parts, longer, changed=True).interrupted["step"] == 2
+    content = pair.load(tmp_path / "last.pt")
+    del content["recipe"], content["stale"]  # as earlier versions wrote it
+    torch.save(content, tmp_path / "last.pt")
+    assert start(tmp_path, parts, longer).run()
+    assert pair.load(tmp_path / "last.pt")["done"] == [0]
 
 
 def test_unusable_checkpoints(tmp_path):

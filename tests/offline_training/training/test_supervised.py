@@ -1,5 +1,7 @@
 """Training really trains: it overfits one mixture, resumes to the same weights, and finishes its schedule."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -160,6 +162,27 @@ def test_another_recipe_is_refused_and_the_difference_shown(corpus, table, tmp_p
     ):
         Trainer(tmp_path, corpus, table, recipe(steps=4, lr=0.5))
     assert Trainer(tmp_path, corpus, table, recipe(steps=4), changed=True).step == 2
+
+
+def test_a_run_of_an_earlier_version_goes_on(corpus, table, tmp_path):
+    """Its last.pt holds the recipe as the file had it: unset keys have no value there."""
+    run = recipe(steps=4)
+    stop_after(Trainer(tmp_path, corpus, table, recipe(steps=4, log_every=2)), 2)
+    content = checkpoint_io.load(tmp_path / "last.pt")
+    sections = {"bf16": False, "separator": TINY, "mixtures": {"seconds": 0.5, "queries": 4}}
+    plain = {"workers": 0, "validate_every": 10, "warmup_steps": 2, "decay_steps": 4, "steps": 4}
+    stored = {**sections, "train": {**plain, "log_every": 5}, "validation": {"mixtures": 8, "seconds": 1.0}}
+    del content["stale"]
+    checkpoint_io.save(tmp_path / "last.pt", {**content, "recipe": json.dumps(stored)})
+    again = Trainer(tmp_path, corpus, table, run)
+    assert again.step == 2
+    again.run()
+    assert again.step == 4
+    # a key that no longer exists counts as a difference, not as a broken checkpoint
+    checkpoint_io.save(tmp_path / "last.pt", {**content, "recipe": json.dumps({**stored, "gone": 1})})
+    with pytest.raises(RunError, match=r"gone: 1 -> unset"):
+        Trainer(tmp_path, corpus, table, run)
+    assert Trainer(tmp_path, corpus, table, run, changed=True).step == 2
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
