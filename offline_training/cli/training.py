@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from marssep_rt.cli import options as opt
+from marssep_rt.console import print_warning
 from marssep_rt.errors import UsageError
 from offline_training.cli.common import (
     Changed,
@@ -180,6 +181,8 @@ def reinforce(options: ReinforceOptions) -> None:
 
 def run_to_the_end(trainer: Any) -> None:
     """A training with its progress shown and its curves drawn."""
+    if trainer.warning:
+        print_warning(trainer.warning)
     with bar() as progress:
         best = trainer.run(*watch(progress, "training"))
     curves(trainer.folder)

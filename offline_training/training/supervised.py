@@ -7,6 +7,7 @@ import json
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from offline_training.data.corpus import Corpus
+from offline_training.data import heard
+from offline_training.data.corpus import Clip, Corpus
 from offline_training.data.eval_mixtures import draw_pairs
 from offline_training.data.mixtures import Batch, MixtureDataset
 from offline_training.data.query_table import QueryTable
@@ -90,6 +92,8 @@ class Trainer:
         )
         self.position = Position()
         self.autocast = half(self.device, recipe.bf16)
+        self.heard_before: set[int] | None = set()
+        self.warning = ""  # what is to be said of the run before it begins
         begun = None if start is None else checkpoint_io.load(start)
         self.build(begun)
         if (folder / "last.pt").exists():
@@ -121,6 +125,8 @@ class Trainer:
                 f"{start} was trained on encoder {content['encoder']}, the query table is of "
                 f"{self.table.encoder}; see marssep-train rebase"
             )
+        self.heard_before = heard.heard_of(content)
+        self.warning = heard.warning(content, self.corpus, str(start))
         added = tuple(f"unet.{part}" for part in ADDED)
         checkpoint_io.load_weights(self.model, content["weights"], may_lack=added)
         self.average.load_state_dict(self.model.state_dict())
@@ -133,6 +139,7 @@ class Trainer:
         checkpoint_io.load_weights(self.average, content["weights"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.position = Position(content["step"], content["best"], content.get("stale", 0))
+        self.heard_before = heard.heard_of(content)
 
     def stored_recipe(self, content: dict[str, Any]) -> dict[str, Any]:
         """The recipe of ``last.pt`` with every default filled in, as far as its keys are still known."""
@@ -156,14 +163,26 @@ class Trainer:
 
     def provenance(self) -> dict[str, Any]:
         """What the weights were trained on, as a bundle's card tells it."""
-        labels = self.dataset.labels
-        heard = {*labels, *self.dataset.backgrounds}
-        clips = [c for c in self.corpus.clips if c.split == "train" and c.label in heard]
+        labels, clips = self.dataset.labels, self.training_clips
         licences = sorted({c.licence for c in clips if c.licence})
         said = f"{len(clips)} clips of {len(labels)} labels (manifest {self.corpus.manifest_sha256[:12]})"
         if licences:
             said += f"; licences of the clips: {', '.join(licences)}"
-        return {"encoder": self.table.encoder, "labels": list(labels), "trained_on": said}
+        told = {"encoder": self.table.encoder, "labels": list(labels), "trained_on": said}
+        return told | ({} if self.heard is None else {"heard": heard.stored(self.heard)})
+
+    @cached_property
+    def training_clips(self) -> list[Clip]:
+        """The recordings that this run trains on."""
+        labels = {*self.dataset.labels, *self.dataset.backgrounds}
+        return [c for c in self.corpus.clips if c.split == "train" and c.label in labels]
+
+    @cached_property
+    def heard(self) -> set[int] | None:
+        """Marks of what these weights have heard, before this run too; None where nobody knows."""
+        if self.heard_before is None:
+            return None
+        return self.heard_before | heard.marks(self.corpus, self.training_clips)
 
     @property
     def step(self) -> int:

@@ -81,6 +81,8 @@ def mean(paths: Sequence[Path]) -> dict[str, Any]:
     told: dict[str, Any] = {
         key: first[key] for key in ("encoder", "labels", "trained_on", "licence") if key in first
     }
+    if all("heard" in content for content in contents):
+        told["heard"] = torch.cat([content["heard"] for content in contents]).unique()
     return {
         "separator": first["separator"],
         "weights": weights,
