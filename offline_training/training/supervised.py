@@ -169,7 +169,7 @@ class Trainer:
         if licences:
             said += f"; licences of the clips: {', '.join(licences)}"
         told = {"encoder": self.table.encoder, "labels": list(labels), "trained_on": said}
-        return told | ({} if self.heard is None else {"heard": heard.stored(self.heard)})
+        return told | ({} if self.marked is None else {"heard": heard.stored(self.marked)})
 
     @cached_property
     def training_clips(self) -> list[Clip]:
@@ -178,7 +178,7 @@ class Trainer:
         return [c for c in self.corpus.clips if c.split == "train" and c.label in labels]
 
     @cached_property
-    def heard(self) -> set[int] | None:
+    def marked(self) -> set[int] | None:
         """Marks of what these weights have heard, before this run too; None where nobody knows."""
         if self.heard_before is None:
             return None

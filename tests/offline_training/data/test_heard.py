@@ -62,7 +62,7 @@ def test_another_split_of_the_same_recordings_is_told(corpus, table, tmp_path, b
     first, second = (heard.heard_of(checkpoint_io.load(p)) for p in (begun, tmp_path / "second" / "best.pt"))
     assert first < second
     again = Trainer(tmp_path / "second", shuffled, table, RECIPE, start=begun)
-    assert again.heard == second
+    assert again.marked == second
 
 
 def test_a_checkpoint_that_does_not_say_is_told(corpus, table, tmp_path, begun):

@@ -66,7 +66,7 @@ class Halving:
 
 def test_gains_by_example_are_of_the_rows_that_have_one():
     mixtures = np.array([[1.0, 1.0, 1.0], [1.0, -1.0, 3.0], [2.0, 0.0, 0.0]], np.float32)
-    targets = torch.tensor([[1.0, 0.0], [1.0, -1.0], [2.0, 1.0]])
+    targets = torch.tensor([[1.0, 0.0], [1.0, 0.5], [2.0, 1.0]])
     listener = Halving()
     half = np.array([0.5], np.float32)
     queries = {"audio": [None, half], "image": [None, None]}
