@@ -1,1 +1,3 @@
-"""Alignment of the audio and image encoders with the query space: data, losses, stages, validation, the judge."""
+"""Alignment of the audio and image encoders with the query space: data, losses, stages, validation, the
+judge.
+"""

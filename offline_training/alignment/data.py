@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from marssep_rt.query.image_input import read_image, views
+from offline_training.alignment.config import AlignmentConfig
 from offline_training.alignment.mel_views import MelBank, MelViews, ViewConfig
 from offline_training.alignment.validation import HeldOut
 from offline_training.data.audio_windows import windows
@@ -24,7 +25,7 @@ from offline_training.encoders.base import Encoder, Vectors
 from offline_training.encoders.builtin import Mels, build_towers, describe, tower_shape
 from offline_training.encoders.heads import VectorViews, build_heads
 from offline_training.encoders.pair import Towers
-from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, TowerShape
+from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower
 from offline_training.utils.precision import half
 from offline_training.utils.vectors import unit
 
@@ -38,7 +39,9 @@ class AudioViews(Protocol):
 
     def clips(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor: ...
 
-    def mixtures(self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]: ...
+    def mixtures(
+        self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]: ...
 
     def pairs(self, chosen: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]: ...
 
@@ -51,7 +54,9 @@ class ImageViews(Protocol):
 
 @dataclass
 class Material:
-    """Everything that the stages draw from. ``clips`` and ``photos``: label number -> numbers of training items; ``groups``: of clips."""
+    """Everything that the stages draw from. ``clips`` and ``photos``: label number -> numbers of training
+    items; ``groups``: of clips.
+    """
 
     table: QueryTable
     labels: list[str]
@@ -69,41 +74,72 @@ class Material:
         vectors = self.table.vectors_of(self.labels[label])
         return vectors[0 if rng.random() < 0.5 else int(rng.integers(len(vectors)))]
 
-    def draw_labels(self, from_: dict[int, list[int]], count: int, power: float, rng: np.random.Generator, distinct: bool) -> list[int]:
-        """Labels drawn by (number of items) ** power; ``distinct``: each at most once, as many as there are."""
+    def draw_labels(
+        self, from_: dict[int, list[int]], count: int, power: float, rng: np.random.Generator, distinct: bool
+    ) -> list[int]:
+        """Labels drawn by (number of items) ** power; ``distinct``: each at most once, as many as
+        there are."""
         labels = list(from_)
         weights = np.array([len(from_[label]) for label in labels], np.float64) ** power
         count = min(count, len(labels)) if distinct else count
-        return [labels[i] for i in rng.choice(len(labels), count, replace=not distinct, p=weights / weights.sum())]
+        return [
+            labels[i] for i in rng.choice(len(labels), count, replace=not distinct, p=weights / weights.sum())
+        ]
 
     def item(self, items: list[int], rng: np.random.Generator) -> int:
         return items[int(rng.integers(len(items)))]
 
     def another(self, label: int, clip: int, rng: np.random.Generator) -> int:
         """A clip of the label from another recording where there is one, else another clip, else the same."""
-        others = [c for c in self.clips[label] if self.groups[c] != self.groups[clip]] or [c for c in self.clips[label] if c != clip]
+        others = [c for c in self.clips[label] if self.groups[c] != self.groups[clip]] or [
+            c for c in self.clips[label] if c != clip
+        ]
         return self.item(others or [clip], rng)
 
 
-def training_items(corpus: Corpus, labels: list[str], held_out: tuple[str, ...] = (), without: frozenset[str] = frozenset(),
-                   splits: tuple[str, ...] = ("train",)) -> tuple[dict[int, list[int]], dict[int, str]]:  # fmt: skip
-    """Numbers (in ``corpus.clips``) of the clips of each label number that train, not of paths in ``without``; every clip's recording."""
+def training_items(
+    corpus: Corpus,
+    labels: list[str],
+    held_out: tuple[str, ...] = (),
+    without: frozenset[str] = frozenset(),
+    splits: tuple[str, ...] = ("train",),
+) -> tuple[dict[int, list[int]], dict[int, str]]:
+    """Numbers (in ``corpus.clips``) of the clips of each label number that train, not of paths in
+    ``without``; every clip's recording.
+    """
     number = {label: i for i, label in enumerate(labels)}
     clips: dict[int, list[int]] = {}
     for i, clip in enumerate(corpus.clips):
-        if clip.split in splits and clip.label in number and clip.label not in held_out and clip.path not in without:
+        if (
+            clip.split in splits
+            and clip.label in number
+            and clip.label not in held_out
+            and clip.path not in without
+        ):
             clips.setdefault(number[clip.label], []).append(i)
     return clips, {i: clip.group for i, clip in enumerate(corpus.clips)}
 
 
-def photos_of(bank: PhotoBank | None, labels: list[str], splits: tuple[str, ...], held_out: tuple[str, ...] = (),
-              without: frozenset[str] = frozenset()) -> dict[int, list[int]]:  # fmt: skip
+def photos_of(
+    bank: PhotoBank | None,
+    labels: list[str],
+    splits: tuple[str, ...],
+    held_out: tuple[str, ...] = (),
+    without: frozenset[str] = frozenset(),
+) -> dict[int, list[int]]:
     """Numbers of the splits' photographs of each label number; not of paths in ``without``."""
     if bank is None:
         return {}
     number = {label: i for i, label in enumerate(labels)}
-    kept = {label: [i for i in group if bank.photos[i].path not in without] for label, group in bank.by_label(*splits).items()}
-    return {number[label]: group for label, group in kept.items() if group and label in number and label not in held_out}
+    kept = {
+        label: [i for i in group if bank.photos[i].path not in without]
+        for label, group in bank.by_label(*splits).items()
+    }
+    return {
+        number[label]: group
+        for label, group in kept.items()
+        if group and label in number and label not in held_out
+    }
 
 
 def held_out_photos(bank: PhotoBank | None, labels: list[str], split: str) -> dict[int, list[np.ndarray]]:
@@ -122,50 +158,69 @@ def builtin(
     corpus: Corpus,
     photos: PhotoBank | None,
     table: QueryTable,
-    recipe: dict[str, Any],
+    recipe: AlignmentConfig,
     report: Report = lambda *_: None,
     towers: Towers | None = None,
 ) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
-    """Builtin towers (untrained, unless ``towers`` are given), what they train on and are measured on, and their description.
+    """Builtin towers, what they train on and are measured on, and their description.
 
-    Takes ``towers`` (shapes), ``views``, ``held_out_labels``, ``fold``, ``fresh`` and ``one_hot`` out of the recipe. ``fresh``: which of
-    the given towers ("audio", "image") begin anew. ``one_hot``: no text at all,
-    every label an axis of its own: the plain classifier of the same size that the audio tower is compared with. ``fold`` [i, n]: without
-    the items that ``crossfit.left_out`` says, which the description lists. ``splits``: what trains, only the last time also "val".
+    Args:
+        corpus: Recordings.
+        photos: Photographs, if any.
+        table: Texts of the labels.
+        recipe: Its shapes, views, splits, fold and left out labels.
+        report: Called with what is being done, how far it is, and how far it goes.
+        towers: Towers to begin with; None: untrained ones.
     """
-    if recipe.pop("one_hot", False):
+    if recipe.one_hot:
         table = one_hot(table)
-    shapes = {part: tower_shape({"dim": table.dim, **plain}) for part, plain in recipe.pop("towers", {}).items()}
-    held_out = tuple(recipe.pop("held_out_labels", ()))
-    splits = tuple(recipe.pop("splits", ("train",)))
-    if not set(splits) <= {"train", "val"}:
-        raise ValueError(f"a stage cannot train on the splits {', '.join(splits)}")
+    shapes = {
+        part: tower_shape({"dim": table.dim, **getattr(recipe.towers, part)}) for part in ("audio", "image")
+    }
     without = frozenset[str]()
-    if "fold" in recipe:
-        items = [(c.label, c.group, c.path) for c in corpus.clips if c.split == "train"]
-        items += [
-            (f"photographs of {p.label}", p.path, p.path) for p in (photos.photos if photos is not None else []) if p.split == "train"
-        ]
-        without = left_out(items, *recipe.pop("fold"))
-    fresh = set(recipe.pop("fresh", ()))
-    if not fresh <= {"audio", "image"}:
-        raise ValueError(f"a stage knows no tower {', '.join(sorted(fresh - {'audio', 'image'}))}; fresh takes audio and image")
-    torch.manual_seed(int(recipe.get("seed", 1)))
-    untrained = build_towers(shapes.get("audio", TowerShape(dim=table.dim)), shapes.get("image", TowerShape(dim=table.dim)))
+    if recipe.fold is not None:
+        without = left_out(training_paths(corpus, photos), *recipe.fold)
+    torch.manual_seed(recipe.seed)
+    untrained = build_towers(shapes["audio"], shapes["image"])
     if towers is None:
         towers = untrained
-    for part in fresh:
+    for part in recipe.fresh:
         setattr(towers, part, getattr(untrained, part))
     labels = list(table.phrases)
     assert isinstance(towers.audio, AudioTower)
     front_end = towers.audio.front_end()
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total), front_end)
-    clips, groups = training_items(corpus, labels, held_out, without, splits)
-    audio = MelViews(bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group])
+    clips, groups = training_items(corpus, labels, recipe.held_out_labels, without, recipe.splits)
+    audio = MelViews(bank, recipe.views, [c for group in clips.values() for c in group])
     image = PhotoViews(photos, image_size(towers)) if photos is not None else None
-    material = Material(table, labels, clips, groups, audio, photos_of(photos, labels, splits, held_out, without), image)
-    described = {**describe(towers), "labels": labels, "left_out": sorted(without), "splits": list(splits)}
-    return towers, material, builtin_held_out(corpus, photos, labels, "val", image_size(towers), front_end=front_end), described
+    material = Material(
+        table,
+        labels,
+        clips,
+        groups,
+        audio,
+        photos_of(photos, labels, recipe.splits, recipe.held_out_labels, without),
+        image,
+    )
+    described = {
+        **describe(towers),
+        "labels": labels,
+        "left_out": sorted(without),
+        "splits": list(recipe.splits),
+    }
+    return (
+        towers,
+        material,
+        builtin_held_out(corpus, photos, labels, "val", image_size(towers), front_end=front_end),
+        described,
+    )
+
+
+def training_paths(corpus: Corpus, photos: PhotoBank | None) -> list[tuple[str, str, str]]:
+    """(label, recording, path) of every clip and photograph of train."""
+    shown = [] if photos is None else photos.photos
+    items = [(c.label, c.group, c.path) for c in corpus.clips if c.split == "train"]
+    return items + [(f"photographs of {p.label}", p.path, p.path) for p in shown if p.split == "train"]
 
 
 def image_size(towers: Towers) -> int:
@@ -181,11 +236,20 @@ def one_hot(table: QueryTable) -> QueryTable:
     return QueryTable({label: [label] for label in vectors}, vectors, "one-hot")
 
 
-def builtin_held_out(corpus: Corpus, photos: PhotoBank | None, labels: list[str], split: str, size: int = 64,
-                     pairs: int = 150, front_end: FrontEnd | None = None) -> HeldOut:  # fmt: skip
+def builtin_held_out(
+    corpus: Corpus,
+    photos: PhotoBank | None,
+    labels: list[str],
+    split: str,
+    size: int = 64,
+    pairs: int = 150,
+    front_end: FrontEnd | None = None,
+) -> HeldOut:
     """A split as the builtin towers' inputs."""
     shown = held_out_photos(photos, labels, split)
-    pictures = {label: [torch.from_numpy(views(rgb, size)) for rgb in group] for label, group in shown.items()}
+    pictures = {
+        label: [torch.from_numpy(views(rgb, size)) for rgb in group] for label, group in shown.items()
+    }
     return HeldOut(corpus, labels, split, Mels(front_end), pairs, pictures)
 
 
@@ -194,11 +258,18 @@ def excerpt(corpus: Corpus, clip: Clip, rng: np.random.Generator) -> np.ndarray:
     return augmented(corpus, clip, 4.0, AUGMENTATION, rng)
 
 
-def heads(encoder: Encoder, corpus: Corpus, photos: PhotoBank | None, table: QueryTable, recipe: dict[str, Any],
-          report: Report = lambda *_: None) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:  # fmt: skip
-    """As ``builtin``, for heads on a frozen encoder: its vectors of several augmented views of every item are made once."""
-    held_out = tuple(recipe.pop("held_out_labels", ()))
-    count = int(recipe.pop("vector_views", 3))
+def heads(
+    encoder: Encoder,
+    corpus: Corpus,
+    photos: PhotoBank | None,
+    table: QueryTable,
+    recipe: AlignmentConfig,
+    report: Report = lambda *_: None,
+) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
+    """As ``builtin``, for heads on a frozen encoder: its vectors of several augmented views of every item are
+    made once.
+    """
+    held_out, count = recipe.held_out_labels, recipe.vector_views
     labels = list(table.phrases)
     clips, groups = training_items(corpus, labels, held_out)
     pictures = photos_of(photos, labels, ("train",), held_out)
@@ -208,13 +279,22 @@ def heads(encoder: Encoder, corpus: Corpus, photos: PhotoBank | None, table: Que
     mixed: dict[int, Vectors] = {}
     for done, i in enumerate(everything):
         clean = [excerpt(corpus, corpus.clips[i], rng) for _ in range(count)]
-        others = [excerpt(corpus, corpus.clips[everything[int(rng.integers(len(everything)))]], rng) for _ in range(count)]
-        both = [a + b * np.float32(10 ** (rng.uniform(-5, 5) / 20)) for a, b in zip(clean, others, strict=True)]
+        others = [
+            excerpt(corpus, corpus.clips[everything[int(rng.integers(len(everything)))]], rng)
+            for _ in range(count)
+        ]
+        both = [
+            a + b * np.float32(10 ** (rng.uniform(-5, 5) / 20)) for a, b in zip(clean, others, strict=True)
+        ]
         audio[i], mixed[i] = encoder.embed_audio(clean), encoder.embed_audio(both)
         report("embedding sounds", done + 1, len(everything))
     image: dict[int, Vectors] = {}
     if photos is not None:
-        image = {i: encoder.embed_image([photos.pixels[i], photos.pixels[i][:, ::-1]]) for group in pictures.values() for i in group}
+        image = {
+            i: encoder.embed_image([photos.pixels[i], photos.pixels[i][:, ::-1]])
+            for group in pictures.values()
+            for i in group
+        }
     seen = VectorViews(audio, mixed, image)
     audio_views: AudioViews = seen
     image_views: ImageViews = seen
@@ -223,19 +303,29 @@ def heads(encoder: Encoder, corpus: Corpus, photos: PhotoBank | None, table: Que
     def prepare(pieces: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(encoder.embed_audio(pieces))
 
-    shown = {label: [torch.from_numpy(encoder.embed_image([rgb])) for rgb in group]
-             for label, group in held_out_photos(photos, labels, "val").items()}  # fmt: skip
-    measured = HeldOut(corpus, labels, "val", prepare, int(recipe.pop("val_pairs", 100)), shown)
+    shown = {
+        label: [torch.from_numpy(encoder.embed_image([rgb])) for rgb in group]
+        for label, group in held_out_photos(photos, labels, "val").items()
+    }
+    measured = HeldOut(corpus, labels, "val", prepare, recipe.val_pairs, shown)
     return build_heads(encoder.dim), material, measured, {"kind": "heads", "encoder": encoder.id}
 
 
 @torch.no_grad()
-def rough_vectors(tower: AudioTower, corpus: Corpus, each: int, report: Report = lambda *_: None, batch: int = 32) -> dict[str, Vectors]:
-    """Vectors [each, D] of altered stretches of every training clip, by its path: another microphone, something behind it, hiss."""
+def rough_vectors(
+    tower: AudioTower, corpus: Corpus, each: int, report: Report = lambda *_: None, batch: int = 32
+) -> dict[str, Vectors]:
+    """Vectors [each, D] of altered stretches of every training clip, by its path: another microphone,
+    something behind it, hiss.
+    """
     front_end, precision = tower.front_end(), half()
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total), front_end)
     train = [i for i, c in enumerate(corpus.clips) if c.split == "train"]
-    views = MelViews(bank, ViewConfig(frames=336, speed=0.3, masks=0.0, background=0.6, background_snr_db=(0.0, 25.0)), train)
+    views = MelViews(
+        bank,
+        ViewConfig(frames=336, speed=0.3, masks=0.0, background=0.6, background_snr_db=(0.0, 25.0)),
+        train,
+    )
     rng = np.random.default_rng(1)
     tower = tower.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     found: dict[str, Vectors] = {}
@@ -249,15 +339,24 @@ def rough_vectors(tower: AudioTower, corpus: Corpus, each: int, report: Report =
     return found
 
 
-def query_table(encoder: Encoder, phrases: dict[str, list[str]], corpus: Corpus | None, photos: PhotoBank | None, augmented: int = 3,
-                report: Report = lambda *_: None, crossed: Mapping[str, Encoder] | None = None,
-                rough_of: Mapping[str, Vectors] | None = None) -> QueryTable:  # fmt: skip
-    """The phrases, the training and validation clips and the photographs of every label as vectors of ``encoder``.
+def query_table(
+    encoder: Encoder,
+    phrases: dict[str, list[str]],
+    corpus: Corpus | None,
+    photos: PhotoBank | None,
+    augmented: int = 3,
+    report: Report = lambda *_: None,
+    crossed: Mapping[str, Encoder] | None = None,
+    rough_of: Mapping[str, Vectors] | None = None,
+) -> QueryTable:
+    """The phrases, the training and validation clips and the photographs of every label as vectors of
+    ``encoder``.
 
-    A training clip stands there as a query by that file would, and ``augmented`` times as an altered excerpt with another clip softly
-    behind it: what users bring is rougher than what towers were trained on. ``crossed``: by path, an encoder that has never met the item:
-    it makes the rough vectors of that clip (the whole clip is one of them then), and the only vector of that photograph. ``rough_of``:
-    by path, rough vectors that are there already.
+    A training clip stands there as a query by that file would, and ``augmented`` times as an altered excerpt
+    with another clip softly behind it: what users bring is rougher than what towers were trained on.
+    ``crossed``: by path, an encoder that has never met the item: it makes the rough vectors of that clip (the
+    whole clip is one of them then), and the only vector of that photograph. ``rough_of``: by path, rough
+    vectors that are there already.
     """
     crossed = crossed or {}
     vectors = {label: encoder.embed_text(group) for label, group in phrases.items()}
@@ -269,25 +368,36 @@ def query_table(encoder: Encoder, phrases: dict[str, list[str]], corpus: Corpus 
         train = [c for c in wanted if c.split == "train"]
         rows: dict[str, list[tuple[Vectors, str, str]]] = {}
         for done, clip in enumerate(wanted):
-            whole = corpus.audio(clip).astype(np.float32) / 32768.0
+            whole = corpus.samples(clip)
             rough = [whole] if clip.path in crossed else []
             for _ in range(augmented if clip.split == "train" and rough_of is None else 0):
                 other = excerpt(corpus, train[int(rng.integers(len(train)))], rng)
-                rough.append(excerpt(corpus, clip, rng) + other * np.float32(10 ** (-rng.uniform(5, 25) / 20)))
+                rough.append(
+                    excerpt(corpus, clip, rng) + other * np.float32(10 ** (-rng.uniform(5, 25) / 20))
+                )
             own = rows.setdefault(clip.label, [])
             own += [(v, clip.split, clip.group) for v in as_queries(encoder, [whole])]
             own += [(v, ROUGH, clip.group) for v in (rough_of or {}).get(clip.path, ())]
             if rough:
                 own += [(v, ROUGH, clip.group) for v in as_queries(crossed.get(clip.path, encoder), rough)]
             report("embedding sounds", done + 1, len(wanted))
-        audio = {label: Examples(np.stack([r[0] for r in group]), tuple(r[1] for r in group), tuple(r[2] for r in group))
-                 for label, group in sorted(rows.items())}  # fmt: skip
+        audio = {
+            label: Examples(
+                np.stack([r[0] for r in group]), tuple(r[1] for r in group), tuple(r[2] for r in group)
+            )
+            for label, group in sorted(rows.items())
+        }
     if photos is not None and "image" in encoder.modalities:
         for label, group in photos.by_label("train", "val").items():
             if label in phrases:
                 shown = [photos.photos[i] for i in group]
-                seen = [crossed.get(p.path, encoder).embed_image([read_image(photos.folder / p.path, 224)])[0] for p in shown]
-                image[label] = Examples(np.stack(seen), tuple(p.split for p in shown), tuple(p.path for p in shown))
+                seen = [
+                    crossed.get(p.path, encoder).embed_image([read_image(photos.folder / p.path, 224)])[0]
+                    for p in shown
+                ]
+                image[label] = Examples(
+                    np.stack(seen), tuple(p.split for p in shown), tuple(p.path for p in shown)
+                )
     return QueryTable(phrases, vectors, encoder.id, audio, image)
 
 
@@ -296,8 +406,12 @@ def as_queries(encoder: Encoder, sounds: list[np.ndarray]) -> Vectors:
     return np.stack([unit(encoder.embed_audio(windows(sound)).mean(axis=0)) for sound in sounds])
 
 
-def phrase_lists(wordnet_folder: Path, extra: list[str], seed: int = 1, each: int = 64) -> dict[str, list[str]]:
-    """Taught phrases of every label of the lexicon, and a few of each of ``extra`` (labels that only photographs have)."""
+def phrase_lists(
+    wordnet_folder: Path, extra: list[str], seed: int = 1, each: int = 64
+) -> dict[str, list[str]]:
+    """Taught phrases of every label of the lexicon, and a few of each of ``extra`` (labels that only
+    photographs have).
+    """
     from offline_training.data.lexicon import FRAMES, WordNet, read_lexicon, teaching_phrases
 
     taught = teaching_phrases(read_lexicon(), WordNet(wordnet_folder), np.random.default_rng(seed))

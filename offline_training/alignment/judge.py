@@ -1,7 +1,9 @@
-"""An independent judge of separations: another architecture, seed and part of the training recordings than the shipped audio tower.
+"""An independent judge of separations: another architecture, seed and part of the training recordings than
+the shipped audio tower.
 
-It is never asked for queries or rewards and does not ship. Its vectors live in the text tower's space, so that it can say how near an
-output is to a label's words, and whether the label wins over the label of the interference.
+It is never asked for queries or rewards and does not ship. Its vectors live in the text tower's space, so
+that it can say how near an output is to a label's words, and whether the label wins over the label of the
+interference.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from offline_training.alignment.config import AlignmentConfig
 from offline_training.alignment.data import Material, Report, builtin_held_out, training_items
-from offline_training.alignment.mel_views import MelBank, MelViews, ViewConfig
+from offline_training.alignment.mel_views import MelBank, MelViews
 from offline_training.alignment.validation import HeldOut
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Corpus
@@ -32,13 +35,16 @@ SHARE = 0.75  # of the training recordings
 
 
 class JudgeTower(nn.Module):
-    """Log-mels [B, frames, mels] -> unit vectors [B, dim]: a transformer over patches of four frames (40 ms)."""
+    """Log-mels [B, frames, mels] -> unit vectors [B, dim]: a transformer over patches of four
+    frames (40 ms)."""
 
     def __init__(self, dim: int, width: int = 160, layers: int = 4, heads: int = 4, most: int = 128) -> None:
         super().__init__()
         self.patch = nn.Conv1d(LogMel().mels, width, 8, stride=4, padding=2)
         self.positions = nn.Parameter(torch.randn(most, width) * 0.02)
-        layer = nn.TransformerEncoderLayer(width, heads, 3 * width, dropout=0.15, activation="gelu", batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(
+            width, heads, 3 * width, dropout=0.15, activation="gelu", batch_first=True, norm_first=True
+        )
         self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, dim)
@@ -54,18 +60,24 @@ def kept(group: str, share: float = SHARE) -> bool:
     return int(hashlib.sha256(f"judge {group}".encode()).hexdigest()[:8], 16) < share * 16**8
 
 
-def prepare(corpus: Corpus, table: QueryTable, recipe: dict[str, Any],
-            report: Report = lambda *_: None) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:  # fmt: skip
+def prepare(
+    corpus: Corpus, table: QueryTable, recipe: AlignmentConfig, report: Report = lambda *_: None
+) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
     """An untrained judge, its part of the training recordings, and what it is measured on."""
     labels = list(table.phrases)
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
     clips, groups = training_items(corpus, labels)
     clips = {label: mine for label, group in clips.items() if (mine := [c for c in group if kept(groups[c])])}
-    views = MelViews(bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group])
-    torch.manual_seed(int(recipe.get("seed", 2)))
+    views = MelViews(bank, recipe.views, [c for group in clips.values() for c in group])
+    torch.manual_seed(recipe.seed)
     towers = Towers(JudgeTower(table.dim), None)
     material = Material(table, labels, clips, groups, views)
-    return towers, material, builtin_held_out(corpus, None, labels, "val"), {"kind": "judge", "dim": table.dim}
+    return (
+        towers,
+        material,
+        builtin_held_out(corpus, None, labels, "val"),
+        {"kind": "judge", "dim": table.dim},
+    )
 
 
 class Judge:
@@ -97,7 +109,9 @@ class Judge:
 
 
 def verdict(judge: Judge, sounds: Sounds, labels: list[str], interferers: list[str]) -> dict[str, np.ndarray]:
-    """For each sound the cosine to its label, and whether that beats the cosine to the interferer's label (as 0.0 or 1.0)."""
+    """For each sound the cosine to its label, and whether that beats the cosine to the interferer's label (as
+    0.0 or 1.0).
+    """
     vectors = judge.embed_audio(sounds)
     every = sorted({*labels, *interferers})
     words = dict(zip(every, judge.embed_text(every), strict=True))

@@ -9,16 +9,24 @@ from torch import Tensor
 def info_nce(a: Tensor, b: Tensor, labels: Tensor, scale: Tensor) -> Tensor:
     """Symmetric InfoNCE of the pairs (a_i, b_i), [N, D] each: a scalar in nats.
 
-    Rows of the same label are neither positives nor negatives of each other. ``scale`` is one over the temperature.
+    Rows of the same label are neither positives nor negatives of each other. ``scale`` is one over the
+    temperature.
     """
     logits = a @ b.T * scale
-    others = (labels[:, None] == labels[None, :]) & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    others = (labels[:, None] == labels[None, :]) & ~torch.eye(
+        len(labels), dtype=torch.bool, device=labels.device
+    )
     logits = logits.masked_fill(others, -1e9)
     wanted = torch.arange(len(labels), device=labels.device)
-    return (torch.nn.functional.cross_entropy(logits, wanted) + torch.nn.functional.cross_entropy(logits.T, wanted)) / 2
+    return (
+        torch.nn.functional.cross_entropy(logits, wanted)
+        + torch.nn.functional.cross_entropy(logits.T, wanted)
+    ) / 2
 
 
-def classes(vectors: Tensor, labels: Tensor, anchors: Tensor, scale: Tensor, smoothing: float = 0.05) -> Tensor:
+def classes(
+    vectors: Tensor, labels: Tensor, anchors: Tensor, scale: Tensor, smoothing: float = 0.05
+) -> Tensor:
     """Cross-entropy over all labels' anchors [L, D]: InfoNCE whose negatives are every label there is."""
     return torch.nn.functional.cross_entropy(vectors @ anchors.T * scale, labels, label_smoothing=smoothing)
 

@@ -1,7 +1,9 @@
-"""Log-mels of the whole corpus in memory, and augmented views of them: what the builtin audio tower trains on.
+"""Log-mels of the whole corpus in memory, and augmented views of them: what the builtin audio tower trains
+on.
 
-Everything that is done to a waveform elsewhere (mixing, equaliser, bandwidth, speed) is done to mel powers here, at a hundredth of the
-cost: powers of independent sounds add, filters multiply, and a change of speed warps both axes.
+Everything that is done to a waveform elsewhere (mixing, equaliser, bandwidth, speed) is done to mel powers
+here, at a hundredth of the cost: powers of independent sounds add, filters multiply, and a change of speed
+warps both axes.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +21,7 @@ from torch import Tensor
 from marssep_rt.utils.atomic_io import written_beside
 from offline_training.data.corpus import Clip, Corpus
 from offline_training.encoders.towers import FrontEnd, LogMel
+from offline_training.utils.recipe import Key, share
 
 Mels = npt.NDArray[np.float32]
 FLOOR = 1e-10
@@ -25,26 +29,40 @@ FLOOR = 1e-10
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """How an augmented view of a clip is made. Probabilities in 0..1, levels in dB, ``frames`` of 10 ms."""
+    """How an augmented view of a clip is made. Probabilities in 0..1, levels in dB."""
 
-    frames: int = 240
-    speed: float = 0.6
-    equaliser: float = 0.6
-    equaliser_db: float = 8.0
-    bandwidth: float = 0.25
-    background: float = 0.5
-    background_snr_db: tuple[float, float] = (3.0, 25.0)
-    noise: float = 0.4
-    masks: float = 0.5
+    frames: Annotated[int, Key("Length of a view in frames of 10 ms.", least=1)] = 240
+    speed: Annotated[float, share("How often a view is played faster or slower.")] = 0.6
+    equaliser: Annotated[float, share("How often it is equalised.")] = 0.6
+    equaliser_db: Annotated[float, Key("Largest gain and loss of the equaliser.", least=0)] = 8.0
+    bandwidth: Annotated[float, share("How often it is limited in bandwidth.")] = 0.25
+    background: Annotated[float, share("How often another clip is behind it.")] = 0.5
+    background_snr_db: Annotated[tuple[float, float], Key("Range of its level over the other clip.")] = (
+        3.0,
+        25.0,
+    )
+    noise: Annotated[float, share("How often noise is added.")] = 0.4
+    masks: Annotated[float, share("How often stripes of time and frequency are cut out.")] = 0.5
 
 
 class MelBank:
-    """Log mel powers of every clip, float16 [frames, mels] each, in one array; made once a front end and kept beside the corpus."""
+    """Log mel powers of every clip, float16 [frames, mels] each, in one array; made once a front end and kept
+    beside the corpus.
+    """
 
-    def __init__(self, corpus: Corpus, progress: Callable[[int, int], None] = lambda *_: None, front_end: FrontEnd | None = None) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        progress: Callable[[int, int], None] = lambda *_: None,
+        front_end: FrontEnd | None = None,
+    ) -> None:
         self.clips: list[Clip] = corpus.clips
         self.front_end = front_end or LogMel()
-        path = corpus.folder / ("mels.f16.npy" if isinstance(self.front_end, LogMel) else f"{type(self.front_end).__name__}.f16.npy")
+        path = corpus.folder / (
+            "mels.f16.npy"
+            if isinstance(self.front_end, LogMel)
+            else f"{type(self.front_end).__name__}.f16.npy"
+        )
         counts = [max(1, clip.length // 480) for clip in self.clips]
         self.starts = np.concatenate([[0], np.cumsum(counts)])
         if not path.exists():
@@ -66,14 +84,20 @@ class MelBank:
 
 
 @torch.no_grad()
-def _analyse(corpus: Corpus, analysis: FrontEnd, starts: npt.NDArray[np.int64], path: Path, progress: Callable[[int, int], None]) -> None:
+def _analyse(
+    corpus: Corpus,
+    analysis: FrontEnd,
+    starts: npt.NDArray[np.int64],
+    path: Path,
+    progress: Callable[[int, int], None],
+) -> None:
     with written_beside(path) as beside:
         out = np.lib.format.open_memmap(beside, "w+", np.float16, (int(starts[-1]), analysis.mels))
         for i, clip in enumerate(corpus.clips):
             count = int(starts[i + 1] - starts[i])
             audio = np.zeros(count * 480, np.float32)
-            samples = corpus.audio(clip)[: len(audio)]
-            audio[: len(samples)] = samples.astype(np.float32) / 32768.0
+            samples = corpus.samples(clip, count=len(audio))
+            audio[: len(samples)] = samples
             power = analysis.power(torch.from_numpy(audio)[None])[0]
             out[starts[i] : starts[i + 1]] = torch.log(power + FLOOR).half().numpy()
             progress(i + 1, len(corpus.clips))
@@ -146,7 +170,9 @@ class MelViews:
         return x
 
     def pairs(self, chosen: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """(plain, rough) log-mels of the same stretches: as recorded, and through another microphone with something behind it."""
+        """(plain, rough) log-mels of the same stretches: as recorded, and through another microphone with
+        something behind it.
+        """
         plain, rough = [], []
         for clip in chosen:
             power = self.raw(clip, rng, self.config.frames)
@@ -155,7 +181,9 @@ class MelViews:
         compress = self.bank.front_end.compress
         return compress(torch.from_numpy(np.stack(plain))), compress(torch.from_numpy(np.stack(rough)))
 
-    def mixtures(self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def mixtures(
+        self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
         """(clean, mixture) pairs of the same view: the mixture has ``others`` in it at -5..5 dB."""
         clean, mixed = [], []
         for clip, other in zip(chosen, others, strict=True):
@@ -167,7 +195,9 @@ class MelViews:
 
 
 def change_speed(power: Mels, frames: int, factor: float, scale: FrontEnd) -> Mels:
-    """Played ``factor`` times as fast: time shrinks to ``frames``, everything moves up by ``factor`` on the mel axis of ``scale``."""
+    """Played ``factor`` times as fast: time shrinks to ``frames``, everything moves up by ``factor`` on the
+    mel axis of ``scale``.
+    """
     mels = power.shape[1]
     low_mel, top_mel = (2595 * np.log10(1 + hz / 700) for hz in (scale.low_hz, scale.top_hz))
     at = np.linspace(low_mel, top_mel, mels + 2)[1:-1]
@@ -193,7 +223,8 @@ def colour(power: Mels, config: ViewConfig, rng: np.random.Generator) -> Mels:
 
 
 def mask(x: Tensor, rng: np.random.Generator) -> None:
-    """SpecAugment (Park et al. 2019), in place: up to two stripes of time and one of frequency set to zero."""
+    """SpecAugment (Park et al. 2019), in place: up to two stripes of time and one of frequency set
+    to zero."""
     frames, mels = x.shape
     for _ in range(2):
         width = int(rng.integers(0, frames // 6))

@@ -16,8 +16,15 @@ from offline_training.utils.precision import half
 class Losses:
     """The loss terms of one step; inputs and vectors that several terms share are made once."""
 
-    def __init__(self, towers: Towers, material: Material, config: AlignmentConfig, stage: StageConfig, rng: np.random.Generator,
-                 reference: nn.Module | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        towers: Towers,
+        material: Material,
+        config: AlignmentConfig,
+        stage: StageConfig,
+        rng: np.random.Generator,
+        reference: nn.Module | None = None,
+    ) -> None:
         self.reference = reference
         self.towers, self.material, self.config, self.stage, self.rng = towers, material, config, stage, rng
         self.dtype = half(wanted=config.bf16)
@@ -33,11 +40,16 @@ class Losses:
             self.labels = torch.tensor(self.drawn)
             self.a = self.audio(material.audio_views.clips(self.chosen, rng))
         if weights.keys() & {"audio_audio", "audio_triplet", "mixture_triplet"}:
-            others = [material.another(label, clip, rng) for label, clip in zip(self.drawn, self.chosen, strict=True)]
+            others = [
+                material.another(label, clip, rng)
+                for label, clip in zip(self.drawn, self.chosen, strict=True)
+            ]
             self.b = self.audio(material.audio_views.clips(others, rng))
         if weights.keys() & {"audio_image", "image_triplet", "image_text"}:
             if not hasattr(self, "drawn") or not weights.keys() & {"audio_image", "image_triplet"}:
-                self.photo_labels = material.draw_labels(material.photos, stage.batch // 2, power, rng, distinct=True)
+                self.photo_labels = material.draw_labels(
+                    material.photos, stage.batch // 2, power, rng, distinct=True
+                )
             else:
                 self.photo_labels = self.drawn
             self.v = self.image([material.item(material.photos[label], rng) for label in self.photo_labels])
@@ -61,15 +73,21 @@ class Losses:
     def audio_labels(self) -> Tensor:
         """Stage 0: every training label is a class, its text vector the class's weight."""
         m = self.material
-        drawn = m.draw_labels(m.clips, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False)
-        vectors = self.audio(m.audio_views.clips([m.item(m.clips[label], self.rng) for label in drawn], self.rng))
+        drawn = m.draw_labels(
+            m.clips, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False
+        )
+        vectors = self.audio(
+            m.audio_views.clips([m.item(m.clips[label], self.rng) for label in drawn], self.rng)
+        )
         labels = torch.tensor(drawn)
         self.near.append(1 - (vectors * m.anchors[labels]).sum(1).mean())
         return losses.classes(vectors, labels, m.anchors, self.towers.scale)
 
     def image_labels(self) -> Tensor:
         m = self.material
-        drawn = m.draw_labels(m.photos, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False)
+        drawn = m.draw_labels(
+            m.photos, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False
+        )
         vectors = self.image([m.item(m.photos[label], self.rng) for label in drawn])
         labels = torch.tensor(drawn)
         self.near.append(1 - (vectors * m.anchors[labels]).sum(1).mean())
@@ -90,9 +108,14 @@ class Losses:
         return losses.triplet(self.a, self.b, negatives, self.config.margin)
 
     def mixture_triplet(self) -> Tensor:
-        """Eq. 8, second term: the clean sound must be nearer to its label, and to another recording of it, than its mixture is."""
+        """Eq. 8, second term: the clean sound must be nearer to its label, and to another recording of it,
+        than its mixture is.
+        """
         m = self.material
-        interferers = [self.chosen[i] for i in np.roll(np.arange(len(self.chosen)), 1 + int(self.rng.integers(len(self.chosen) - 1)))]
+        interferers = [
+            self.chosen[i]
+            for i in np.roll(np.arange(len(self.chosen)), 1 + int(self.rng.integers(len(self.chosen) - 1)))
+        ]
         clean, mixed = (self.audio(x) for x in m.audio_views.mixtures(self.chosen, interferers, self.rng))
         to_label = losses.triplet(m.anchors[self.labels], clean, mixed, self.config.mixture_margin)
         return (to_label + losses.triplet(self.b, clean, mixed, self.config.mixture_margin)) / 2
@@ -107,7 +130,9 @@ class Losses:
 
     def image_triplet(self) -> Tensor:
         """Eq. 9, second term."""
-        return losses.triplet(self.a, self.v, losses.hardest(self.a, self.v, self.labels, self.labels), self.config.margin)
+        return losses.triplet(
+            self.a, self.v, losses.hardest(self.a, self.v, self.labels, self.labels), self.config.margin
+        )
 
     def image_text(self) -> Tensor:
         labels = torch.tensor(self.photo_labels)
@@ -115,10 +140,14 @@ class Losses:
         return losses.info_nce(self.v, self.text(self.photo_labels), labels, self.towers.scale)
 
     def keep(self) -> Tensor:
-        """What the audio tower heard in a plain recording when the run began, it shall hear in a rough one: sounds without a label too."""
+        """What the audio tower heard in a plain recording when the run began, it shall hear in a rough one:
+        sounds without a label too.
+        """
         assert self.reference is not None
         m = self.material
-        drawn = m.draw_labels(m.clips, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False)
+        drawn = m.draw_labels(
+            m.clips, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False
+        )
         plain, rough = m.audio_views.pairs([m.item(m.clips[label], self.rng) for label in drawn], self.rng)
         with torch.no_grad(), self.autocast():
             wanted = self.reference(plain).float()
@@ -126,7 +155,9 @@ class Losses:
 
     def all(self) -> dict[str, Tensor]:
         """Every weighted term and their weighted sum as ``loss``."""
-        terms = {name: getattr(self, name)() for name in TERMS if name in self.stage.weights and name != "near"}
+        terms = {
+            name: getattr(self, name)() for name in TERMS if name in self.stage.weights and name != "near"
+        }
         if "near" in self.stage.weights:
             terms["near"] = torch.stack(self.near).mean()
         terms["loss"] = torch.stack([self.stage.weights[name] * value for name, value in terms.items()]).sum()

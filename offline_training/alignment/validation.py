@@ -1,4 +1,6 @@
-"""What an encoder knows of sounds and pictures: retrieval of labels, and the paper's discriminability (its Table 10)."""
+"""What an encoder knows of sounds and pictures: retrieval of labels, and the paper's discriminability (its
+Table 10).
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,25 @@ Prepare = Callable[[list[np.ndarray]], Tensor]
 
 
 class HeldOut:
-    """A split as prepared inputs: whole clips, (target, mixture) pairs and photographs with their label numbers.
+    """A split as prepared inputs: whole clips, (target, mixture) pairs and photographs with their label
+    numbers.
 
     ``prepare`` turns the windows of one sound into one batch of tower inputs.
     """
 
-    def __init__(self, corpus: Corpus, labels: list[str], split: str, prepare: Prepare, pairs: int = 150,
-                 photos: dict[int, list[Tensor]] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        corpus: Corpus,
+        labels: list[str],
+        split: str,
+        prepare: Prepare,
+        pairs: int = 150,
+        photos: dict[int, list[Tensor]] | None = None,
+    ) -> None:
         number = {label: i for i, label in enumerate(labels)}
         chosen: list[Clip] = [c for c in corpus.clips if c.split == split and c.label in number]
         self.clip_labels = [number[c.label] for c in chosen]
-        self.clips = [prepare(windows(corpus.audio(c).astype(np.float32) / 32768.0)) for c in chosen]
+        self.clips = [prepare(windows(corpus.samples(c))) for c in chosen]
         config = EvalConfig(split=split, mixtures=pairs)
         self.pair_labels: list[int] = []
         self.pairs: list[tuple[Tensor, Tensor]] = []
@@ -41,10 +51,16 @@ class HeldOut:
         self.photos = [(label, x) for label, group in (photos or {}).items() for x in group]
         self.photo_classes = sorted(photos or {})
 
-    def figures(self, audio: Callable[[Tensor], Tensor], image: Callable[[Tensor], Tensor] | None, anchors: Tensor,
-                candidates: list[int] | None = None) -> dict[str, float]:  # fmt: skip
-        """Top-1 and top-5 of clips over ``candidates`` (None: all labels) and of photographs over the labels that have some, and the
-        discriminability."""
+    def figures(
+        self,
+        audio: Callable[[Tensor], Tensor],
+        image: Callable[[Tensor], Tensor] | None,
+        anchors: Tensor,
+        candidates: list[int] | None = None,
+    ) -> dict[str, float]:
+        """Top-1 and top-5 of clips over ``candidates`` (None: all labels) and of photographs over the labels
+        that have some, and the discriminability.
+        """
         among = list(range(len(anchors))) if candidates is None else candidates
         clips = torch.cat([mean_vector(audio(x)) for x in self.clips])
         top1, top5 = retrieval(clips, [among.index(label) for label in self.clip_labels], anchors[among])
@@ -53,7 +69,9 @@ class HeldOut:
         if image is not None and self.photos:
             pictures = torch.cat([mean_vector(image(x)) for _, x in self.photos])
             classes = {label: i for i, label in enumerate(self.photo_classes)}
-            found = retrieval(pictures, [classes[label] for label, _ in self.photos], anchors[self.photo_classes])
+            found = retrieval(
+                pictures, [classes[label] for label, _ in self.photos], anchors[self.photo_classes]
+            )
             result["image_top1"], result["image_top5"] = found
         return result
 

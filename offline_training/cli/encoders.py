@@ -1,8 +1,9 @@
-"""``marssep-train``: the commands about encoders (align, judge, embed, query, semantics, vocabulary)."""
+"""``marssep-train``: the commands about encoders and their query space (trunk, space, rebase, embed ...)."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,6 @@ import typer
 
 from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
-from marssep_rt.utils.atomic_io import write_whole
 from offline_training.cli.common import (
     CorpusFolder,
     Device,
@@ -18,86 +18,32 @@ from offline_training.cli.common import (
     Heads,
     Photos,
     Queries,
+    Recipe,
     TextFrom,
     Weights,
     bar,
+    make_folder_of,
     photo_bank,
     read_recipe,
     read_table,
     sentences,
     stepwise,
     write_json,
+    write_text,
 )
 
 
 @opt.plain_errors
-def align(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")],
-    corpus: CorpusFolder = Path("cache/corpus"),
-    photos: Photos = None,
-    queries: Queries = Path("runs/text.npz"),
-    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("align"),
-    encoder: EncoderName = "builtin",
-    weights: Weights = None,
-    start: Annotated[
-        Path | None, typer.Option("--start", help="builtin: begin with these encoders, a checkpoint or a bundle.", metavar="PATH")
-    ] = None,
-    fold: Annotated[
-        str | None, typer.Option("--fold", help="builtin: leave out part I of N of clips and images (embed --cross-fitted).", metavar="I/N")
-    ] = None,
-    trunk: Annotated[
-        Path | None, typer.Option("--trunk", help="builtin: a new image encoder on this trunk of marssep-train trunk.", metavar="FILE.pt")
-    ] = None,
-    device: Device = "cpu",
-) -> None:
-    """Align sounds and pictures with the text space, stage by stage. Ctrl-C saves; the same command goes on from there.
-
-    builtin: trains its towers (stage 0) and aligns them; a large encoder stays as it is and gets heads.
-    """
-    from offline_training.alignment import data as alignment_data
-    from offline_training.alignment.config import AlignmentConfig
-    from offline_training.alignment.trainer import Alignment
-    from offline_training.data.corpus import Corpus
-    from offline_training.encoders import open_encoder
-    from offline_training.encoders.builtin import build_towers, open_towers, with_trunk
-    from offline_training.encoders.towers import TowerShape
-
-    settings = read_recipe(recipe, "align")
-    if fold is not None:
-        settings["fold"] = read_fold(fold)
-    with sentences(), bar() as progress:
-        table = read_table(queries)
-        bank = photo_bank(photos, progress)
-        data = Corpus(corpus)
-        try:
-            if encoder == "builtin":
-                begun = None if start is None else open_towers(start)
-                if trunk is not None:
-                    begun = with_trunk(begun or build_towers(TowerShape(dim=table.dim), TowerShape(dim=table.dim)), trunk)
-                towers, drawn, held, describe = alignment_data.builtin(data, bank, table, settings, stepwise(progress), begun)
-            else:
-                loaded = open_encoder(encoder, weights, device=device)
-                if loaded.id != table.encoder:
-                    raise UsageError(f"{queries} holds vectors of the encoder {table.encoder}, not of {loaded.id}; make it with embed")
-                settings["stages"] = [s for s in settings.get("stages", []) if s.get("number") != 0]
-                for stage in settings["stages"]:
-                    stage["trains"] = ["audio", "image", "log_scale"]  # heads are all there is
-                towers, drawn, held, describe = alignment_data.heads(loaded, data, bank, table, settings, stepwise(progress))
-            run = Alignment(output, towers, drawn, AlignmentConfig.of(settings), held.of(drawn.anchors), describe)
-        except (TypeError, ValueError) as e:
-            if isinstance(e, TypeError) or "stage" in str(e):
-                raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
-            raise
-        finished = _run(run, progress)
-    _close(finished, output)
-
-
-@opt.plain_errors
 def trunk(
-    source: Annotated[Path, typer.Argument(help="YAMNet or a MobileNetV2 in TensorFlow Lite, or a file that has one inside.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="YAMNet or a MobileNetV2 in TensorFlow Lite, or a file that has one inside."),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The trunk to write.", metavar="FILE.pt")],
 ) -> None:
-    """Take a pre-trained trunk out of a TensorFlow Lite model: YAMNet for sounds (space), MobileNetV2 for images (align)."""
+    """Take a pre-trained trunk out of a TensorFlow Lite model: YAMNet for sounds (space), MobileNetV2 for
+    images (align).
+    """
     from offline_training.encoders.trunks import convert
 
     with sentences():
@@ -107,17 +53,28 @@ def trunk(
 
 @opt.plain_errors
 def space(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for ear.pt and places.npz.", metavar="FOLDER")],
-    trunk: Annotated[Path, typer.Option("--trunk", help="YAMNet's trunk, by marssep-train trunk.", metavar="FILE.pt")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for ear.pt and places.npz.", metavar="FOLDER")
+    ],
+    trunk: Annotated[
+        Path, typer.Option("--trunk", help="YAMNet's trunk, by marssep-train trunk.", metavar="FILE.pt")
+    ],
     corpus: CorpusFolder = Path("cache/corpus"),
-    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("space"),
+    recipe: Recipe = Path("space"),
     image_from: Annotated[
-        Path | None, typer.Option("--image-from", help="Towers or a bundle whose image encoder goes along in ear.pt.", metavar="PATH")
+        Path | None,
+        typer.Option(
+            "--image-from",
+            help="File or a bundle whose image encoder goes along in ear.pt.",
+            metavar="PATH",
+        ),
     ] = None,
 ) -> None:
-    """Make the query space out of sound: an audio encoder into it, and where labels, families and AudioSet's classes lie in it.
+    """Make the query space out of sound: an audio encoder into it, and where labels, families and AudioSet's
+    classes lie in it.
 
-    Next: text --places teaches the text encoder those places, align --start ear.pt trains the audio encoder further.
+    Next: text --places teaches the text encoder those places, align --start ear.pt trains the audio encoder
+    further.
     """
     from offline_training.data.corpus import Corpus
     from offline_training.encoders import pair, sound_space
@@ -125,28 +82,40 @@ def space(
     from offline_training.encoders.towers import ImageTower, TowerShape
     from offline_training.utils import checkpoint_io
 
-    try:
-        config = sound_space.space_config(read_recipe(recipe, "space"))
-    except TypeError as e:
-        raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
+    config = read_recipe(recipe, "space", sound_space.SpaceConfig)
     with sentences(), bar() as progress:
         report = stepwise(progress)
-        made = sound_space.make(trunk, Corpus(corpus), config, lambda done, total: report("listening", done, total))
-        image = ImageTower(TowerShape(dim=config.dim)) if image_from is None else open_towers(image_from).image
+        made = sound_space.make(
+            trunk, Corpus(corpus), config, lambda done, total: report("listening", done, total)
+        )
+        image = (
+            ImageTower(TowerShape(dim=config.dim)) if image_from is None else open_towers(image_from).image
+        )
         towers = pair.Towers(made.ear, image)
-        checkpoint_io.save(output / "ear.pt", {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()})
+        checkpoint_io.save(
+            output / "ear.pt",
+            {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        )
     made.places.save(output / "places.npz")
-    opt.console.print(f"{output}: {len(made.places.phrases)} labels, {len(made.places.families)} families, {len(made.places.classes)} "
-                      "further classes", markup=False, soft_wrap=True)  # fmt: skip
+    opt.console.print(
+        f"{output}: {len(made.places.phrases)} labels, {len(made.places.families)} families, "
+        f"{len(made.places.classes)} "
+        "further classes",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @opt.plain_errors
 def rebase(
     checkpoint: Annotated[Path, typer.Argument(help="A separator of another query space.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The checkpoint to write.", metavar="FILE.pt")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The checkpoint to write.", metavar="FILE.pt")
+    ],
     queries: Queries = Path("runs/queries.npz"),
     bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="Whose words the checkpoint was asked with (None: the built-in one).")
+        Path | None,
+        typer.Option("--bundle", help="Whose words the checkpoint was asked with (None: the built-in one)."),
     ] = None,
 ) -> None:
     """Fit a separator's query layer to another query space: what "supervise --start" then goes on from."""
@@ -159,101 +128,81 @@ def rebase(
     with sentences():
         table, content, asked = read_table(queries), checkpoints.load(checkpoint), bundles.load(bundle)
         if asked.encoder != content["encoder"]:
-            raise UsageError(f"{checkpoint} was trained on encoder {content['encoder']}, the bundle {asked.path} speaks {asked.encoder}")
+            raise UsageError(
+                f"{checkpoint} was trained on encoder {content['encoder']}, the bundle "
+                f"{asked.path} speaks {asked.encoder}"
+            )
         words, known = TextEncoder(asked), KnownSounds.of(asked)
         labels = known.labels if known else tuple(table.phrases)
         checkpoints.save(output, into(content, {label: words.embed(label) for label in labels}, table))
     opt.console.print(f"wrote {output} (encoder {table.encoder})", markup=False, soft_wrap=True)
 
 
-def read_fold(plain: str) -> list[int]:
-    """``I/N``, I counted from 1, as [I - 1, N]."""
-    part, _, parts = plain.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts) and int(parts) >= 2):
-        raise UsageError(f"--fold is {plain!r}; give the part and the number of parts, such as 1/3")
-    return [int(part) - 1, int(parts)]
+@dataclass(kw_only=True)
+class EmbedOptions:
+    """The options of ``marssep-train embed``."""
 
-
-def _run(run: Any, progress: Any) -> bool:
-    """An alignment with its progress shown."""
-    task = progress.add_task("aligning", total=None)
-
-    def report(entry: dict[str, Any]) -> None:
-        if "steps" in entry:
-            progress.update(task, description=f"stage {entry['stage']}", completed=entry["step"], total=entry["steps"])
-        progress.console.print(json.dumps(entry), markup=False, soft_wrap=True)
-
-    return bool(run.run(report))
-
-
-def _close(finished: bool, folder: Path) -> None:
-    from offline_training.evaluation.plots import alignment_curves
-
-    alignment_curves(folder / "log.jsonl", folder / "curves.png")
-    opt.console.print("all stages are done" if finished else f"stopped; the same command goes on ({folder})", markup=False, soft_wrap=True)
-
-
-@opt.plain_errors
-def judge(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")],
-    corpus: CorpusFolder = Path("cache/corpus"),
-    queries: Queries = Path("runs/text.npz"),
-    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("judge"),
-) -> None:
-    """Train the independent judge that measures separations in meaning (evaluate --judge FOLDER/stage0.pt). Ctrl-C saves."""
-    from offline_training.alignment.config import AlignmentConfig
-    from offline_training.alignment.judge import prepare
-    from offline_training.alignment.trainer import Alignment
-    from offline_training.data.corpus import Corpus
-
-    settings = read_recipe(recipe, "judge")
-    with sentences(), bar() as progress:
-        towers, drawn, held, describe = prepare(Corpus(corpus), read_table(queries), settings, stepwise(progress))
-        finished = _run(Alignment(output, towers, drawn, AlignmentConfig.of(settings), held.of(drawn.anchors), describe), progress)
-    _close(finished, output)
-
-
-@opt.plain_errors
-def embed(
-    output: Annotated[Path, typer.Option("-o", "--output", help="The query table to write.", metavar="FILE.npz")],
-    corpus: Annotated[Path | None, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")] = None,
-    photos: Photos = None,
-    encoder: EncoderName = "builtin",
-    weights: Weights = None,
-    heads: Heads = None,
-    text: TextFrom = None,
-    wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path("/usr/share/wordnet"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The query table to write.", metavar="FILE.npz")
+    ]
+    corpus: Annotated[
+        Path | None, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")
+    ] = None
+    photos: Photos = None
+    encoder: EncoderName = "builtin"
+    weights: Weights = None
+    heads: Heads = None
+    text: TextFrom = None
+    wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path(
+        "/usr/share/wordnet"
+    )
     crossed: Annotated[
         list[Path] | None,
-        typer.Option("--cross-fitted", help="builtin: encoders of align --fold, for the items that they left out.", metavar="FILE.pt"),
-    ] = None,
-    device: Device = "cpu",
-) -> None:
-    """Embed every label's phrases, and with --corpus and --images its recordings and photographs: what supervise asks with."""
+        typer.Option(
+            "--cross-fitted",
+            help="builtin: encoders of align --fold, for the items that they left out.",
+            metavar="FILE.pt",
+        ),
+    ] = None
+    device: Device = "cpu"
+
+
+def embed(options: EmbedOptions) -> None:
+    """Embed every label's phrases, and with --corpus and --images its recordings and photographs: what
+    supervise asks with."""
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import Corpus
     from offline_training.encoders import open_encoder
 
-    if not output.parent.is_dir():
-        raise UsageError(f"there is no folder {output.parent}")
+    make_folder_of(options.output)
+    text = options.text
     with sentences(), bar() as progress:
-        loaded = open_encoder(encoder, weights, heads, device, text)
-        bank = photo_bank(photos, progress)
-        data = Corpus(corpus) if corpus is not None else None
-        others = crossed_encoders(crossed or [], text)
+        loaded = open_encoder(options.encoder, options.weights, options.heads, options.device, text)
+        bank = photo_bank(options.photos, progress)
+        data = Corpus(options.corpus) if options.corpus is not None else None
+        others = crossed_encoders(options.crossed or [], text)
         report = stepwise(progress)
-        words = None if text is None or not (text / "queries.npz").exists() else read_table(text / "queries.npz")
-        phrases = words.phrases if words else alignment_data.phrase_lists(wordnet, [p.label for p in bank.photos] if bank else [])
-        ear = getattr(loaded, "ear", None)
-        rough = None
+        words = None
+        if text is not None and (text / "queries.npz").exists():
+            words = read_table(text / "queries.npz")
+        photographed = [p.label for p in bank.photos] if bank else []
+        phrases = words.phrases if words else alignment_data.phrase_lists(options.wordnet, photographed)
+        ear, rough = getattr(loaded, "ear", None), None
         if data is not None and ear is not None and not others:
             rough = alignment_data.rough_vectors(ear, data, 4, report)
-        table = alignment_data.query_table(loaded, phrases, data, bank, report=report, crossed=others, rough_of=rough)
+        table = alignment_data.query_table(
+            loaded, phrases, data, bank, report=report, crossed=others, rough_of=rough
+        )
         if words:
-            table.families, table.family_vectors, table.classes = words.families, words.family_vectors, words.classes
-    table.save(output)
-    opt.console.print(f"{output}: encoder {table.encoder}, {len(phrases)} labels, {len(table.audio)} with recordings, "
-                      f"{len(table.image)} with photographs", markup=False, soft_wrap=True)  # fmt: skip
+            table.families, table.family_vectors = words.families, words.family_vectors
+            table.classes = words.classes
+    table.save(options.output)
+    opt.console.print(
+        f"{options.output}: encoder {table.encoder}, {len(phrases)} labels, {len(table.audio)} with "
+        f"recordings, {len(table.image)} with photographs",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def crossed_encoders(towers: list[Path], text: Path | None) -> dict[str, Any]:
@@ -264,7 +213,9 @@ def crossed_encoders(towers: list[Path], text: Path | None) -> dict[str, Any]:
     for path in towers:
         items = left_out_of(path)
         if not items:
-            raise UsageError(f"{path} was trained on everything; --cross-fitted takes towers of align --fold")
+            raise UsageError(
+                f"{path} was trained on everything; --cross-fitted takes encoders of align --fold"
+            )
         encoder = BuiltinEncoder(path, text)
         for item in items:
             found.setdefault(item, encoder)
@@ -307,15 +258,24 @@ def query(
 @opt.plain_errors
 def semantics(
     output: Annotated[Path, typer.Option("-o", "--output", help="Figures to write.", metavar="FILE.json")],
-    run: Annotated[Path, typer.Option("--run", help="Folder of marssep-train align (builtin).", metavar="FOLDER")],
+    run: Annotated[
+        Path, typer.Option("--run", help="Folder of marssep-train align (builtin).", metavar="FOLDER")
+    ],
     corpus: CorpusFolder = Path("cache/corpus"),
     photos: Photos = None,
     text: TextFrom = None,
     split: Annotated[str, typer.Option("--split", help="val or test.")] = "test",
-    pairs: Annotated[int, typer.Option("--pairs", help="(target, mixture) pairs of the discriminability.", min=10)] = 500,
-    classifier: Annotated[Path | None, typer.Option("--classifier", help="Folder of align --recipe classifier.", metavar="FOLDER")] = None,
+    pairs: Annotated[
+        int, typer.Option("--pairs", help="(target, mixture) pairs of the discriminability.", min=10)
+    ] = 500,
+    classifier: Annotated[
+        Path | None,
+        typer.Option("--classifier", help="Folder of align --recipe classifier.", metavar="FOLDER"),
+    ] = None,
 ) -> None:
-    """What the towers know after each stage: sounds and pictures to labels, and the paper's discriminability (its Table 10)."""
+    """What the towers know after each stage: sounds and pictures to labels, and the paper's discriminability
+    (its Table 10).
+    """
     from offline_training.data.corpus import Corpus
     from offline_training.encoders.builtin import BuiltinEncoder
     from offline_training.evaluation.encoder_report import report_on
@@ -324,7 +284,9 @@ def semantics(
         raise UsageError(f"split is {split!r}; choose val or test")
     with sentences(), bar() as progress:
         bank = photo_bank(photos, progress)
-        figures = report_on(run, Corpus(corpus), bank, BuiltinEncoder(text=text), split, pairs, classifier, stepwise(progress))
+        figures = report_on(
+            run, Corpus(corpus), bank, BuiltinEncoder(text=text), split, pairs, classifier, stepwise(progress)
+        )
     command = f"marssep-train semantics --run {run.name} --split {split} --pairs {pairs}"
     write_json(output, {"command": command, **figures})
     print(json.dumps(figures, indent=1))
@@ -332,20 +294,32 @@ def semantics(
 
 @opt.plain_errors
 def vocabulary(
-    output: Annotated[Path, typer.Option("-o", "--output", help="sounds.json for a bundle.", metavar="FILE.json")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="sounds.json for a bundle.", metavar="FILE.json")
+    ],
     corpus: CorpusFolder = Path("cache/corpus"),
     photos: Photos = None,
     weights: Weights = None,
     text: TextFrom = None,
     checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", help="The separator whose labels are known (None: all in train).", metavar="FILE.pt")
+        Path | None,
+        typer.Option(
+            "--checkpoint",
+            help="The separator whose labels are known (None: all in train).",
+            metavar="FILE.pt",
+        ),
     ] = None,
     places: Annotated[
-        Path | None, typer.Option("--places", help="Families and classes of marssep-train space are known words too.", metavar="FILE.npz")
+        Path | None,
+        typer.Option(
+            "--places",
+            help="Families and classes of marssep-train space are known words too.",
+            metavar="FILE.npz",
+        ),
     ] = None,
 ) -> None:
-    """Fit from which distance on a query is called far from everything trained; prints how well that works."""
-    import numpy as np
+    """Fit from which distance on a query is called far from everything trained; prints how well
+    that works."""
 
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import BACKGROUNDS, Corpus
@@ -364,20 +338,23 @@ def vocabulary(
         named = [] if found is None else [name.lower() for name in (*found.families, *found.classes)]
         sounds = pictures = None
         if "audio" in encoder.modalities:
-            wanted = [
-                np.asarray(data.audio(c), np.float32) / np.float32(32768.0) for c in data.clips if c.split == "val" and c.label in labels
-            ]
+            wanted = [data.samples(c) for c in data.clips if c.split == "val" and c.label in labels]
             sounds = encoder.embed_audio(wanted)
         if "image" in encoder.modalities and bank is not None:
             shown = alignment_data.held_out_photos(bank, labels, "val")
             pictures = encoder.embed_image([rgb for group in shown.values() for rgb in group])
         words = [*labels, *(n for n in dict.fromkeys(named) if n not in labels)]
         known, figures = vocabulary_fit.fit(encoder, words, sounds, pictures, len(labels))
-    write_whole(output, known.dump(encoder.id, figures))
+    write_text(output, known.dump(encoder.id, figures))
     print(json.dumps(figures, indent=1))
 
 
 def register(app: typer.Typer) -> None:
     """Put the commands on ``marssep-train``."""
-    for command in (align, trunk, space, rebase, judge, embed, query, semantics, vocabulary):
-        app.command(cls=opt.PlainCommand)(command)
+    app.command(cls=opt.PlainCommand)(trunk)
+    app.command(cls=opt.PlainCommand)(space)
+    app.command(cls=opt.PlainCommand)(rebase)
+    opt.command(app, EmbedOptions)(embed)
+    app.command(cls=opt.PlainCommand)(query)
+    app.command(cls=opt.PlainCommand)(semantics)
+    app.command(cls=opt.PlainCommand)(vocabulary)

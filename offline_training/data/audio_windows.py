@@ -10,7 +10,9 @@ from offline_training.data.corpus import SAMPLE_RATE
 
 
 def windows(audio: np.ndarray) -> list[np.ndarray]:
-    """A signal at 48 kHz as an audio query is heard: windows of up to 4 s that are not far below the loudest; silence gives one of it."""
+    """A signal at 48 kHz as an audio query is heard: windows of up to 4 s that are not far below the loudest;
+    silence gives one of it.
+    """
     length = 4 * SAMPLE_RATE
     pieces = windows_of([audio[at : at + length] for at in starts(len(audio), length)], SAMPLE_RATE)
     try:

@@ -1,7 +1,8 @@
 """A manifest of labelled single-source clips, decoded once into one memory-mapped int16 file.
 
-The manifest is a CSV with at least the columns ``path, label, split, group``; paths are relative to the manifest. ``licence`` and
-``attribution`` are carried along when they exist. No ``group`` (recording, speaker, instrument) may stand in two splits.
+The manifest is a CSV with at least the columns ``path, label, split, group``; paths are relative to the
+manifest. ``licence`` and ``attribution`` are carried along when they exist. No ``group`` (recording, speaker,
+instrument) may stand in two splits.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ COLUMNS = ("path", "label", "split", "group")
 
 
 def read_manifest(manifest: Path, groups_per_label: bool = False) -> list[dict[str, str]]:
-    """Rows of the manifest, checked. Raises CorpusError on missing columns, malformed rows (all, by line) or a group in two splits.
+    """Rows of the manifest, checked. Raises CorpusError on missing columns, malformed rows (all, by line) or
+    a group in two splits.
 
-    ``groups_per_label``: the same group name under two labels means two groups (photographs are numbered per class).
+    ``groups_per_label``: the same group name under two labels means two groups (photographs are numbered per
+    class).
     """
     try:
         with open(manifest, newline="", encoding="utf-8-sig") as f:  # spreadsheets begin a CSV with a mark
@@ -70,18 +73,25 @@ def read_manifest(manifest: Path, groups_per_label: bool = False) -> list[dict[s
         raise CorpusError(f"the manifest {manifest} lacks the columns {', '.join(sorted(missing))}")
     wrong = [f"line {number}: {problem}" for number, row in lines if (problem := malformed(row))]
     if wrong:
-        raise CorpusError(f"the manifest {manifest} has {len(wrong)} malformed row{'s' if len(wrong) > 1 else ''}: {'; '.join(wrong)}")
+        raise CorpusError(
+            f"the manifest {manifest} has {len(wrong)} malformed "
+            f"row{'s' if len(wrong) > 1 else ''}: {'; '.join(wrong)}"
+        )
     rows = [row for _, row in lines]
     split_of: dict[str, str] = {}
     for row in rows:
         group = f"{row['label']}/{row['group']}" if groups_per_label else row["group"]
         if split_of.setdefault(group, row["split"]) != row["split"]:
-            raise CorpusError(f"group {row['group']!r} stands in two splits; recordings must not be shared between them")
+            raise CorpusError(
+                f"group {row['group']!r} stands in two splits; recordings must not be shared between them"
+            )
     return rows
 
 
 def malformed(row: dict[str | None, Any]) -> str:
-    """What is wrong with a manifest's row, "" for nothing; ``csv.DictReader`` has None where fields are missing, and as a name for more."""
+    """What is wrong with a manifest's row, "" for nothing; ``csv.DictReader`` has None where fields are
+    missing, and as a name for more.
+    """
     if None in row or None in row.values():
         return f"{'more' if None in row else 'fewer'} fields than the header has"
     if empty := [name for name in COLUMNS if not row[name].strip()]:
@@ -105,10 +115,11 @@ def decode_clip(path: Path) -> npt.NDArray[np.int16]:
 
 
 def decode(manifest: Path, folder: Path) -> Iterator[tuple[int, int]]:
-    """Decode every clip of ``manifest`` into ``folder`` (``audio.i16``, ``index.json``), yielding (done, total) as it goes.
+    """Decode every clip of ``manifest`` into ``folder`` (``audio.i16``, ``index.json``), yielding (done,
+    total) as it goes.
 
-    Written beside and renamed: an interrupted decode leaves no index. Unreadable clips are left out and listed in the index; raises
-    CorpusError when they are more than MOST_UNREADABLE of all.
+    Written beside and renamed: an interrupted decode leaves no index. Unreadable clips are left out and
+    listed in the index; raises CorpusError when they are more than MOST_UNREADABLE of all.
     """
     rows = read_manifest(manifest)
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +153,8 @@ def decode(manifest: Path, folder: Path) -> Iterator[tuple[int, int]]:
     if len(unreadable) > MOST_UNREADABLE * len(rows):
         (folder / "audio.i16.part").unlink()
         raise CorpusError(
-            f"{len(unreadable)} of the {len(rows)} clips of {manifest} cannot be decoded, more than {MOST_UNREADABLE:.0%}: "
+            f"{len(unreadable)} of the {len(rows)} clips of {manifest} cannot be decoded, "
+            f"more than {MOST_UNREADABLE:.0%}: "
             f"{'; '.join(unreadable[:3])}{' ...' if len(unreadable) > 3 else ''}"
         )
     index = {
@@ -165,7 +177,10 @@ class Corpus:
         try:
             index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         except OSError as e:
-            raise CorpusError(f"{folder} holds no decoded corpus; make one with: marssep-train corpus MANIFEST.csv -o {folder}") from e
+            raise CorpusError(
+                f"{folder} holds no decoded corpus; make one with: marssep-train corpus "
+                f"MANIFEST.csv -o {folder}"
+            ) from e
         if index.get("format") != FORMAT:
             raise CorpusError(f"{folder} was decoded by another version; decode it again")
         self.folder = folder
@@ -175,13 +190,21 @@ class Corpus:
         self._samples: npt.NDArray[np.int16] | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_samples": None}  # worker processes map the file again instead of copying it
+        return {
+            **self.__dict__,
+            "_samples": None,
+        }  # worker processes map the file again instead of copying it
 
     def audio(self, clip: Clip) -> npt.NDArray[np.int16]:
         """The clip's samples, int16 [length], a view of the mapped file."""
         if self._samples is None:
             self._samples = np.memmap(self.folder / "audio.i16", dtype=np.int16, mode="r")
         return self._samples[clip.start : clip.start + clip.length]
+
+    def samples(self, clip: Clip, first: int = 0, count: int | None = None) -> npt.NDArray[np.float32]:
+        """A clip, or ``count`` samples of it from ``first``, float32 [length] with full scale 1.0."""
+        last = clip.length if count is None else first + count
+        return self.audio(clip)[first:last].astype(np.float32) / np.float32(32768.0)
 
     def by_label(self, split: str) -> dict[str, list[Clip]]:
         """Clips of a split, grouped by label, labels in alphabetical order."""
@@ -222,7 +245,11 @@ class Attributed(Protocol):
     def attribution(self) -> str: ...
 
 
-def attributions(clips: Iterable[Attributed], splits: Sequence[str] = ("train",)) -> list[tuple[str, str, int]]:
-    """(licence, attribution, number of items) of the splits that a model was trained on, sorted: the lines of NOTICE."""
+def attributions(
+    clips: Iterable[Attributed], splits: Sequence[str] = ("train",)
+) -> list[tuple[str, str, int]]:
+    """(licence, attribution, number of items) of the splits that a model was trained on, sorted: the lines of
+    NOTICE.
+    """
     counts = Counter((c.licence, c.attribution) for c in clips if c.split in splits)
     return [(licence, who, n) for (licence, who), n in sorted(counts.items())]

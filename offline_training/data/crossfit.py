@@ -1,8 +1,8 @@
 """Cross-fitting: towers that were trained without a share of the recordings and photographs.
 
-A tower knows its own training items too well: their vectors lie near their label as no user's recording or photograph will. A separator
-that is to follow users' examples must be trained with vectors that are as far off as theirs, and only a tower that has never met an item
-can give such a vector.
+A tower knows its own training items too well: their vectors lie near their label as no user's recording or
+photograph will. A separator that is to follow users' examples must be trained with vectors that are as far
+off as theirs, and only a tower that has never met an item can give such a vector.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Iterable
 def left_out(items: Iterable[tuple[str, str, str]], fold: int, folds: int) -> frozenset[str]:
     """Paths that fold ``fold`` (0 .. folds - 1) does without; items are (label, group, path).
 
-    Groups go as a whole, every group of a label in turn to another fold, so that no two folds share any; a label with a single group keeps
-    it: a label that a tower has never met at all says nothing about the labels that the others know.
+    Groups go as a whole, every group of a label in turn to another fold, so that no two folds share any; a
+    label with a single group keeps it: a label that a tower has never met at all says nothing about the
+    labels that the others know.
     """
     if not 0 <= fold < folds or folds < 2:
         raise ValueError(f"fold {fold} of {folds}: there must be at least 2, counted from 0")

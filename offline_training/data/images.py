@@ -29,14 +29,19 @@ class Photo:
 
 
 class PhotoBank:
-    """All photographs of a manifest (CSV: path, label, split, group), their middle squares as uint8 [N, 96, 96, 3]."""
+    """All photographs of a manifest (CSV: path, label, split, group), their middle squares as uint8 [N, 96,
+    96, 3].
+    """
 
     def __init__(self, manifest: Path, progress: Callable[[int, int], None] = lambda *_: None) -> None:
         from PIL import Image
 
         rows = read_manifest(manifest, groups_per_label=True)
         self.folder = manifest.parent
-        self.photos = [Photo(r["path"], r["label"], r["split"], r.get("licence", ""), r.get("attribution", "")) for r in rows]
+        self.photos = [
+            Photo(r["path"], r["label"], r["split"], r.get("licence", ""), r.get("attribution", ""))
+            for r in rows
+        ]
         self.pixels: npt.NDArray[np.uint8] = np.zeros((len(rows), STORED, STORED, 3), np.uint8)
         for i, photo in enumerate(self.photos):
             try:
@@ -59,7 +64,9 @@ class PhotoBank:
 
 
 class PhotoViews:
-    """Batches of augmented views [B, 3, size, size] in 0..1: crop, mirror, brightness, contrast, saturation, patches cut out."""
+    """Batches of augmented views [B, 3, size, size] in 0..1: crop, mirror, brightness, contrast, saturation,
+    patches cut out.
+    """
 
     def __init__(self, bank: PhotoBank, size: int = 64) -> None:
         self.bank, self.size = bank, size
@@ -73,10 +80,19 @@ class PhotoViews:
         flip = rng.choice([-1.0, 1.0], n)
         turn = rng.uniform(-0.2, 0.2, n) * (rng.random(n) < 0.4)
         dx, dy = (rng.uniform(-1, 1, n) * (1 - s) for s in (sx, sy))
-        theta = np.stack([np.stack([flip * sx * np.cos(turn), -sy * np.sin(turn), dx], 1),
-                          np.stack([flip * sx * np.sin(turn), sy * np.cos(turn), dy], 1)], 1)  # fmt: skip
-        grid = torch.nn.functional.affine_grid(torch.from_numpy(theta).float(), [n, 3, self.size, self.size], align_corners=False)
-        x = torch.nn.functional.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        theta = np.stack(
+            [
+                np.stack([flip * sx * np.cos(turn), -sy * np.sin(turn), dx], 1),
+                np.stack([flip * sx * np.sin(turn), sy * np.cos(turn), dy], 1),
+            ],
+            1,
+        )
+        grid = torch.nn.functional.affine_grid(
+            torch.from_numpy(theta).float(), [n, 3, self.size, self.size], align_corners=False
+        )
+        x = torch.nn.functional.grid_sample(
+            x, grid, mode="bilinear", padding_mode="reflection", align_corners=False
+        )
 
         def each(low: float, high: float) -> Tensor:
             return torch.from_numpy(rng.uniform(low, high, n)).float()[:, None, None, None]

@@ -1,7 +1,8 @@
-"""Phrases that teach the text tower what sounds are called: a hand-written lexicon of sound words, widened by WordNet.
+"""Phrases that teach the text tower what sounds are called: a hand-written lexicon of sound words, widened by
+WordNet.
 
-The lexicon's format stands at the head of ``recipes/lexicon/lexicon.txt``; the measured paraphrases (``paraphrases.txt`` beside it) are
-never among the phrases made here.
+The lexicon's format stands at the head of ``recipes/lexicon/lexicon.txt``; the measured paraphrases
+(``paraphrases.txt`` beside it) are never among the phrases made here.
 """
 
 from __future__ import annotations
@@ -16,9 +17,34 @@ import numpy as np
 
 from offline_training.utils.recipe_files import LEXICON
 
-PLACES = ("in the distance", "outside", "at night", "in the background", "nearby", "in my recording", "loudly", "softly", "in the kitchen",
-          "in the street", "next door", "on the farm", "in a video", "somewhere", "all day", "at home")  # fmt: skip
-FRAMES = ("the sound of {}", "{} noise", "noise of {}", "a recording of {}", "only {}", "I want to hear {}", "{} sound effect", "{} sounds")
+PLACES = (
+    "in the distance",
+    "outside",
+    "at night",
+    "in the background",
+    "nearby",
+    "in my recording",
+    "loudly",
+    "softly",
+    "in the kitchen",
+    "in the street",
+    "next door",
+    "on the farm",
+    "in a video",
+    "somewhere",
+    "all day",
+    "at home",
+)
+FRAMES = (
+    "the sound of {}",
+    "{} noise",
+    "noise of {}",
+    "a recording of {}",
+    "only {}",
+    "I want to hear {}",
+    "{} sound effect",
+    "{} sounds",
+)
 MUSIC = ("{} melody", "{} solo", "someone playing the {}", "{} music", "{} track")
 
 
@@ -61,7 +87,10 @@ def read_lexicon(path: Path = LEXICON / "lexicon.txt") -> list[Entry]:
     """All entries; raises LexiconError where a line has not its four parts."""
     entries = []
     for label, rest in read_lines(path):
-        parts = [tuple(x.strip() for x in part.split(",") if x.strip() not in ("", "-")) for part in rest.split(" / ")]
+        parts = [
+            tuple(x.strip() for x in part.split(",") if x.strip() not in ("", "-"))
+            for part in rest.split(" / ")
+        ]
         if len(parts) != 4:
             raise LexiconError(f"{path}: {label!r} has {len(parts)} parts, not four")
         entries.append(Entry(label, *parts))
@@ -71,7 +100,12 @@ def read_lexicon(path: Path = LEXICON / "lexicon.txt") -> list[Entry]:
 def read_paraphrases(*paths: Path) -> list[tuple[str, str]]:
     """(paraphrase, label) pairs of the frozen lists, or of ``paths``."""
     lists = paths or (LEXICON / "paraphrases.txt", LEXICON / "paraphrases_2.txt")
-    return [(phrase.strip(), label) for path in lists for label, rest in read_lines(path) for phrase in rest.split("|")]
+    return [
+        (phrase.strip(), label)
+        for path in lists
+        for label, rest in read_lines(path)
+        for phrase in rest.split("|")
+    ]
 
 
 class WordNet:
@@ -95,7 +129,11 @@ class WordNet:
             count = int(fields[3], 16)
             names = [fields[4 + 2 * i].replace("_", " ") for i in range(count)]
             at = 5 + 2 * count
-            kinds = [int(fields[at + 4 * i + 1]) for i in range(int(fields[at - 1])) if fields[at + 4 * i] in ("~", "~i")]
+            kinds = [
+                int(fields[at + 4 * i + 1])
+                for i in range(int(fields[at - 1]))
+                if fields[at + 4 * i] in ("~", "~i")
+            ]
             self.synsets[int(fields[0])] = (names, kinds, gloss.strip())
         self.verbs = [line.split()[0].replace("_", " ") for line in self.lines(folder / "index.verb")]
 
@@ -130,8 +168,11 @@ class WordNet:
             yield re.split(r"[;(\"]", gloss)[0].strip()
 
 
-def teaching_phrases(entries: list[Entry], wordnet: WordNet, rng: np.random.Generator, each: int = 160) -> dict[str, list[str]]:
-    """Up to ``each`` phrases of every label, the label itself first; none of them is a measured paraphrase."""
+def teaching_phrases(
+    entries: list[Entry], wordnet: WordNet, rng: np.random.Generator, each: int = 160
+) -> dict[str, list[str]]:
+    """Up to ``each`` phrases of every label, the label itself first; none of them is a measured
+    paraphrase."""
     measured = {normalised(p) for p, _ in read_paraphrases()}
     result: dict[str, list[str]] = {}
     for entry in entries:
@@ -141,25 +182,41 @@ def teaching_phrases(entries: list[Entry], wordnet: WordNet, rng: np.random.Gene
         core = [*entry.things, *entry.phrases, *entry.actions]
         core += [f"{thing} {action}" for thing in entry.things for action in entry.actions]
         wider = [f"{kind} {entry.actions[0]}" for kind in kinds if entry.actions] + kinds[:10]
-        wider += [frames[int(rng.integers(len(frames)))].format(core[int(rng.integers(len(core)))]) for _ in range(60)]
-        wider += [f"{core[int(rng.integers(len(core)))]} {PLACES[int(rng.integers(len(PLACES)))]}" for _ in range(40)]
+        wider += [
+            frames[int(rng.integers(len(frames)))].format(core[int(rng.integers(len(core)))])
+            for _ in range(60)
+        ]
+        wider += [
+            f"{core[int(rng.integers(len(core)))]} {PLACES[int(rng.integers(len(PLACES)))]}"
+            for _ in range(40)
+        ]
         wider += [f"a {thing} {action}" for thing in entry.things for action in entry.actions[:2]]
         wider += [frame.format(entry.label) for frame in frames]
-        result[entry.label] = list(dict.fromkeys([entry.label, *core, *(wider[i] for i in rng.permutation(len(wider)))]))
+        result[entry.label] = list(
+            dict.fromkeys([entry.label, *core, *(wider[i] for i in rng.permutation(len(wider)))])
+        )
     # "playing" or "a man" belongs to many labels, so it teaches none
     owners = Counter(p for phrases in result.values() for p in {normalised(p) for p in phrases})
     return {
-        label: [p for p in phrases if p == label or (normalised(p) not in measured and owners[normalised(p)] == 1)][:each]
+        label: [
+            p for p in phrases if p == label or (normalised(p) not in measured and owners[normalised(p)] == 1)
+        ][:each]
         for label, phrases in result.items()
     }
 
 
 def general_phrases(wordnet: WordNet, rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
-    """Words and short descriptions of everything else in the language, each with what explains it: the phrase and its noun's gloss.
+    """Words and short descriptions of everything else in the language, each with what explains it: the phrase
+    and its noun's gloss.
 
-    A sentence encoder knows "geyser" as a rare word; "a spring that discharges hot water and steam" tells it what that sounds like.
+    A sentence encoder knows "geyser" as a rare word; "a spring that discharges hot water and steam" tells it
+    what that sounds like.
     """
-    nouns, verbs, glosses = wordnet.tagged, wordnet.verbs, [g for g in wordnet.glosses() if 2 <= len(g.split()) <= 9]
+    nouns, verbs, glosses = (
+        wordnet.tagged,
+        wordnet.verbs,
+        [g for g in wordnet.glosses() if 2 <= len(g.split()) <= 9],
+    )
     phrases = []
     for _ in range(count):
         kind = rng.random()

@@ -1,4 +1,5 @@
-"""A manifest out of a folder of recordings: every sub-folder is a label, every file a recording of its own."""
+"""A manifest out of a folder of recordings: every sub-folder is a label, every file a recording of
+its own."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ def splits_of(names: list[str]) -> dict[str, str]:
 
     One file at least goes to val as soon as there are two, to test as soon as there are three.
     """
-    order = sorted(names, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest())
+    order = sorted(
+        names, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    )
     held = max(1, round(HELD_OUT * len(order)))
     val = order[:held] if len(order) > 1 else []
     test = order[held : 2 * held] if len(order) > 2 else []
@@ -54,5 +57,7 @@ def from_folder(folder: Path, output: Path) -> tuple[str, dict[str, int], int]:
         if recordings:
             counts[label] = counts.get(label, 0) + len(recordings)
     if not counts:
-        raise CorpusError(f"{folder} has no sub-folders with recordings; put those of each label in a folder of its name")
+        raise CorpusError(
+            f"{folder} has no sub-folders with recordings; put those of each label in a folder of its name"
+        )
     return out.getvalue(), counts, skipped

@@ -1,13 +1,15 @@
-"""Mix-and-separate: labelled clips in, (mixture, targets, queries) batches out; every source of a mixture becomes a query.
+"""Mix-and-separate: labelled clips in, (mixture, targets, queries) batches out; every source of a mixture
+becomes a query.
 
-A batch is a pure function of (seed, step), whatever process draws it: a resumed training sees what an uninterrupted one would have.
+A batch is a pure function of (seed, step), whatever process draws it: a resumed training sees what an
+uninterrupted one would have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from torch.utils.data import Dataset
 from marssep_rt.contract import QUERY
 from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus, CorpusError
 from offline_training.data.query_table import ROUGH, Examples, QueryTable, omni
+from offline_training.utils.recipe import Key, share
 from offline_training.utils.vectors import unit
 
 Audio = npt.NDArray[np.float32]
@@ -27,54 +30,57 @@ FAR_OTHER = 0.15  # how often what is pushed away is not in the mixture at all: 
 
 @dataclass(frozen=True)
 class MixtureConfig:
-    """How training mixtures are drawn. Probabilities in 0..1, levels in dB; ``layer``: that a source is two recordings at once.
+    """How training mixtures are drawn and queried. Probabilities in 0..1, levels in dB."""
 
-    ``query_kinds``: shares of queries by text, by another recording of the label, by photographs, and by a blend of the three (OmniSep's
-    query mix-up; half of them in its omni weights, half in random ones); ``negative``: that a query is pushed away from another source of
-    its mixture; ``held_out_labels`` never take part.
+    seconds: Annotated[float, Key("Length of a mixture.", least=0.1)] = 2.4
+    queries: Annotated[int, Key("Queries of a batch; every source of a mixture is one.", least=1)] = 10
+    absent: Annotated[float, Key("Share of queries for a sound that is not there.", least=0, most=0.9)] = 0.12
+    absent_sibling: Annotated[float, share("How often an absent sound is near to a source in meaning.")] = 0.5
+    label_query: Annotated[float, share("How often a text query is the label, not a paraphrase.")] = 0.5
+    query_noise_cosine: Annotated[float, share("Cosine that noise on a query keeps at least.")] = 0.9
+    easy_steps: Annotated[int, Key("Steps with two sources at similar levels.", least=0)] = 1000
+    easy_snr_db: Annotated[float, Key("Spread of the levels in those steps.", least=0)] = 4.0
+    snr_db: Annotated[float, Key("Spread of the sources' levels.", least=0)] = 10.0
+    source_counts: Annotated[
+        tuple[float, float, float],
+        share("Shares of mixtures of two, three and four sources; sum 1."),
+    ] = (0.7, 0.2, 0.1)
+    sibling_mixture: Annotated[float, share("How often a source is near to the first in meaning.")] = 0.2
+    level_dbfs: Annotated[tuple[float, float], Key("Range of a mixture's level.")] = (-40.0, -12.0)
+    speed: Annotated[float, share("How often a recording is played faster or slower.")] = 0.4
+    equaliser: Annotated[float, share("How often a source is equalised.")] = 0.5
+    equaliser_db: Annotated[float, Key("Largest gain and loss of the equaliser.", least=0)] = 8.0
+    bandwidth: Annotated[float, share("How often a source is limited in bandwidth.")] = 0.25
+    room: Annotated[float, share("How often a source is in a room.")] = 0.25
+    noise: Annotated[float, share("How often white noise is in a mixture.")] = 0.3
+    layer: Annotated[float, share("How often a source is two recordings at once.")] = 0.0
+    thin_label_power: Annotated[
+        float, share("Labels are drawn by their number of recordings to this power.")
+    ] = 0.5
+    sibling_count: Annotated[int, Key("How many labels count as near to one.", least=1)] = 6
+    query_kinds: Annotated[
+        tuple[float, float, float, float],
+        share("Shares of queries by text, recording, image and blends of them; sum 1."),
+    ] = (1.0, 0.0, 0.0, 0.0)
+    negative: Annotated[float, share("How often a query is pushed away from another source.")] = 0.0
+    held_out_labels: Annotated[tuple[str, ...], Key("Labels that never take part.", named=True)] = ()
+    own_query: Annotated[float, share("Share of queries by recording that are by the very recording.")] = 0.0
+    several_query: Annotated[float, share("Share of the others that are the mean of two to five.")] = 0.0
+    query_dropout: Annotated[float, share("How often a query loses 30 % of its dimensions.")] = 0.0
+    other: Annotated[float, share("How often a query comes with what to push away.")] = 0.0
+    family: Annotated[float, share("How often a family is asked for; its members are the target.")] = 0.0
+    background: Annotated[float, share("How often something nobody asks for is behind a mixture.")] = 0.0
+    background_labels: Annotated[tuple[str, ...], Key("Labels of such backgrounds.")] = BACKGROUNDS
+    background_snr_db: Annotated[
+        tuple[float, float], Key("Range of the first source's level over the background.")
+    ] = (0.0, 25.0)
+    target_noise: Annotated[float, share("How often noise belongs to a source.")] = 0.0
+    microphone: Annotated[float, share("How often all sources share an equaliser and a bandwidth.")] = 0.0
 
-    ``own_query``: share of queries by recording that are by the recording itself, ``several_query``: of the others that are the mean of
-    two to five; ``query_dropout``: that a query loses ``QUERY_LOSS`` of its dimensions. ``other``: that a query comes with vectors of
-    what else is there. ``family``: that a family is asked for, whose members are then the target. ``background``: that something
-    nobody asks for is behind a mixture (``background_labels``; music only where no music is asked for), ``background_snr_db`` under the
-    first source; ``target_noise``: that some of it belongs to a source. ``microphone``: that all sources share an equaliser and a
-    bandwidth.
-    """
-
-    seconds: float = 2.4
-    queries: int = 10
-    absent: float = 0.12
-    absent_sibling: float = 0.5
-    label_query: float = 0.5
-    query_noise_cosine: float = 0.9
-    easy_steps: int = 1000
-    easy_snr_db: float = 4.0
-    snr_db: float = 10.0
-    source_counts: tuple[float, float, float] = (0.7, 0.2, 0.1)
-    sibling_mixture: float = 0.2
-    level_dbfs: tuple[float, float] = (-40.0, -12.0)
-    speed: float = 0.4
-    equaliser: float = 0.5
-    equaliser_db: float = 8.0
-    bandwidth: float = 0.25
-    room: float = 0.25
-    noise: float = 0.3
-    layer: float = 0.0
-    thin_label_power: float = 0.5
-    sibling_count: int = field(default=6)
-    query_kinds: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    negative: float = 0.0
-    held_out_labels: tuple[str, ...] = ()
-    own_query: float = 0.0
-    several_query: float = 0.0
-    query_dropout: float = 0.0
-    other: float = 0.0
-    family: float = 0.0
-    background: float = 0.0
-    background_labels: tuple[str, ...] = BACKGROUNDS
-    background_snr_db: tuple[float, float] = (0.0, 25.0)
-    target_noise: float = 0.0
-    microphone: float = 0.0
+    def __post_init__(self) -> None:
+        for name in ("source_counts", "query_kinds"):
+            if abs(sum(getattr(self, name)) - 1) > 1e-6:
+                raise ValueError(f"the shares of {name} are {sum(getattr(self, name)):g} together, not 1")
 
 
 class Batch(TypedDict):
@@ -94,7 +100,9 @@ def joined(batches: Sequence[Batch]) -> Batch:
     starts = np.cumsum([0, *(len(b["mixtures"]) for b in batches)])
     names = ("mixtures", "targets", "queries", "others", "absent", "labels")
     every: Any = {name: torch.cat([b[name] for b in batches]) for name in names}  # type: ignore[literal-required]
-    every["mixture_of"] = torch.cat([b["mixture_of"] + int(at) for b, at in zip(batches, starts, strict=False)])
+    every["mixture_of"] = torch.cat(
+        [b["mixture_of"] + int(at) for b, at in zip(batches, starts, strict=False)]
+    )
     return every  # type: ignore[no-any-return]
 
 
@@ -103,7 +111,9 @@ def rms(x: Audio) -> float:
 
 
 def place(audio: Audio, samples: int, rng: np.random.Generator, repeat: float = 0.4) -> Audio:
-    """A crop of ``samples`` with something to hear in it; shorter clips are put at a random place, or repeated with gaps."""
+    """A crop of ``samples`` with something to hear in it; shorter clips are put at a random place, or
+    repeated with gaps.
+    """
     if len(audio) >= samples:
         best, best_level = audio[:samples], -1.0
         whole = rms(audio)
@@ -136,21 +146,32 @@ def change_speed(audio: Audio, factor: float) -> Audio:
     return np.interp(positions, np.arange(len(audio)), audio).astype(np.float32)
 
 
-def gain_curve(config: MixtureConfig, rng: np.random.Generator, equalise: bool, limit: bool) -> npt.NDArray[np.float64]:
+def gain_curve(
+    config: MixtureConfig, rng: np.random.Generator, equalise: bool, limit: bool
+) -> npt.NDArray[np.float64]:
     """A random equaliser and bandwidth limit in dB at 512 frequencies from 0 to 24 kHz."""
     hz = np.linspace(0, SAMPLE_RATE / 2, 512)
     gain_db = np.zeros(512)
     if equalise:
         knots = np.log(np.array([40.0, 150.0, 500.0, 1500.0, 4000.0, 9000.0, 20000.0]))
-        gain_db += np.interp(np.log(hz + 20.0), knots, rng.uniform(-config.equaliser_db, config.equaliser_db, len(knots)))
+        gain_db += np.interp(
+            np.log(hz + 20.0), knots, rng.uniform(-config.equaliser_db, config.equaliser_db, len(knots))
+        )
     if limit:
         cut = np.exp(rng.uniform(np.log(3500.0), np.log(20000.0)))
         gain_db -= np.clip((hz / cut - 1.0) * 200.0, 0.0, 70.0)
     return gain_db
 
 
-def colour(audio: Audio, config: MixtureConfig, rng: np.random.Generator, microphone: npt.NDArray[np.float64] | None = None) -> Audio:
-    """Random equaliser, bandwidth limit and room, and a ``microphone``'s curve, all in one pass over the spectrum; same length."""
+def colour(
+    audio: Audio,
+    config: MixtureConfig,
+    rng: np.random.Generator,
+    microphone: npt.NDArray[np.float64] | None = None,
+) -> Audio:
+    """Random equaliser, bandwidth limit and room, and a ``microphone``'s curve, all in one pass over the
+    spectrum; same length.
+    """
     equalise, limit, room = rng.random(3) < (config.equaliser, config.bandwidth, config.room)
     if not (equalise or limit or room) and microphone is None:
         return audio
@@ -160,14 +181,18 @@ def colour(audio: Audio, config: MixtureConfig, rng: np.random.Generator, microp
     spectrum = scipy.fft.rfft(audio, size)
     if equalise or limit or microphone is not None:
         gain_db = gain_curve(config, rng, equalise, limit) + (0.0 if microphone is None else microphone)
-        spectrum *= np.interp(np.linspace(0, 511, len(spectrum)), np.arange(512), 10 ** (gain_db / 20)).astype(np.float32)
+        spectrum *= np.interp(
+            np.linspace(0, 511, len(spectrum)), np.arange(512), 10 ** (gain_db / 20)
+        ).astype(np.float32)
     if impulse is not None:
         spectrum *= scipy.fft.rfft(impulse, size)
     return np.ascontiguousarray(scipy.fft.irfft(spectrum, size)[:n], dtype=np.float32)
 
 
 def room_impulse(rng: np.random.Generator) -> Audio:
-    """Direct sound, a few early reflections and an exponentially decaying diffuse tail (0.1 to 0.5 s to -60 dB)."""
+    """Direct sound, a few early reflections and an exponentially decaying diffuse tail (0.1 to 0.5 s to -60
+    dB).
+    """
     decay = rng.uniform(0.1, 0.5)
     n = int(decay * SAMPLE_RATE)
     tail = rng.standard_normal(n, dtype=np.float32) * np.exp(-6.9 * np.arange(n, dtype=np.float32) / n)
@@ -179,17 +204,22 @@ def room_impulse(rng: np.random.Generator) -> Audio:
     return tail
 
 
-def augmented(corpus: Corpus, clip: Clip, seconds: float, config: MixtureConfig, rng: np.random.Generator,
-              microphone: npt.NDArray[np.float64] | None = None) -> Audio:  # fmt: skip
+def augmented(
+    corpus: Corpus,
+    clip: Clip,
+    seconds: float,
+    config: MixtureConfig,
+    rng: np.random.Generator,
+    microphone: npt.NDArray[np.float64] | None = None,
+) -> Audio:
     """A stretch of a clip with random speed and colour, of unit rms, float32 [samples]."""
     samples = round(seconds * SAMPLE_RATE)
-    audio = corpus.audio(clip)
     faster = float(rng.uniform(0.85, 1.2)) if rng.random() < config.speed else 1.0
     need = int(samples * faster) + 2
-    if len(audio) > 3 * need:  # no need to turn a whole minute into floats
-        start = int(rng.integers(0, len(audio) - 3 * need))
-        audio = audio[start : start + 3 * need]
-    crop = place(audio.astype(np.float32) / 32768.0, need, rng)
+    start = 0
+    if clip.length > 3 * need:  # no need to turn a whole minute into floats
+        start = int(rng.integers(0, clip.length - 3 * need))
+    crop = place(corpus.samples(clip, start, 3 * need), need, rng)
     if faster != 1.0:
         crop = change_speed(crop, faster)
     crop = colour(crop[:samples], config, rng, microphone)
@@ -208,25 +238,47 @@ class Source:
 class MixtureDataset(Dataset[Batch]):
     """Item ``step`` is that step's batch. ``steps`` is the length of the training.
 
-    ``own``: which of the shards, draws of ``config.queries`` queries each, that make up a step's batch are drawn here.
+    ``own``: which of the shards, draws of ``config.queries`` queries each, that make up a step's batch are
+    drawn here.
     """
 
-    def __init__(self, corpus: Corpus, table: QueryTable, config: MixtureConfig, steps: int, seed: int, split: str = "train",
-                 own: Sequence[int] = (0,)) -> None:  # fmt: skip
+    def __init__(
+        self,
+        corpus: Corpus,
+        table: QueryTable,
+        config: MixtureConfig,
+        steps: int,
+        seed: int,
+        split: str = "train",
+        own: Sequence[int] = (0,),
+    ) -> None:
         self.own = tuple(own)
         self.corpus, self.table, self.config, self.steps, self.seed = corpus, table, config, steps, seed
         self.clips = corpus.by_label(split)
         allowed = [label for label in self.clips if label not in config.held_out_labels]
-        self.labels = [label for label in allowed if label in table.index and label not in config.background_labels]
+        self.labels = [
+            label for label in allowed if label in table.index and label not in config.background_labels
+        ]
         if len(self.labels) < 2:
             raise CorpusError("mixtures need clips of at least two labels that the query table knows")
-        self.backgrounds = [label for label in config.background_labels if label in allowed and label in table.index]
+        self.backgrounds = [
+            label for label in config.background_labels if label in allowed and label in table.index
+        ]
         if config.background and not self.backgrounds:
-            raise CorpusError(f"corpus and query table have no {' or '.join(config.background_labels)} to put behind mixtures")
+            raise CorpusError(
+                f"corpus and query table have no {' or '.join(config.background_labels)} to "
+                "put behind mixtures"
+            )
         if config.family and not table.families:
-            raise CorpusError("the query table has no families; make it with marssep-train embed, or set family to 0")
-        self.families_of = {label: [f for f, members in table.families.items() if label in members] for label in self.labels}
-        self.music = {label for name in ("music", "musical instrument") for label in table.families.get(name, ())}
+            raise CorpusError(
+                "the query table has no families; make it with marssep-train embed, or set family to 0"
+            )
+        self.families_of = {
+            label: [f for f, members in table.families.items() if label in members] for label in self.labels
+        }
+        self.music = {
+            label for name in ("music", "musical instrument") for label in table.families.get(name, ())
+        }
         groups = np.array([len({c.group for c in self.clips[label]}) for label in self.labels], np.float64)
         self.weights = groups**config.thin_label_power / np.sum(groups**config.thin_label_power)
         self.siblings = table.siblings(self.labels, config.sibling_count)
@@ -237,7 +289,9 @@ class MixtureDataset(Dataset[Batch]):
     def draw_label(self, rng: np.random.Generator) -> str:
         return self.labels[int(rng.choice(len(self.labels), p=self.weights))]
 
-    def source(self, label: str, rng: np.random.Generator, microphone: npt.NDArray[np.float64] | None = None) -> Source:
+    def source(
+        self, label: str, rng: np.random.Generator, microphone: npt.NDArray[np.float64] | None = None
+    ) -> Source:
         """One augmented source of unit rms."""
         first = self.one(label, rng, microphone)
         more: list[tuple[Audio, float]] = []
@@ -252,11 +306,15 @@ class MixtureDataset(Dataset[Batch]):
         both = first.audio + sum(audio * np.float32(10 ** (level_db / 20)) for audio, level_db in more)
         return Source(label, np.asarray(both / max(rms(both), 1e-6), np.float32), first.group)
 
-    def one(self, label: str, rng: np.random.Generator, microphone: npt.NDArray[np.float64] | None = None) -> Source:
+    def one(
+        self, label: str, rng: np.random.Generator, microphone: npt.NDArray[np.float64] | None = None
+    ) -> Source:
         """One augmented recording of unit rms."""
         clips: list[Clip] = self.clips[label]
         clip = clips[int(rng.integers(len(clips)))]
-        return Source(label, augmented(self.corpus, clip, self.config.seconds, self.config, rng, microphone), clip.group)
+        return Source(
+            label, augmented(self.corpus, clip, self.config.seconds, self.config, rng, microphone), clip.group
+        )
 
     def a_background(self, rng: np.random.Generator) -> str:
         return self.backgrounds[int(rng.integers(len(self.backgrounds)))]
@@ -295,7 +353,9 @@ class MixtureDataset(Dataset[Batch]):
         parts, behind = ([louder(s, gain_db) for s in group] for group in (parts, behind))
         mix = mix * np.float32(10 ** (gain_db / 20))
         if rng.random() < config.noise:
-            mix = mix + rng.standard_normal(len(mix), dtype=np.float32) * np.float32(rms(mix) * 10 ** (rng.uniform(-50, -25) / 20))
+            mix = mix + rng.standard_normal(len(mix), dtype=np.float32) * np.float32(
+                rms(mix) * 10 ** (rng.uniform(-50, -25) / 20)
+            )
         return mix, parts, behind
 
     def words(self, label: str, rng: np.random.Generator) -> Audio:
@@ -314,16 +374,22 @@ class MixtureDataset(Dataset[Batch]):
         return examples.vectors[int(rng.choice(rows))]
 
     def query(self, label: str, group: str, others: list[str], rng: np.random.Generator) -> Audio:
-        """A query for ``label``; by the recording ``group`` that is to be separated only as often as ``own_query`` says.
+        """A query for ``label``; by the recording ``group`` that is to be separated only as often as
+        ``own_query`` says.
 
-        ``others``: labels of the mixture's other sources, of which one may be pushed away from. Unit norm, with noise.
+        ``others``: labels of the mixture's other sources, of which one may be pushed away from. Unit norm,
+        with noise.
         """
         config, table = self.config, self.table
         kind = ("text", "audio", "image", "blend")[int(rng.choice(4, p=config.query_kinds))]
         parts: dict[str, Audio] = {}
         if kind in ("audio", "blend") and label in table.audio:
             parts["audio"] = self.recording(table.audio[label], group, rng)
-        if kind in ("image", "blend") and label in table.image and len(rows := table.image[label].of("train")):
+        if (
+            kind in ("image", "blend")
+            and label in table.image
+            and len(rows := table.image[label].of("train"))
+        ):
             count = min(len(rows), int(rng.integers(1, 4)))
             parts["image"] = unit(table.image[label].vectors[rng.choice(rows, count, replace=False)].mean(0))
         if kind in ("text", "blend") or not parts:
@@ -331,13 +397,22 @@ class MixtureDataset(Dataset[Batch]):
         if rng.random() < 0.5:
             q = omni(parts)
         else:
-            q = unit(np.tensordot(rng.dirichlet(np.ones(len(parts))).astype(np.float32), np.stack(list(parts.values())), 1))
+            q = unit(
+                np.tensordot(
+                    rng.dirichlet(np.ones(len(parts))).astype(np.float32), np.stack(list(parts.values())), 1
+                )
+            )
         if others and rng.random() < config.negative:
-            q = unit((1 + QUERY.negative_weight) * q - QUERY.negative_weight * self.words(others[int(rng.integers(len(others)))], rng))
+            q = unit(
+                (1 + QUERY.negative_weight) * q
+                - QUERY.negative_weight * self.words(others[int(rng.integers(len(others)))], rng)
+            )
         return self.noisy(q, rng)
 
     def noisy(self, q: Audio, rng: np.random.Generator) -> Audio:
-        """A unit vector with noise down to the configured cosine, at times without a share of its dimensions; unit norm."""
+        """A unit vector with noise down to the configured cosine, at times without a share of its dimensions;
+        unit norm.
+        """
         cosine = rng.uniform(self.config.query_noise_cosine, 1.0)
         noise = rng.standard_normal(len(q), dtype=np.float32)
         noise -= q * (noise @ q)
@@ -346,13 +421,19 @@ class MixtureDataset(Dataset[Batch]):
         return unit(q * (rng.random(len(q)) > QUERY_LOSS)) if rng.random() < self.config.query_dropout else q
 
     def family_asked(self, label: str, rng: np.random.Generator) -> str | None:
-        """The family that is asked for instead of the label, where one is; always that of the label's own name, as "music" is."""
+        """The family that is asked for instead of the label, where one is; always that of the label's own
+        name, as "music" is.
+        """
         if not self.config.family:
             return None
         families = self.families_of[label]
         if label in families:
             return label
-        return families[int(rng.integers(len(families)))] if families and rng.random() < self.config.family else None
+        return (
+            families[int(rng.integers(len(families)))]
+            if families and rng.random() < self.config.family
+            else None
+        )
 
     def family_query(self, name: str, rng: np.random.Generator) -> Audio:
         """A query for a family in words."""
@@ -360,7 +441,9 @@ class MixtureDataset(Dataset[Batch]):
         return self.noisy(vectors[int(rng.integers(len(vectors)))], rng)
 
     def away(self, rest: Sequence[Source], rng: np.random.Generator) -> Audio:
-        """What to push away: one of ``rest``, all of them, or a sound that is not there; zeros where nothing is said."""
+        """What to push away: one of ``rest``, all of them, or a sound that is not there; zeros where nothing
+        is said.
+        """
         if not rest or rng.random() >= self.config.other:
             return np.zeros(self.table.dim, np.float32)
         if rng.random() < FAR_OTHER:
@@ -372,7 +455,9 @@ class MixtureDataset(Dataset[Batch]):
         return joined([self.shard(step, (self.seed, step, k)) for k in self.own])
 
     def absent_query(self, parts: Sequence[Source], rng: np.random.Generator) -> tuple[Audio, int] | None:
-        """A query for what is not among ``parts``, half of them near to the first of them, and its label's number."""
+        """A query for what is not among ``parts``, half of them near to the first of them, and its label's
+        number.
+        """
         present = {s.label for s in parts}
         near = self.siblings[parts[0].label] if rng.random() < self.config.absent_sibling else self.labels
         others = [label for label in near if label not in present]
@@ -393,18 +478,33 @@ class MixtureDataset(Dataset[Batch]):
         while len(rows) < config.queries:
             mix, parts, behind = self.mixture(rng, step)
             # before the mixture's own sources: what a full batch cuts off must not be the absent queries
-            if rng.random() < config.absent * len(parts) / (1 - config.absent) and (found := self.absent_query(parts, rng)):
-                rows.append((len(mixtures), np.zeros_like(mix), found[0], self.away([*parts, *behind], rng), True, found[1]))
+            if rng.random() < config.absent * len(parts) / (1 - config.absent) and (
+                found := self.absent_query(parts, rng)
+            ):
+                rows.append(
+                    (
+                        len(mixtures),
+                        np.zeros_like(mix),
+                        found[0],
+                        self.away([*parts, *behind], rng),
+                        True,
+                        found[1],
+                    )
+                )
             for part in parts:
                 asked = [part]
                 if family := self.family_asked(part.label, rng):
                     asked = [s for s in parts if s.label in self.table.families[family]]
                     query = self.family_query(family, rng)
                 else:
-                    query = self.query(part.label, part.group, sorted({s.label for s in parts} - {part.label}), rng)
+                    query = self.query(
+                        part.label, part.group, sorted({s.label for s in parts} - {part.label}), rng
+                    )
                 rest = [s for s in [*parts, *behind] if not any(s is a for a in asked)]
                 target: Audio = np.stack([s.audio for s in asked]).sum(axis=0)
-                rows.append((len(mixtures), target, query, self.away(rest, rng), False, self.table.index[part.label]))
+                rows.append(
+                    (len(mixtures), target, query, self.away(rest, rng), False, self.table.index[part.label])
+                )
             mixtures.append(mix)
         rows = rows[: config.queries]
         mixtures = mixtures[: rows[-1][0] + 1]

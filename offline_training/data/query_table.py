@@ -1,4 +1,6 @@
-"""What can be asked for during training: phrases, recordings and photographs of every label, as vectors of one encoder."""
+"""What can be asked for during training: phrases, recordings and photographs of every label, as vectors of
+one encoder.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,17 @@ from marssep_rt.query.vocabulary import EXAMPLES, KnownSounds
 from offline_training.utils.vectors import unit
 
 Vectors = npt.NDArray[np.float32]
-ROUGH = "rough"  # the split of vectors that only training asks with: altered excerpts, vectors by a tower that never met the clip
+# the split of vectors that only training asks with: altered excerpts, vectors by a tower that never met the
+# clip
+ROUGH = "rough"
 OMNI_WEIGHTS = {"image": 2.0, "text": 2.0, "audio": 1.0}  # OmniSep's query mix-up
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Recordings or photographs of one label as unit vectors [n, D], each with its split (or ROUGH) and its group (recording, photo)."""
+    """Recordings or photographs of one label as unit vectors [n, D], each with its split (or ROUGH) and its
+    group (recording, photo).
+    """
 
     vectors: Vectors
     splits: tuple[str, ...]
@@ -44,24 +50,37 @@ def omni(parts: Mapping[str, Vectors | None]) -> Vectors:
 
 
 def blend(parts: Sequence[tuple[str, Vectors]], known: KnownSounds | None) -> Vectors:
-    """One query from (kind, vector) parts as users ask: examples settled, parts of a kind averaged, kinds weighted by ``omni``."""
+    """One query from (kind, vector) parts as users ask: examples settled, parts of a kind averaged, kinds
+    weighted by ``omni``.
+    """
     vectors = [v for v, _ in known.settle(parts)] if known is not None else [v for _, v in parts]
     kinds = [kind for kind, _ in parts]
-    means = {k: unit(np.mean([v for v, kind in zip(vectors, kinds, strict=True) if kind == k], axis=0)) for k in dict.fromkeys(kinds)}
+    means = {
+        k: unit(np.mean([v for v, kind in zip(vectors, kinds, strict=True) if kind == k], axis=0))
+        for k in dict.fromkeys(kinds)
+    }
     return omni(means)
 
 
 class QueryTable:
-    """Phrases and unit vectors of each label; a label's first phrase is the label itself. ``audio`` and ``image``: examples, where any.
+    """Phrases and unit vectors of each label; a label's first phrase is the label itself. ``audio`` and
+    ``image``: examples, where any.
 
-    ``families``: names of sums of labels -> members, and ``family_vectors`` [phrases, D] of each; ``classes``: sounds that have a place
-    in the space, [D], but no recordings in the corpus.
+    ``families``: names of sums of labels -> members, and ``family_vectors`` [phrases, D] of each;
+    ``classes``: sounds that have a place in the space, [D], but no recordings in the corpus.
     """
 
-    def __init__(self, phrases: dict[str, list[str]], vectors: dict[str, Vectors], encoder: str,
-                 audio: dict[str, Examples] | None = None, image: dict[str, Examples] | None = None,
-                 families: dict[str, tuple[str, ...]] | None = None, family_vectors: dict[str, Vectors] | None = None,
-                 classes: dict[str, Vectors] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        phrases: dict[str, list[str]],
+        vectors: dict[str, Vectors],
+        encoder: str,
+        audio: dict[str, Examples] | None = None,
+        image: dict[str, Examples] | None = None,
+        families: dict[str, tuple[str, ...]] | None = None,
+        family_vectors: dict[str, Vectors] | None = None,
+        classes: dict[str, Vectors] | None = None,
+    ) -> None:
         self.phrases, self.vectors, self.encoder = phrases, vectors, encoder
         self.audio, self.image = audio or {}, image or {}
         self.families, self.family_vectors, self.classes = families or {}, family_vectors or {}, classes or {}
@@ -81,22 +100,32 @@ class QueryTable:
 
     @cached_property
     def known(self) -> KnownSounds:
-        """The labels with training recordings (all labels, where there are none) as what every example is taken for."""
-        labels = [label for label in self.phrases if label in self.audio and "train" in self.audio[label].splits] or list(self.phrases)
-        return KnownSounds(tuple(labels), np.stack([self.label_vector(label) for label in labels]), dict.fromkeys(EXAMPLES, -1.0))
+        """The labels with training recordings (all labels, where there are none) as what every example is
+        taken for.
+        """
+        labels = [
+            label for label in self.phrases if label in self.audio and "train" in self.audio[label].splits
+        ] or list(self.phrases)
+        return KnownSounds(
+            tuple(labels),
+            np.stack([self.label_vector(label) for label in labels]),
+            dict.fromkeys(EXAMPLES, -1.0),
+        )
 
     def siblings(self, labels: list[str], count: int) -> dict[str, list[str]]:
         """The ``count`` labels nearest in meaning to each of ``labels``, among them."""
         matrix = np.stack([self.label_vector(label) for label in labels])
         similarity = matrix @ matrix.T
         np.fill_diagonal(similarity, -2.0)
-        return {label: [labels[j] for j in np.argsort(-similarity[i])[:count]] for i, label in enumerate(labels)}
+        return {
+            label: [labels[j] for j in np.argsort(-similarity[i])[:count]] for i, label in enumerate(labels)
+        }
 
     def held_out_query(self, label: str, kind: str, split: str, seed: int) -> Vectors | None:
         """A query of ``kind`` for measuring on ``split``; None where the label has no such example.
 
-        text: the label; audio: one training recording; image: three photographs of ``split``; omni: all that there are, weighted as in
-        OmniSep. Examples are settled as the runtime settles them.
+        text: the label; audio: one training recording; image: three photographs of ``split``; omni: all that
+        there are, weighted as in OmniSep. Examples are settled as the runtime settles them.
         """
         rng = np.random.default_rng(seed)
         parts: list[tuple[str, Vectors]] = []
@@ -106,16 +135,27 @@ class QueryTable:
             parts.append(("audio", self.audio[label].vectors[int(rng.choice(self.audio[label].of("train")))]))
         if kind in ("image", "omni") and label in self.image:
             rows = self.image[label].of(split)
-            parts += [("image", self.image[label].vectors[i]) for i in rng.choice(rows, min(3, len(rows)), replace=False)]
+            parts += [
+                ("image", self.image[label].vectors[i])
+                for i in rng.choice(rows, min(3, len(rows)), replace=False)
+            ]
         return blend(parts, self.known) if parts else None
 
     def recordings_query(self, label: str, count: int, other_than: str, seed: int) -> Vectors | None:
-        """The mean of ``count`` training or validation recordings of a label but ``other_than``; None where there are none."""
+        """The mean of ``count`` training or validation recordings of a label but ``other_than``; None where
+        there are none.
+        """
         examples = self.audio.get(label)
         if examples is None:
             return None
         rng = np.random.default_rng(seed)
-        groups = sorted({g for g, s in zip(examples.groups, examples.splits, strict=True) if g != other_than and s in ("train", "val")})
+        groups = sorted(
+            {
+                g
+                for g, s in zip(examples.groups, examples.splits, strict=True)
+                if g != other_than and s in ("train", "val")
+            }
+        )
         if not groups:
             return None
         chosen = rng.choice(groups, min(count, len(groups)), replace=False)
@@ -136,11 +176,22 @@ class QueryTable:
         if self.families:
             examples["family_names"] = np.array([name for name, v in self.family_vectors.items() for _ in v])
             examples["family_vectors"] = np.concatenate(list(self.family_vectors.values()))
-            examples["families"] = np.array([f"{name}\n{label}" for name, members in self.families.items() for label in members])
+            examples["families"] = np.array(
+                [f"{name}\n{label}" for name, members in self.families.items() for label in members]
+            )
         if self.classes:
-            examples |= {"class_names": np.array(list(self.classes)), "class_vectors": np.stack(list(self.classes.values()))}
-        np.savez(path, labels=np.array(labels), phrases=np.array(phrases), encoder=np.array(self.encoder),
-                 vectors=np.concatenate(list(self.vectors.values())), **examples)  # fmt: skip
+            examples |= {
+                "class_names": np.array(list(self.classes)),
+                "class_vectors": np.stack(list(self.classes.values())),
+            }
+        np.savez(
+            path,
+            labels=np.array(labels),
+            phrases=np.array(phrases),
+            encoder=np.array(self.encoder),
+            vectors=np.concatenate(list(self.vectors.values())),
+            **examples,
+        )
 
     @classmethod
     def load(cls, path: Path) -> QueryTable:
@@ -151,9 +202,13 @@ class QueryTable:
             examples: dict[str, dict[str, Examples]] = {"audio": {}, "image": {}}
             for kind, table in examples.items():
                 if f"{kind}_labels" in data:
-                    splits, groups, all_vectors = (data[f"{kind}_{part}"] for part in ("splits", "groups", "vectors"))
+                    splits, groups, all_vectors = (
+                        data[f"{kind}_{part}"] for part in ("splits", "groups", "vectors")
+                    )
                     for label, index in _rows(data[f"{kind}_labels"]).items():
-                        table[label] = Examples(all_vectors[index], tuple(map(str, splits[index])), tuple(map(str, groups[index])))
+                        table[label] = Examples(
+                            all_vectors[index], tuple(map(str, splits[index])), tuple(map(str, groups[index]))
+                        )
             families: dict[str, tuple[str, ...]] = {}
             family_vectors: dict[str, Vectors] = {}
             if "families" in data:
@@ -162,9 +217,21 @@ class QueryTable:
                     families[name] = (*families.get(name, ()), label)
                 stored = data["family_vectors"]
                 family_vectors = {name: stored[index] for name, index in _rows(data["family_names"]).items()}
-            classes = dict(zip(map(str, data["class_names"]), data["class_vectors"], strict=True)) if "class_names" in data else {}
-            return cls(phrases, {label: vectors[index] for label, index in rows.items()}, str(data["encoder"]), examples["audio"],
-                       examples["image"], families, family_vectors, classes)  # fmt: skip
+            classes = (
+                dict(zip(map(str, data["class_names"]), data["class_vectors"], strict=True))
+                if "class_names" in data
+                else {}
+            )
+            return cls(
+                phrases,
+                {label: vectors[index] for label, index in rows.items()},
+                str(data["encoder"]),
+                examples["audio"],
+                examples["image"],
+                families,
+                family_vectors,
+                classes,
+            )
 
 
 def _rows(labels: npt.NDArray[np.str_]) -> dict[str, list[int]]:

@@ -1,7 +1,9 @@
-"""The lists that the field's corpora come with (VGGSound and MUSIC as CLIPSep, OmniSep and MARS-Sep use them) -> our manifests.
+"""The lists that the field's corpora come with (VGGSound and MUSIC as CLIPSep, OmniSep and MARS-Sep use them)
+-> our manifests.
 
-A list is a CSV without header: sound file, folder of frames (000001.jpg, 000002.jpg, ... at one frame a second), number of frames, label.
-The recordings and frames themselves are the user's own; what a list names but nobody has is left out and counted.
+A list is a CSV without header: sound file, folder of frames (000001.jpg, 000002.jpg, ... at one frame a
+second), number of frames, label. The recordings and frames themselves are the user's own; what a list names
+but nobody has is left out and counted.
 """
 
 from __future__ import annotations
@@ -63,7 +65,10 @@ def read_list(path: Path, root: Path) -> list[Listed]:
     except (UnicodeDecodeError, csv.Error) as e:
         raise CorpusError(f"the list {path} is no CSV in UTF-8: {e}") from e
     if wrong:
-        raise CorpusError(f"the list {path} has {len(wrong)} malformed row{'s' if len(wrong) > 1 else ''}: {'; '.join(wrong)}")
+        raise CorpusError(
+            f"the list {path} has {len(wrong)} malformed row{'s' if len(wrong) > 1 else ''}: "
+            f"{'; '.join(wrong)}"
+        )
     if not rows:
         raise CorpusError(f"the list {path} has no rows")
     return rows
@@ -73,14 +78,19 @@ def there(rows: list[Listed], name: str) -> list[Listed]:
     """Those whose sound the user has; raises CorpusError when that is none."""
     found = [row for row in rows if row.audio.is_file()]
     if not found:
-        raise CorpusError(f"none of the {len(rows)} sounds of {name} is there, the first should be {rows[0].audio}; check --root")
+        raise CorpusError(
+            f"none of the {len(rows)} sounds of {name} is there, the first should be "
+            f"{rows[0].audio}; check --root"
+        )
     return found
 
 
 def write_manifests(lists: Mapping[str, Path], root: Path, folder: Path) -> dict[str, tuple[int, int]]:
-    """``manifest.csv`` and ``images.csv`` in ``folder`` from a list for each split; (there, listed) clips of each.
+    """``manifest.csv`` and ``images.csv`` in ``folder`` from a list for each split; (there, listed) clips of
+    each.
 
-    A video's id is its group, so a recording in two splits is refused where the manifest is read. Raises CorpusError.
+    A video's id is its group, so a recording in two splits is refused where the manifest is read. Raises
+    CorpusError.
     """
     counts: dict[str, tuple[int, int]] = {}
     sounds: list[list[str]] = []
@@ -95,6 +105,9 @@ def write_manifests(lists: Mapping[str, Path], root: Path, folder: Path) -> dict
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in (("manifest.csv", sounds), ("images.csv", pictures)):
         if table:
-            with written_beside(folder / name) as beside, open(beside, "w", newline="", encoding="utf-8") as f:
+            with (
+                written_beside(folder / name) as beside,
+                open(beside, "w", newline="", encoding="utf-8") as f,
+            ):
                 csv.writer(f).writerows([["path", "label", "split", "group"], *table])
     return counts

@@ -12,13 +12,19 @@ __all__ = ["NAMES", "Encoder", "EncoderError", "open_encoder"]
 
 
 def open_encoder(
-    name: str, weights: str | None = None, heads: Path | None = None, device: str = "cpu", text: Path | None = None
+    name: str,
+    weights: str | None = None,
+    heads: Path | None = None,
+    device: str = "cpu",
+    text: Path | None = None,
 ) -> Encoder:
     """The encoder called ``name``. Local files are tried first, then the model hub.
 
-    ``weights``: builtin: towers of marssep-train align (none: the bundle's own); clap+clip: "CLAP,CLIP" names or folders; pe-av: a name or
-    folder; imagebind: a .pth file. ``text``: where builtin's text tower is (a bundle or a folder of marssep-train text). ``heads``:
-    aligned heads for a large encoder, by marssep-train align. Raises EncoderError.
+    ``weights``: builtin: encoders of marssep-train align (none: the bundle's own); clap+clip: "CLAP,CLIP"
+    names or folders; pe-av: a name or folder; imagebind: a .pth file. ``text``: where builtin's text encoder
+    is (a bundle or a folder of marssep-train text). ``heads``: aligned heads for a large encoder, by
+    marssep-train
+    align. Raises EncoderError.
     """
     if name not in NAMES:
         raise EncoderError(f"there is no encoder {name!r}; choose one of {', '.join(NAMES)}")

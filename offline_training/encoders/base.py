@@ -14,11 +14,14 @@ Images = Sequence[npt.NDArray[np.uint8]]  # RGB [H, W, 3]
 
 
 class EncoderError(ValueError):
-    """An encoder cannot be loaded or lacks what was asked of it; the message says what to do in one sentence."""
+    """An encoder cannot be loaded or lacks what was asked of it; the message says what to do in one
+    sentence."""
 
 
 class Encoder(Protocol):
-    """``id`` names the space: vectors of different ids must never meet. ``modalities``: which of text, audio, image it can embed."""
+    """``id`` names the space: vectors of different ids must never meet. ``modalities``: which of text, audio,
+    image it can embed.
+    """
 
     id: str
     dim: int

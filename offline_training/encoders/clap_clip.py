@@ -1,8 +1,8 @@
 """CLAP (text, audio) and CLIP (text, image) as one space, bridged by the modality that they share.
 
-A vector is [CLAP half, CLIP half]. Text has both. A sound has no CLIP half of its own: it takes the CLIP vectors of the phrases that CLAP
-finds near it, weighted by a softmax of their similarity (and a picture takes its CLAP half in the same way), as in C-MCR's semantic
-memory (Wang et al., NeurIPS 2023).
+A vector is [CLAP half, CLIP half]. Text has both. A sound has no CLIP half of its own: it takes the CLIP
+vectors of the phrases that CLAP finds near it, weighted by a softmax of their similarity (and a picture takes
+its CLAP half in the same way), as in C-MCR's semantic memory (Wang et al., NeurIPS 2023).
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ BRIDGE_TEMPERATURE = 0.02
 
 
 def pooled(output: Any) -> Vectors:
-    """Unit rows of what transformers' get_*_features return (an output object since version 5, a tensor before)."""
+    """Unit rows of what transformers' get_*_features return (an output object since version 5, a tensor
+    before).
+    """
     vectors = getattr(output, "pooler_output", output)
     return np.asarray(torch.nn.functional.normalize(vectors.float(), dim=-1).cpu().numpy(), np.float32)
 
@@ -47,8 +49,14 @@ class Clap:
 
     @torch.no_grad()
     def embed_text(self, texts: list[str]) -> Vectors:
-        inputs = self.processor(text=texts, return_tensors="pt", padding=True, truncation=True).to(self.device)
-        return pooled(self.model.get_text_features(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]))
+        inputs = self.processor(text=texts, return_tensors="pt", padding=True, truncation=True).to(
+            self.device
+        )
+        return pooled(
+            self.model.get_text_features(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+            )
+        )
 
     @torch.no_grad()
     def embed_audio(self, sounds: Sounds) -> Vectors:
@@ -59,7 +67,9 @@ class Clap:
             audio = sound if rate == 48_000 else soxr.resample(sound, 48_000, rate)
             features = extractor(audio, sampling_rate=rate, return_tensors="pt").to(self.device)
             extra = {"is_longer": features["is_longer"]} if "is_longer" in features else {}
-            rows.append(pooled(self.model.get_audio_features(input_features=features["input_features"], **extra)))
+            rows.append(
+                pooled(self.model.get_audio_features(input_features=features["input_features"], **extra))
+            )
         return np.concatenate(rows)
 
     def embed_image(self, images: Images) -> Vectors:
@@ -74,8 +84,16 @@ class ClapClip:
     modalities: tuple[str, ...] = ("text", "audio", "image")
     licence = "CLAP Apache-2.0 (LAION), CLIP MIT (OpenAI), by their model cards"
 
-    def __init__(self, clap: Any, clap_processor: Any, clip: Any, clip_processor: Any, name: str, device: str = "cpu",
-                 bridge: list[str] | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        clap: Any,
+        clap_processor: Any,
+        clip: Any,
+        clip_processor: Any,
+        name: str,
+        device: str = "cpu",
+        bridge: list[str] | None = None,
+    ) -> None:
         self.clap = Clap(clap, clap_processor, name, device)
         self.clip, self.clip_processor = clip.to(device).eval(), clip_processor
         self.device = device
@@ -100,8 +118,14 @@ class ClapClip:
 
     @torch.no_grad()
     def _clip_text(self, texts: list[str]) -> Vectors:
-        inputs = self.clip_processor(text=texts, return_tensors="pt", padding=True, truncation=True).to(self.device)
-        return pooled(self.clip.get_text_features(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]))
+        inputs = self.clip_processor(text=texts, return_tensors="pt", padding=True, truncation=True).to(
+            self.device
+        )
+        return pooled(
+            self.clip.get_text_features(
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+            )
+        )
 
     @staticmethod
     def _across(own: Vectors, own_bridge: Vectors, other_bridge: Vectors) -> Vectors:

@@ -1,4 +1,6 @@
-"""Aligned heads for large frozen encoders: the paper's setting, in which trunks stay as they are and only projections train."""
+"""Aligned heads for large frozen encoders: the paper's setting, in which trunks stay as they are and only
+projections train.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class VectorViews:
     ``audio`` and ``image``: item number -> [views, D]; ``mixed``: the same sounds with interferers.
     """
 
-    def __init__(self, audio: dict[int, Vectors], mixed: dict[int, Vectors], image: dict[int, Vectors]) -> None:
+    def __init__(
+        self, audio: dict[int, Vectors], mixed: dict[int, Vectors], image: dict[int, Vectors]
+    ) -> None:
         self.audio, self.mixed, self.image = audio, mixed, image
 
     @staticmethod
@@ -56,7 +60,9 @@ class VectorViews:
         """(plain, rough): two views of each clip."""
         return self.clips(chosen, rng), self.clips(chosen, rng)
 
-    def mixtures(self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def mixtures(
+        self, chosen: Sequence[int], others: Sequence[int], rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
         """The interferers are those of when the vectors were made, not ``others``."""
         return self._pick(self.audio, chosen, rng), self._pick(self.mixed, chosen, rng)
 
@@ -69,7 +75,12 @@ class Headed:
 
     def __init__(self, base: Encoder, towers: Towers, name: str) -> None:
         self.base, self.towers = base, towers.eval()
-        self.id, self.dim, self.licence, self.modalities = f"{base.id}+{name}", base.dim, base.licence, base.modalities
+        self.id, self.dim, self.licence, self.modalities = (
+            f"{base.id}+{name}",
+            base.dim,
+            base.licence,
+            base.modalities,
+        )
 
     @classmethod
     def load(cls, base: Encoder, path: Path) -> Headed:
@@ -77,7 +88,9 @@ class Headed:
         content = pair.load(path)
         plain: dict[str, Any] = json.loads(content["describe"])
         if plain.get("encoder") != base.id:
-            raise CheckpointError(f"{path} holds heads for the encoder {plain.get('encoder')}, not for {base.id}")
+            raise CheckpointError(
+                f"{path} holds heads for the encoder {plain.get('encoder')}, not for {base.id}"
+            )
         towers = build_heads(base.dim)
         pair.load_weights(towers, content)
         return cls(base, towers, path.stem)
@@ -87,9 +100,13 @@ class Headed:
 
     @torch.no_grad()
     def embed_audio(self, sounds: Sounds) -> Vectors:
-        return np.asarray(self.towers.audio(torch.from_numpy(self.base.embed_audio(sounds))).numpy(), np.float32)
+        return np.asarray(
+            self.towers.audio(torch.from_numpy(self.base.embed_audio(sounds))).numpy(), np.float32
+        )
 
     @torch.no_grad()
     def embed_image(self, images: Images) -> Vectors:
         assert self.towers.image is not None
-        return np.asarray(self.towers.image(torch.from_numpy(self.base.embed_image(images))).numpy(), np.float32)
+        return np.asarray(
+            self.towers.image(torch.from_numpy(self.base.embed_image(images))).numpy(), np.float32
+        )

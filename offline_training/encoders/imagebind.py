@@ -25,7 +25,9 @@ IMAGE_MEAN, IMAGE_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.2613
 
 
 def sound_input(sound: np.ndarray) -> Tensor:
-    """Mono at 48 kHz -> Kaldi filter banks of three evenly spaced clips of two seconds, [3, 1, 128, 204] (its paper)."""
+    """Mono at 48 kHz -> Kaldi filter banks of three evenly spaced clips of two seconds, [3, 1, 128, 204] (its
+    paper).
+    """
     from torchaudio.compliance.kaldi import fbank
 
     audio = torch.from_numpy(np.asarray(soxr.resample(sound, 48_000, RATE), np.float32))
@@ -34,8 +36,17 @@ def sound_input(sound: np.ndarray) -> Tensor:
     clips = []
     for start in np.linspace(0, len(audio) - size, CLIPS).astype(int):
         clip = audio[start : start + size]
-        bands = fbank((clip - clip.mean())[None], htk_compat=True, sample_frequency=RATE, use_energy=False, window_type="hanning",
-                      num_mel_bins=MELS, dither=0.0, frame_length=25, frame_shift=10).T  # fmt: skip
+        bands = fbank(
+            (clip - clip.mean())[None],
+            htk_compat=True,
+            sample_frequency=RATE,
+            use_energy=False,
+            window_type="hanning",
+            num_mel_bins=MELS,
+            dither=0.0,
+            frame_length=25,
+            frame_shift=10,
+        ).T
         bands = torch.nn.functional.pad(bands, (0, max(0, FRAMES - bands.shape[1])))[:, :FRAMES]
         clips.append((bands - AUDIO_MEAN) / AUDIO_STD)
     return torch.stack(clips)[:, None]
@@ -48,7 +59,10 @@ class ImageBind:
     licence = "CC BY-NC-SA 4.0: non-commercial use only (Meta)"
 
     def __init__(self, model: Any, kinds: Any, tokenise: Any, device: str = "cpu") -> None:
-        message = "ImageBind's weights are licensed CC BY-NC-SA 4.0: not for commercial use, nor is what is trained on them"
+        message = (
+            "ImageBind's weights are licensed CC BY-NC-SA 4.0: not for commercial use, "
+            "nor is what is trained on them"
+        )
         warnings.warn(message, stacklevel=2)
         self.model, self.kinds, self.tokenise, self.device = model.to(device).eval(), kinds, tokenise, device
         self.id, self.dim = "imagebind-huge", 1024
@@ -61,11 +75,14 @@ class ImageBind:
             data = importlib.import_module("imagebind.data")
         except ImportError as e:
             raise EncoderError(
-                "ImageBind is not installed; install facebookresearch/ImageBind yourself (its weights are for non-commercial use only)"
+                "ImageBind is not installed; install facebookresearch/ImageBind yourself "
+                "(its weights are for non-commercial use only)"
             ) from e
         path = weights or Path(".checkpoints") / "imagebind_huge.pth"
         if not path.exists():
-            raise EncoderError(f"there are no ImageBind weights at {path}; download imagebind_huge.pth and name it")
+            raise EncoderError(
+                f"there are no ImageBind weights at {path}; download imagebind_huge.pth and name it"
+            )
         model = models.imagebind_huge(pretrained=False)
         model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         return cls(model, models.ModalityType, data.load_and_transform_text, device)

@@ -1,8 +1,10 @@
-"""MobileNetV2 (Sandler et al. 2018) as a trunk for the image tower, and its weights out of a TensorFlow Lite file.
+"""MobileNetV2 (Sandler et al. 2018) as a trunk for the image tower, and its weights out of a TensorFlow Lite
+file.
 
-1,700 photographs teach a network too little about seeing. The shipped image tower therefore begins with the feature extractor of the SSD
-detector that comes with MediaPipe Objectron (Apache-2.0, Google; trained on Open Images) and is then trained into the text space like
-the other tower. The file is in the npm package ``@mediapipe/objectron``, inside ``objectron_solution_packed_assets.data``.
+1,700 photographs teach a network too little about seeing. The shipped image tower therefore begins with the
+feature extractor of the SSD detector that comes with MediaPipe Objectron (Apache-2.0, Google; trained on Open
+Images) and is then trained into the text space like the other tower. The file is in the npm package
+``@mediapipe/objectron``, inside ``objectron_solution_packed_assets.data``.
 
 Batch norms come folded into the convolutions and stay so.
 """
@@ -12,7 +14,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 # expansion, channels, count and stride of the first of each group (table 2 of the paper)
-BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+BLOCKS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 FEATURES = 320
 NAME = "mobilenet"
 

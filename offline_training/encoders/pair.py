@@ -1,4 +1,6 @@
-"""An audio and an image encoder into one space, and their checkpoints: what alignment trains and the builtin encoder is made of."""
+"""An audio and an image encoder into one space, and their checkpoints: what alignment trains and the builtin
+encoder is made of.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Towers(nn.Module):
 
 def load(path: Path) -> dict[str, Any]:
     """A checkpoint of this module; raises CheckpointError when it is missing, damaged or something else."""
-    content = checkpoint_io.read(path, f"there are no towers at {path}; train them with: marssep-train align -o FOLDER")
+    content = checkpoint_io.read(
+        path, f"there are no towers at {path}; train them with: marssep-train align -o FOLDER"
+    )
     if not isinstance(content, dict) or content.get("kind") != "towers":
         raise CheckpointError(f"{path} is not a checkpoint of marssep-train align")
     return content

@@ -1,6 +1,7 @@
 """PE-AV (Perception Encoder Audio-Video, Apache-2.0): sound, video frames and text in one space.
 
-Its parts are called one by one: the model's own ``get_*_embeds`` shortcuts for text and video are broken in transformers 5.23.
+Its parts are called one by one: the model's own ``get_*_embeds`` shortcuts for text and video are broken in
+transformers 5.23.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from offline_training.encoders.hub import local_then_hub
 
 
 class PeAv:
-    """A ``PeAudioVideoModel`` and its tokenizer. A picture is a video of one frame; text is between its audio and its video vector."""
+    """A ``PeAudioVideoModel`` and its tokenizer. A picture is a video of one frame; text is between its audio
+    and its video vector.
+    """
 
     WEIGHTS = "facebook/pe-av-large"
     modalities: tuple[str, ...] = ("text", "audio", "image")
@@ -45,7 +48,9 @@ class PeAv:
         hidden = self.model.text_model(
             input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"], output_hidden_states=True
         ).hidden_states[-1][:, 0]
-        both = pooled(self.model.audio_model.text_audio_head(hidden)) + pooled(self.model.video_model.text_video_head(hidden))
+        both = pooled(self.model.audio_model.text_audio_head(hidden)) + pooled(
+            self.model.video_model.text_video_head(hidden)
+        )
         return pooled(torch.from_numpy(both))
 
     @torch.no_grad()

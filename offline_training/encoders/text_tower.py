@@ -1,4 +1,6 @@
-"""The text tower that ships: a small transformer over word pieces, its tokens and its file; ``text_distillation`` teaches it."""
+"""The text tower that ships: a small transformer over word pieces, its tokens and its file;
+``text_distillation`` teaches it.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +29,22 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         size, width = x.shape[-1], x.shape[-1] // self.heads
-        q, k, v = (t.unflatten(-1, (self.heads, width)).transpose(1, 2) for t in self.qkv(x).split(size, dim=-1))
+        q, k, v = (
+            t.unflatten(-1, (self.heads, width)).transpose(1, 2) for t in self.qkv(x).split(size, dim=-1)
+        )
         weights = torch.softmax(q @ k.transpose(-1, -2) * width**-0.5 + bias, dim=-1)
         x = self.norm1(x + self.out((weights @ v).transpose(1, 2).flatten(2)))
         return self.norm2(x + self.down(nn.functional.gelu(self.up(x))))
 
 
 class TextTower(nn.Module):
-    """input_ids, attention_mask int64 [B, L] -> unit vectors float32 [B, dim]: the mean of the last layer over the words."""
+    """input_ids, attention_mask int64 [B, L] -> unit vectors float32 [B, dim]: the mean of the last layer
+    over the words.
+    """
 
-    def __init__(self, vocabulary: int, layers: int, dim: int = 384, heads: int = 12, inner: int = 1536) -> None:
+    def __init__(
+        self, vocabulary: int, layers: int, dim: int = 384, heads: int = 12, inner: int = 1536
+    ) -> None:
         super().__init__()
         self.words = nn.Embedding(vocabulary, dim)
         self.positions = nn.Parameter(torch.zeros(MOST_TOKENS, dim))

@@ -1,4 +1,6 @@
-"""Pre-trained trunks out of TensorFlow Lite files: reading the constants, filling a torch trunk, keeping it as a checkpoint."""
+"""Pre-trained trunks out of TensorFlow Lite files: reading the constants, filling a torch trunk, keeping it
+as a checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ KINDS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "DEQUANTIZE")
 class Layer:
     """A convolution's or linear map's constants in running order, float32.
 
-    ``weights``: [out, height, width, in] of convolutions, [1, height, width, channels] of depthwise ones, [out, in] of linear maps.
+    ``weights``: [out, height, width, in] of convolutions, [1, height, width, channels] of depthwise ones,
+    [out, in] of linear maps.
     """
 
     kind: str
@@ -30,19 +33,26 @@ class Layer:
 
 
 def read_tflite(content: bytes) -> list[Layer]:
-    """Layers of a TensorFlow Lite model with constant weights; half-precision and int8 weights come as the numbers that they stand for.
+    """Layers of a TensorFlow Lite model with constant weights; half-precision and int8 weights come as the
+    numbers that they stand for.
 
     Raises CheckpointError without the package that reads the format.
     """
     try:
         import tflite
     except ImportError as e:
-        raise CheckpointError("reading a TensorFlow Lite model needs one more package: pip install tflite") from e
+        raise CheckpointError(
+            "reading a TensorFlow Lite model needs one more package: pip install tflite"
+        ) from e
 
     model: Any = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
     kinds = {getattr(tflite.BuiltinOperator, name): name for name in KINDS}
-    dtypes = {tflite.TensorType.FLOAT16: np.float16, tflite.TensorType.FLOAT32: np.float32, tflite.TensorType.INT8: np.int8}
+    dtypes = {
+        tflite.TensorType.FLOAT16: np.float16,
+        tflite.TensorType.FLOAT32: np.float32,
+        tflite.TensorType.INT8: np.int8,
+    }
     source: dict[int, int] = {}  # constants of few bits reach a layer through a cast
 
     def values(index: int) -> np.ndarray | None:
@@ -58,7 +68,10 @@ def read_tflite(content: bytes) -> list[Layer]:
         quantised, shape = tensor.Quantization(), [1] * stored.ndim
         if quantised.ScaleLength() > 1:
             shape[quantised.QuantizedDimension()] = quantised.ScaleLength()
-        zero, scale = (np.asarray(x, np.float32).reshape(shape) for x in (quantised.ZeroPointAsNumpy(), quantised.ScaleAsNumpy()))
+        zero, scale = (
+            np.asarray(x, np.float32).reshape(shape)
+            for x in (quantised.ZeroPointAsNumpy(), quantised.ScaleAsNumpy())
+        )
         return (stored.astype(np.float32) - zero) * scale
 
     found = []
@@ -71,12 +84,16 @@ def read_tflite(content: bytes) -> list[Layer]:
         elif kind is not None:
             weights = values(int(op.Inputs(1)))
             if weights is not None:
-                found.append(Layer(kind, weights, values(int(op.Inputs(2))) if op.InputsLength() > 2 else None))
+                found.append(
+                    Layer(kind, weights, values(int(op.Inputs(2))) if op.InputsLength() > 2 else None)
+                )
     return found
 
 
 def read_layers(source: Path) -> list[Layer]:
-    """Layers of the TensorFlow Lite model in ``source``: a .tflite, or a file that has one inside. Raises CheckpointError."""
+    """Layers of the TensorFlow Lite model in ``source``: a .tflite, or a file that has one inside. Raises
+    CheckpointError.
+    """
     try:
         content = source.read_bytes()
     except OSError as e:
@@ -93,7 +110,8 @@ def read_layers(source: Path) -> list[Layer]:
 
 
 def fill(convolutions: list[nn.Conv2d], layers: list[Layer]) -> int:
-    """Copy constants into convolutions, both in running order; what fits nowhere belongs to a branch and is passed over.
+    """Copy constants into convolutions, both in running order; what fits nowhere belongs to a branch and is
+    passed over.
 
     Returns how many convolutions were filled: all of them where the model is of that kind.
     """
@@ -102,7 +120,10 @@ def fill(convolutions: list[nn.Conv2d], layers: list[Layer]) -> int:
         for number, convolution in enumerate(convolutions):
             order = (3, 0, 1, 2) if convolution.groups > 1 else (0, 3, 1, 2)
             for layer in found:
-                if tuple(layer.weights.shape[i] for i in order) == tuple(convolution.weight.shape) and layer.bias is not None:
+                if (
+                    tuple(layer.weights.shape[i] for i in order) == tuple(convolution.weight.shape)
+                    and layer.bias is not None
+                ):
                     break
             else:
                 return number
@@ -114,12 +135,24 @@ def fill(convolutions: list[nn.Conv2d], layers: list[Layer]) -> int:
 
 def save_trunk(path: Path, name: str, trunk: nn.Module, **more: Tensor) -> None:
     """A trunk as a checkpoint in half precision; ``more``: tensors that go with it."""
-    checkpoint_io.save(path, {"kind": "trunk", "name": name, "weights": checkpoint_io.slim(trunk.state_dict()), **checkpoint_io.slim(more)})
+    checkpoint_io.save(
+        path,
+        {
+            "kind": "trunk",
+            "name": name,
+            "weights": checkpoint_io.slim(trunk.state_dict()),
+            **checkpoint_io.slim(more),
+        },
+    )
 
 
 def load_trunk(path: Path, name: str, trunk: nn.Module) -> dict[str, Any]:
-    """Weights of ``save_trunk`` into a trunk; returns the file's content. Raises CheckpointError, also for a trunk of another name."""
-    content = checkpoint_io.read(path, f"there is no trunk at {path}; make one with: marssep-train trunk FILE.tflite -o {path}")
+    """Weights of ``save_trunk`` into a trunk; returns the file's content. Raises CheckpointError, also for a
+    trunk of another name.
+    """
+    content = checkpoint_io.read(
+        path, f"there is no trunk at {path}; make one with: marssep-train trunk FILE.tflite -o {path}"
+    )
     if not isinstance(content, dict) or content.get("kind") != "trunk":
         raise CheckpointError(f"{path} holds no trunk of marssep-train trunk")
     if (found := content.get("name", "mobilenet")) != name:

@@ -1,10 +1,11 @@
 """YAMNet as the audio encoder's trunk: its front end, its network, and its weights out of the .tflite file.
 
-YAMNet (TensorFlow authors, Apache-2.0; github.com/tensorflow/models, research/audioset/yamnet) is a MobileNet v1 on log-mel patches,
-trained on AudioSet: 2 million clips, 521 classes. The file is not part of this project; ``marssep-train trunk yamnet.tflite`` converts it.
+YAMNet (TensorFlow authors, Apache-2.0; github.com/tensorflow/models, research/audioset/yamnet) is a MobileNet
+v1 on log-mel patches, trained on AudioSet: 2 million clips, 521 classes. The file is not part of this
+project; ``marssep-train trunk yamnet.tflite`` converts it.
 
-The network sees patches of 96 frames (0.96 s), half overlapping. Run over four seconds at once it tells the labels apart less well
-(nearest label 0.67 instead of 0.72 on val and test), so the patches stay.
+The network sees patches of 96 frames (0.96 s), half overlapping. Run over four seconds at once it tells the
+labels apart less well (nearest label 0.67 instead of 0.72 on val and test), so the patches stay.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ MELS = 64
 LOW_HZ, TOP_HZ = 125.0, 7500.0  # of the mel bands
 PATCH = 96  # frames of 10 ms; patches overlap by half
 OFFSET = 0.001  # log(mel + OFFSET), as published
-LEVEL = 1.0  # mean square of the mel magnitudes that every sound is brought to: its loudness says nothing of what it is
+# mean square of the mel magnitudes that every sound is brought to: its loudness says nothing of what it is
+LEVEL = 1.0
 
 
 class YamnetMel(nn.Module):
-    """Audio [B, T] at 48 kHz (T a multiple of 480) -> YAMNet's log-mels [B, T / 480, 64], brought to one level.
+    """Audio [B, T] at 48 kHz (T a multiple of 480) -> YAMNet's log-mels [B, T / 480, 64], brought to one
+    level.
 
-    The published front end works at 16 kHz (frames of 400, hop 160, FFT of 512, magnitudes). Frames of 1200 and an FFT of 1536 at 48 kHz
-    have the same bins, so nothing is resampled. Frames look back; silence is put before the first sample.
+    The published front end works at 16 kHz (frames of 400, hop 160, FFT of 512, magnitudes). Frames of 1200
+    and an FFT of 1536 at 48 kHz have the same bins, so nothing is resampled. Frames look back; silence is put
+    before the first sample.
     """
 
     window: Tensor
@@ -39,7 +43,9 @@ class YamnetMel(nn.Module):
         super().__init__()
         window = torch.zeros(3 * self.hop, dtype=torch.float64)
         window[-1200:] = torch.hann_window(1200, periodic=True, dtype=torch.float64)
-        self.register_buffer("window", (window / 3).float(), persistent=False)  # / 3: magnitudes as large as at 16 kHz
+        self.register_buffer(
+            "window", (window / 3).float(), persistent=False
+        )  # / 3: magnitudes as large as at 16 kHz
         self.register_buffer("mel", mel_filters(self.bins).float(), persistent=False)
 
     def power(self, audio: Tensor) -> Tensor:
@@ -96,13 +102,16 @@ def pad_same(x: Tensor, stride: int) -> Tensor:
 
 
 class YamnetTrunk(nn.Module):
-    """Log-mels [B, frames, 64] -> embeddings of their patches [B, patches, 1024], before any normalisation; frames >= 96."""
+    """Log-mels [B, frames, 64] -> embeddings of their patches [B, patches, 1024], before any normalisation;
+    frames >= 96.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(1, CHANNELS[0], 3, STRIDES[0])
         self.blocks = nn.ModuleList(
-            Separable(before, channels, stride) for before, channels, stride in zip(CHANNELS, CHANNELS[1:], STRIDES[1:], strict=False)
+            Separable(before, channels, stride)
+            for before, channels, stride in zip(CHANNELS, CHANNELS[1:], STRIDES[1:], strict=False)
         )
 
     def forward(self, log_mels: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 
-def interval(values: npt.NDArray[np.float64], statistic: Callable[..., Any], seed: int = 0, draws: int = 2000) -> tuple[float, float]:
+def interval(
+    values: npt.NDArray[np.float64], statistic: Callable[..., Any], seed: int = 0, draws: int = 2000
+) -> tuple[float, float]:
     """95 % percentile interval of a statistic of independent values."""
     rng = np.random.default_rng(seed)
     samples = values[rng.integers(0, len(values), (draws, len(values)))]

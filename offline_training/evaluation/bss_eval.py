@@ -11,10 +11,16 @@ Audio = npt.NDArray[np.float32]
 
 
 def bss_eval(references: Audio, estimates: Audio) -> tuple[float, float, float]:
-    """SDR, SIR and SAR in dB of the first of two sources, [2, samples] each; raises RunError where museval cannot be used."""
+    """SDR, SIR and SAR in dB of the first of two sources, [2, samples] each; raises RunError where museval
+    cannot be used.
+    """
     try:
         from museval.metrics import bss_eval as museval_bss_eval
     except (ImportError, RuntimeError) as e:  # its musdb wants ffmpeg and says so with a RuntimeError
-        raise RunError(f'BSS-eval needs museval: pip install "marssep[research]", and ffmpeg of your system ({e})') from e
-    sdr, _, sir, sar, _ = museval_bss_eval(references[..., None], estimates[..., None], window=np.inf, hop=np.inf)
+        raise RunError(
+            f'BSS-eval needs museval: pip install "marssep[research]", and ffmpeg of your system ({e})'
+        ) from e
+    sdr, _, sir, sar, _ = museval_bss_eval(
+        references[..., None], estimates[..., None], window=np.inf, hop=np.inf
+    )
     return float(sdr[0, 0]), float(sir[0, 0]), float(sar[0, 0])

@@ -1,7 +1,9 @@
-"""The field's ``-clean+`` protocol (CLIPSep, OmniSep, MARS-Sep tables 1 and 2): listed targets, each with a seeded partner of another list.
+"""The field's ``-clean+`` protocol (CLIPSep, OmniSep, MARS-Sep tables 1 and 2): listed targets, each with a
+seeded partner of another list.
 
-16 kHz, the 65,535 samples around the middle frame, sources halved and added up; BSS-eval v4 of the whole clip (museval, infinite window)
-with what is left of the mixture as second estimate; mean and standard error over targets.
+16 kHz, the 65,535 samples around the middle frame, sources halved and added up; BSS-eval v4 of the whole clip
+(museval, infinite window) with what is left of the mixture as second estimate; mean and standard error over
+targets.
 """
 
 from __future__ import annotations
@@ -36,12 +38,16 @@ KINDS = ("text", "audio", "image", "omni")
 
 
 def partners(targets: Sequence[Listed], others: Sequence[Listed]) -> list[Listed]:
-    """The interferer of every target: drawn by Python's generator seeded with the target's place in its list, as the field does."""
+    """The interferer of every target: drawn by Python's generator seeded with the target's place in its list,
+    as the field does.
+    """
     return [others[random.Random(i).randint(0, len(others) - 1)] for i in range(len(targets))]
 
 
 def excerpt(audio: Audio, centre: int) -> Audio:
-    """SAMPLES of a signal at RATE around ``centre``: short ones repeated to fill, then zeros beyond the ends, held in -1..1."""
+    """SAMPLES of a signal at RATE around ``centre``: short ones repeated to fill, then zeros beyond the ends,
+    held in -1..1.
+    """
     if len(audio) < SAMPLES:
         audio = np.tile(audio, SAMPLES // len(audio) + 1)
     half = SAMPLES // 2
@@ -66,7 +72,9 @@ def load(row: Listed) -> Audio:
 
 
 class Queries:
-    """Queries of a target by every kind: its label; other clips of the label, averaged; its three middle frames; all of them, omni."""
+    """Queries of a target by every kind: its label; other clips of the label, averaged; its three middle
+    frames; all of them, omni.
+    """
 
     def __init__(self, encoder: Encoder, examples: Sequence[Listed]) -> None:
         self.encoder = encoder
@@ -94,19 +102,33 @@ class Queries:
         return omni({k: self.of(row, k) for k in ("text", "image", "audio")})
 
 
-def measure(model: Separator, encoder: Encoder, targets: Sequence[Listed], others: Sequence[Listed], kind: str = "text",
-            examples: Sequence[Listed] = (), clap: Encoder | None = None, device: str = "cpu",
-            progress: Callable[[int, int], None] = lambda *_: None) -> list[dict[str, Any]]:  # fmt: skip
-    """A row of figures for each target that can be asked for by ``kind``: SDR, SIR, SAR, SI-SDRi in dB, and with ``clap`` its text and
-    audio scores (100 x cosine to the label and to the clean target)."""
-    queries = Queries(encoder, examples)
+def measure(
+    model: Separator,
+    queries: Queries,
+    targets: Sequence[Listed],
+    others: Sequence[Listed],
+    kind: str = "text",
+    clap: Encoder | None = None,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> list[dict[str, Any]]:
+    """A row of figures for each target that can be asked for by ``kind``: SDR, SIR, SAR, SI-SDRi in dB, and
+    with ``clap`` its text and audio scores (100 x cosine to the label and to the clean target).
+    """
     rows: list[dict[str, Any]] = []
     for i, (row, other) in enumerate(zip(targets, partners(targets, others), strict=True)):
         query = queries.of(row, kind)
         if query is not None:
             sources = np.stack([load(row), load(other)]) * np.float32(0.5)
             if min(np.abs(sources).sum(axis=1)) > 1e-5:  # the field leaves silent excerpts out
-                rows.append({"target": row.id, "label": row.label, "partner": other.id, **figures(model, sources, query, device)})
+                rows.append(
+                    {
+                        "target": row.id,
+                        "label": row.label,
+                        "partner": other.id,
+                        **figures(model, sources, query, device),
+                    }
+                )
                 if clap is not None:
                     rows[-1] |= scores(clap, rows[-1].pop("estimate"), sources[0], row.label)
                 rows[-1].pop("estimate", None)
@@ -130,14 +152,21 @@ def figures(model: Separator, sources: Audio, query: npt.NDArray[np.float32], de
     n = min(len(estimate), len(mixture))
     estimate, mixture, sources = estimate[:n], mixture[:n], sources[:, :n]
     sdr, sir, sar = bss_eval(sources, np.stack([estimate, mixture - estimate]))
-    after, before = (si_sdr(torch.from_numpy(x.copy()), torch.from_numpy(sources[0].copy())) for x in (estimate, mixture))
+    after, before = (
+        si_sdr(torch.from_numpy(x.copy()), torch.from_numpy(sources[0].copy())) for x in (estimate, mixture)
+    )
     return {"sdr": sdr, "sir": sir, "sar": sar, "si_sdri": float(after - before), "estimate": estimate}
 
 
 def scores(clap: Encoder, estimate: Audio, target: Audio, label: str) -> dict[str, float]:
     """CLAPt and CLAPa in per cent."""
-    heard, clean = clap.embed_audio([np.asarray(soxr.resample(x, RATE, SAMPLE_RATE, "HQ"), np.float32) for x in (estimate, target)])
-    return {"clap_text": 100 * float(heard @ clap.embed_text([label])[0]), "clap_audio": 100 * float(heard @ clean)}
+    heard, clean = clap.embed_audio(
+        [np.asarray(soxr.resample(x, RATE, SAMPLE_RATE, "HQ"), np.float32) for x in (estimate, target)]
+    )
+    return {
+        "clap_text": 100 * float(heard @ clap.embed_text([label])[0]),
+        "clap_audio": 100 * float(heard @ clean),
+    }
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Figures of the shipped towers after every stage of their alignment: what the card and docs/evaluation.md quote."""
+"""Figures of the shipped towers after every stage of their alignment: what the card and docs/evaluation.md
+quote.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,26 @@ from offline_training.utils.checkpoint_io import CheckpointError
 
 
 @torch.no_grad()
-def report_on(run: Path, corpus: Corpus, photos: PhotoBank | None, text: Encoder, split: str, pairs: int,
-              classifier: Path | None = None, report: Report = lambda *_: None) -> dict[str, Any]:  # fmt: skip
-    """Retrieval and discriminability on ``split`` for each ``stageN.pt`` of ``run``, the last one against stage 0 pair by pair.
+def report_on(
+    run: Path,
+    corpus: Corpus,
+    photos: PhotoBank | None,
+    text: Encoder,
+    split: str,
+    pairs: int,
+    classifier: Path | None = None,
+    report: Report = lambda *_: None,
+) -> dict[str, Any]:
+    """Retrieval and discriminability on ``split`` for each ``stageN.pt`` of ``run``, the last one against
+    stage 0 pair by pair.
 
-    Sounds are looked up among all labels with training clips, photographs among the labels with photographs. Raises CheckpointError when
-    ``run`` holds no towers.
+    Sounds are looked up among all labels with training clips, photographs among the labels with photographs.
+    Raises CheckpointError when ``run`` holds no towers.
     """
-    labels = sorted({c.label for c in corpus.clips if c.split == "train"} | ({p.label for p in photos.photos} if photos else set()))
+    labels = sorted(
+        {c.label for c in corpus.clips if c.split == "train"}
+        | ({p.label for p in photos.photos} if photos else set())
+    )
     sounding = {c.label for c in corpus.clips if c.split == "train"}
     anchors = torch.from_numpy(text.embed_text(labels))
     candidates = [i for i, label in enumerate(labels) if label in sounding]
@@ -35,9 +49,15 @@ def report_on(run: Path, corpus: Corpus, photos: PhotoBank | None, text: Encoder
         raise CheckpointError(f"there are no towers in {run}; train them with: marssep-train align -o {run}")
     held = builtin_held_out(corpus, photos, labels, split, image_size(load_towers(stages[-1])[0]), pairs)
     result: dict[str, Any] = {
-        "split": split, "clips": len(held.clips), "photographs": len(held.photos), "pairs": len(held.pairs),
-        "labels": len(candidates), "photo_labels": len(held.photo_classes), "chance_top1": round(1 / len(candidates), 4), "stages": {},
-    }  # fmt: skip
+        "split": split,
+        "clips": len(held.clips),
+        "photographs": len(held.photos),
+        "pairs": len(held.pairs),
+        "labels": len(candidates),
+        "photo_labels": len(held.photo_classes),
+        "chance_top1": round(1 / len(candidates), 4),
+        "stages": {},
+    }
     gaps: list[np.ndarray] = []
     for done, path in enumerate(stages):
         towers, _ = load_towers(path)
@@ -51,16 +71,21 @@ def report_on(run: Path, corpus: Corpus, photos: PhotoBank | None, text: Encoder
         report("measuring", done + 1, len(stages))
     difference = gaps[-1] - gaps[0]
     result["gap_last_minus_stage0"] = {
-        "mean": round(float(difference.mean()), 4), "mean_95": [round(x, 4) for x in interval(difference, np.mean)],
-    }  # fmt: skip
+        "mean": round(float(difference.mean()), 4),
+        "mean_95": [round(x, 4) for x in interval(difference, np.mean)],
+    }
     if classifier is not None:
         result["plain_classifier"] = classify(classifier, corpus, labels, candidates, split)
     return result
 
 
 @torch.no_grad()
-def classify(run: Path, corpus: Corpus, labels: list[str], candidates: list[int], split: str) -> dict[str, float]:
-    """Top-1 and top-5 of a tower trained on axes instead of words, which stand in the order of its description."""
+def classify(
+    run: Path, corpus: Corpus, labels: list[str], candidates: list[int], split: str
+) -> dict[str, float]:
+    """Top-1 and top-5 of a tower trained on axes instead of words, which stand in the order of its
+    description.
+    """
     towers, content = load_towers(run / "stage0.pt")
     order = json.loads(content["describe"])["labels"]
     place = {label: i for i, label in enumerate(order)}

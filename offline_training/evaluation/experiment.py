@@ -1,7 +1,8 @@
-"""Experiments: several ways to train (arms), several seeds each, measured on the same mixtures and compared pair by pair.
+"""Experiments: several ways to train (arms), several seeds each, measured on the same mixtures and compared
+pair by pair.
 
-Everything lies in one folder and is made once: what is there already is not made again, so an interrupted experiment goes on with the same
-command. Arms differ from the control in nothing but what the recipe says.
+Everything lies in one folder and is made once: what is there already is not made again, so an interrupted
+experiment goes on with the same command. Arms differ from the control in nothing but what the recipe says.
 """
 
 from __future__ import annotations
@@ -11,63 +12,77 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from marssep_rt.utils.atomic_io import write_whole
 from offline_training.evaluation.separation import Row
-from offline_training.utils.checkpoint_io import with_tuples
+from offline_training.utils.recipe import Key
 
 Numbers = npt.NDArray[np.float64]
-KINDS = ("start", "supervise", "reinforce")
-COLUMNS = ("si_sdri", "sdri", "sdr", "sir", "sar", "similarity", "wins", "absent_db", "worse", "audio", "audio_new", "image", "omni")
+COLUMNS = (
+    "si_sdri",
+    "sdri",
+    "sdr",
+    "sir",
+    "sar",
+    "similarity",
+    "wins",
+    "absent_db",
+    "worse",
+    "audio",
+    "audio_new",
+    "image",
+    "omni",
+)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """``kind``: start (the checkpoint that all begin with), supervise or reinforce; ``recipe``: name or path; ``set``: settings of it
-    that are changed, by dotted name; ``reward``: which of the experiment's rewards a reinforced arm earns."""
+    """One way to train."""
 
-    name: str
-    kind: str
-    recipe: str = ""
-    set: dict[str, Any] = field(default_factory=dict)
-    reward: str = ""
+    name: Annotated[str, Key("Of the arm.")]
+    kind: Annotated[
+        Literal["start", "supervise", "reinforce"],
+        Key("start: the checkpoint that all begin with; else how the arm goes on from it."),
+    ]
+    recipe: Annotated[str, Key("Name or file of the arm's recipe.")] = ""
+    set: Annotated[dict[str, Any], Key("Keys of it that are changed, by dotted name.")] = field(
+        default_factory=dict
+    )
+    reward: Annotated[str, Key("Which of the rewards (--reward) a reinforced arm earns.")] = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"arm {self.name}: kind is {self.kind!r}; choose {', '.join(KINDS)}")
         if self.kind == "reinforce" and not self.reward:
             raise ValueError(f"arm {self.name} is reinforced and names no reward")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``control``: the arm that the others are compared with; ``bss``: of how many mixtures BSS-eval is worked out; ``by_example``:
-    with how many recordings and pictures ask, too, and ``absent_of`` with how many an absent label (None: with all)."""
+    """A recipe of kind experiment."""
 
     arms: tuple[Arm, ...]
-    control: str
-    seeds: tuple[int, ...] = (1, 2, 3)
-    split: str = "val"
-    mixtures: int = 1000
-    bss: int = 200
-    by_example: int | None = None
-    absent_of: int | None = None
+    control: Annotated[str, Key("The arm that the others are compared with.")]
+    seeds: Annotated[tuple[int, ...], Key("Every arm is trained once with each.", least=0)] = (1, 2, 3)
+    split: Annotated[Literal["val", "test"], Key("What is measured on.")] = "val"
+    mixtures: Annotated[int, Key("Mixtures that all are measured on.", least=1)] = 1000
+    bss: Annotated[int, Key("Of how many BSS-eval is worked out.", least=0)] = 200
+    by_example: Annotated[
+        int | None, Key("With how many recordings and images query, too; unset: with all.", least=0)
+    ] = None
+    absent_of: Annotated[
+        int | None, Key("With how many an absent label is queried; unset: with all.", least=0)
+    ] = None
 
-    @classmethod
-    def of(cls, plain: dict[str, Any]) -> Plan:
-        """From a recipe of kind experiment; raises TypeError for unknown settings, ValueError for impossible ones."""
-        settings = dict(plain)
-        arms = tuple(Arm(**arm) for arm in settings.pop("arms", []))
-        plan = cls(arms=arms, **with_tuples(settings))
-        names = [arm.name for arm in arms]
-        if len(set(names)) != len(names) or plan.control not in names:
+    def __post_init__(self) -> None:
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) != len(names) or self.control not in names:
             told = ", ".join(names) or "missing"
-            raise ValueError(f"arms are {told}; each needs a name of its own and one must be the control {plan.control!r}")
-        return plan
+            raise ValueError(
+                f"arms are {told}; each needs a name of its own and one must be the control {self.control!r}"
+            )
 
 
 def changed(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,9 +102,15 @@ def columns(rows: Sequence[Row]) -> dict[str, Numbers]:
     plain: dict[str, list[float]] = {name: [] for name in COLUMNS}
     for row in rows:
         known = {
-            "si_sdri": row.si_sdri, "sdri": row.sdri, "absent_db": row.absent_db, "worse": float(row.si_sdri < 0), **row.bss,
-            "similarity": row.judged.get("output_similarity"), "wins": row.judged.get("output_wins"), **row.by_query,
-        }  # fmt: skip
+            "si_sdri": row.si_sdri,
+            "sdri": row.sdri,
+            "absent_db": row.absent_db,
+            "worse": float(row.si_sdri < 0),
+            **row.bss,
+            "similarity": row.judged.get("output_similarity"),
+            "wins": row.judged.get("output_wins"),
+            **row.by_query,
+        }
         for name in COLUMNS:
             value = known.get(name)
             plain[name].append(np.nan if value is None else float(value))
@@ -98,7 +119,9 @@ def columns(rows: Sequence[Row]) -> dict[str, Numbers]:
 
 
 def interval(values: Numbers, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """95 % percentile interval of the mean of [seeds, mixtures], drawn over both; mixtures without the figure are left out."""
+    """95 % percentile interval of the mean of [seeds, mixtures], drawn over both; mixtures without the figure
+    are left out.
+    """
     values = values[:, ~np.isnan(values).any(axis=0)]
     rng = np.random.default_rng(seed)
     seeds, mixtures = values.shape
@@ -111,10 +134,11 @@ def interval(values: Numbers, seed: int = 0, draws: int = 2000) -> tuple[float, 
 
 
 def compare(arms: Mapping[str, Sequence[dict[str, Numbers]]], control: str) -> dict[str, dict[str, Any]]:
-    """Means of every arm and column, and their paired differences to ``control`` with intervals over mixtures and seeds.
+    """Means of every arm and column, and their paired differences to ``control`` with intervals over mixtures
+    and seeds.
 
-    ``arms``: for each arm the ``columns`` of each of its seeds. An arm with another number of seeds than the control (the start has one)
-    is compared by its mean over seeds.
+    ``arms``: for each arm the ``columns`` of each of its seeds. An arm with another number of seeds than the
+    control (the start has one) is compared by its mean over seeds.
     """
     result: dict[str, dict[str, Any]] = {}
     for name, runs in arms.items():
@@ -154,21 +178,31 @@ def as_markdown(found: Mapping[str, Mapping[str, Any]], control: str) -> str:
 
 
 class Experiment:
-    """A plan carried out in ``folder``: ``ARM-SEED/`` for each training, ``ARM-SEED.rows.json`` for its figures, ``report.*``.
+    """A plan carried out in ``folder``: ``ARM-SEED/`` for each training, ``ARM-SEED.rows.json`` for its
+    figures, ``report.*``.
 
-    ``train(arm, recipe, folder)`` trains to the end or returns False when it was stopped; ``measure(checkpoint)`` gives the rows of the
-    plan's mixtures.
+    ``train(arm, recipe, folder)`` trains to the end or returns False when it was stopped;
+    ``measure(checkpoint)`` gives the rows of the plan's mixtures.
     """
 
-    def __init__(self, folder: Path, plan: Plan, start: Path, read_recipe: Callable[[str, str], dict[str, Any]],
-                 train: Callable[[Arm, dict[str, Any], Path], bool], measure: Callable[[Path], list[Row]]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        start: Path,
+        read_recipe: Callable[[str, str], dict[str, Any]],
+        train: Callable[[Arm, dict[str, Any], Path], bool],
+        measure: Callable[[Path], list[Row]],
+    ) -> None:
         self.folder, self.plan, self.start = folder, plan, start
         self.read_recipe, self.train, self.measure = read_recipe, train, measure
 
     def runs(self) -> list[tuple[Arm, int | None]]:
         """Every training in the order in which it is done: all arms of a seed before the next seed."""
         first: list[tuple[Arm, int | None]] = [(arm, None) for arm in self.plan.arms if arm.kind == "start"]
-        return first + [(arm, seed) for seed in self.plan.seeds for arm in self.plan.arms if arm.kind != "start"]
+        return first + [
+            (arm, seed) for seed in self.plan.seeds for arm in self.plan.arms if arm.kind != "start"
+        ]
 
     def named(self) -> dict[str, tuple[Arm, int | None]]:
         """``runs`` by name: ARM, or ARM-SEED."""
@@ -194,14 +228,18 @@ class Experiment:
         return True
 
     def run(self, only: Collection[str] = ()) -> dict[str, Any] | None:
-        """Everything that is missing (of the arms or runs in ``only``, if any are named), then ``report.json`` and ``report.md``.
+        """Everything that is missing (of the arms or runs in ``only``, if any are named), then
+        ``report.json`` and ``report.md``.
 
-        None when a training was stopped or when others than those are still missing. Raises ValueError for a name that is none.
+        None when a training was stopped or when others than those are still missing. Raises ValueError for a
+        name that is none.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         named = self.named()
         if unknown := sorted(set(only) - set(named) - {arm.name for arm in self.plan.arms}):
-            raise ValueError(f"{unknown[0]} is no arm and no run of this experiment; there are {', '.join(named)}")
+            raise ValueError(
+                f"{unknown[0]} is no arm and no run of this experiment; there are {', '.join(named)}"
+            )
         for name in self.missing():
             if only and not {name, named[name][0].name} & set(only):
                 continue

@@ -19,6 +19,15 @@ Array = npt.NDArray[np.float32]
 
 
 SUPERVISED = {"loss terms, dB": ("snr", "absent")}
+PLOTTED = (
+    "audio_top1",
+    "audio_top5",
+    "image_top1",
+    "image_top5",
+    "gap",
+    "held_out_top1",
+    "held_out_top5",
+)
 COMPARED = ("si_sdri", "similarity", "wins", "sir", "absent_db", "audio", "image")
 REINFORCED = {
     "reward": ("reward", "cosine", "judge"),
@@ -31,7 +40,9 @@ REINFORCED = {
 
 def training_curves(log: Path, output: Path) -> None:
     """What a run's ``log.jsonl`` says of training, smoothed, and its validation figures, as one PNG."""
-    entries: list[dict[str, Any]] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    entries: list[dict[str, Any]] = [
+        json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()
+    ]
     steps = [e for e in entries if "loss" in e]
     vals = [e for e in entries if "val" in e]
     panels = REINFORCED if steps and "reward" in steps[0] else SUPERVISED
@@ -62,15 +73,21 @@ def training_curves(log: Path, output: Path) -> None:
 
 
 def alignment_curves(log: Path, output: Path) -> None:
-    """What the towers know on val over all stages of an alignment's ``log.jsonl``, one panel a stage, as one PNG."""
-    entries: list[dict[str, Any]] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    """What the towers know on val over all stages of an alignment's ``log.jsonl``, one panel a stage, as one
+    PNG.
+    """
+    entries: list[dict[str, Any]] = [
+        json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()
+    ]
     stages = sorted({e["stage"] for e in entries if "val" in e})
     if not stages:
         return
-    figure, axes = plt.subplots(1, len(stages), figsize=(3.2 * len(stages), 3.4), sharey=True, constrained_layout=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(stages), figsize=(3.2 * len(stages), 3.4), sharey=True, constrained_layout=True, squeeze=False
+    )
     for axis, stage in zip(axes[0], stages, strict=True):
         vals = [e for e in entries if e["stage"] == stage and "val" in e]
-        for name in ("audio_top1", "audio_top5", "image_top1", "image_top5", "gap"):
+        for name in PLOTTED:
             if name in vals[0]["val"]:
                 axis.plot([e["step"] for e in vals], [e["val"][name] for e in vals], marker=".", label=name)
         axis.set(xlabel="step", title=f"stage {stage}", ylim=(0, 1))
@@ -82,12 +99,22 @@ def alignment_curves(log: Path, output: Path) -> None:
 
 def spectrograms(signals: dict[str, Array], rate: int, output: Path, top_hz: float = 12_000) -> None:
     """One spectrogram under another, same scale, as one PNG."""
-    figure, axes = plt.subplots(len(signals), 1, figsize=(9, 2.0 * len(signals)), sharex=True, constrained_layout=True)
+    figure, axes = plt.subplots(
+        len(signals), 1, figsize=(9, 2.0 * len(signals)), sharex=True, constrained_layout=True
+    )
     reference = max(float(np.abs(x).max()) for x in signals.values()) + 1e-9
     for axis, (name, x) in zip(np.atleast_1d(axes), signals.items(), strict=True):
         hz, seconds, power = scipy.signal.spectrogram(x / reference, rate, nperseg=2048, noverlap=1536)
         keep = hz <= top_hz
-        axis.pcolormesh(seconds, hz[keep] / 1e3, 10 * np.log10(power[keep] + 1e-12), vmin=-105, vmax=-45, cmap="magma", shading="auto")
+        axis.pcolormesh(
+            seconds,
+            hz[keep] / 1e3,
+            10 * np.log10(power[keep] + 1e-12),
+            vmin=-105,
+            vmax=-45,
+            cmap="magma",
+            shading="auto",
+        )
         axis.set(ylabel="kHz", title=name)
     np.atleast_1d(axes)[-1].set(xlabel="seconds")
     figure.savefig(output, dpi=80)
@@ -98,7 +125,13 @@ def comparison(arms: Mapping[str, Mapping[str, Any]], control: str, output: Path
     """An experiment's differences to its control with their intervals, one panel a column, as one PNG."""
     names = [c for c in COMPARED if any(c in arm["columns"] for arm in arms.values())]
     others = [name for name in arms if name != control]
-    figure, axes = plt.subplots(1, len(names), figsize=(3.0 * len(names), 1.2 + 0.5 * len(others)), constrained_layout=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1,
+        len(names),
+        figsize=(3.0 * len(names), 1.2 + 0.5 * len(others)),
+        constrained_layout=True,
+        squeeze=False,
+    )
     for axis, column in zip(axes[0], names, strict=True):
         for i, name in enumerate(others):
             cell = arms[name]["columns"].get(column)

@@ -1,7 +1,9 @@
-"""What a separator is asked when it is measured: fixed mixtures of unseen recordings, each with its true target and a query.
+"""What a separator is asked when it is measured: fixed mixtures of unseen recordings, each with its true
+target and a query.
 
-Every set is a generator of ``Question``: the same for every model, drawn from its own seed. Two sounds are mixed at -5..5 dB, as in
-``eval_set``. Queries come from a ``Voice``: words, recordings and images as the model's encoders have them.
+Every set is a generator of ``Question``: the same for every model, drawn from its own seed. Two sounds are
+mixed at -5..5 dB, as in ``eval_set``. Queries come from a ``Voice``: words, recordings and images as the
+model's encoders have them.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ class Ask:
 
 @dataclass(frozen=True)
 class Question:
-    """A mixture and its target, float32 [samples] (zeros: absent), and what is asked; outputs of several asks are summed."""
+    """A mixture and its target, float32 [samples] (zeros: absent), and what is asked; outputs of several asks
+    are summed.
+    """
 
     label: str
     mixture: Audio
@@ -57,7 +61,9 @@ Questions = Iterator[Question]
 
 @dataclass(frozen=True)
 class Sources:
-    """Clips that may be mixed: of a split, of labels with enough of them in train; ``unseen`` labels are never among them."""
+    """Clips that may be mixed: of a split, of labels with enough of them in train; ``unseen`` labels are
+    never among them.
+    """
 
     corpus: Corpus
     config: EvalConfig
@@ -70,12 +76,17 @@ class Sources:
     def audio(self, clip: Clip, rng: np.random.Generator) -> Audio:
         """Four seconds of a clip with something to hear, of unit rms."""
         samples = round(SECONDS * SAMPLE_RATE)
-        sound = excerpt(self.corpus.audio(clip).astype(np.float32) / 32768.0, samples, rng)
+        sound = excerpt(self.corpus.samples(clip), samples, rng)
         return sound / np.float32(max(rms(sound), 1e-6))
 
     def pairs(self, seed: int = 0, count: int | None = None) -> list[Pair]:
         """Two-source mixtures of seen labels, as validation draws them; another ``seed`` gives others."""
-        config = replace(self.config, seed=self.config.seed + seed, mixtures=count or self.config.mixtures, unseen_mixtures=0)
+        config = replace(
+            self.config,
+            seed=self.config.seed + seed,
+            mixtures=count or self.config.mixtures,
+            unseen_mixtures=0,
+        )
         return draw_pairs(self.corpus, config, self.unseen)
 
     def unseen_pairs(self) -> list[Pair]:
@@ -110,16 +121,29 @@ def by_label(sources: Sources, voice: Voice, count: int) -> Questions:
 def absent(sources: Sources, voice: Voice, count: int) -> Questions:
     """A label that is not there: the target is silence."""
     for question, pair in zip(by_label(sources, voice, count), sources.pairs(count=count), strict=True):
-        yield replace(question, label=pair.absent_label, target=np.zeros_like(question.target), asks=(Ask(voice.text(pair.absent_label)),))
+        yield replace(
+            question,
+            label=pair.absent_label,
+            target=np.zeros_like(question.target),
+            asks=(Ask(voice.text(pair.absent_label)),),
+        )
 
 
 def with_other(sources: Sources, voice: Voice, count: int) -> Questions:
     """A not B: the same mixtures as ``by_label``, B named as what to push away."""
-    return asked(sources, sources.pairs(count=count), lambda pair: Ask(voice.text(pair.target.label), voice.text(pair.interferer.label)))
+    return asked(
+        sources,
+        sources.pairs(count=count),
+        lambda pair: Ask(voice.text(pair.target.label), voice.text(pair.interferer.label)),
+    )
 
 
-def by_recordings(sources: Sources, voice: Voice, count: int, recordings: int, pairs: Sequence[Pair] | None = None) -> Questions:
-    """By other recordings of the measured split and, for unseen labels, of all: nothing was ever trained or chosen on them."""
+def by_recordings(
+    sources: Sources, voice: Voice, count: int, recordings: int, pairs: Sequence[Pair] | None = None
+) -> Questions:
+    """By other recordings of the measured split and, for unseen labels, of all: nothing was ever trained or
+    chosen on them.
+    """
 
     clips = {split: sources.corpus.by_label(split) for split in ("train", sources.config.split)}
 
@@ -159,10 +183,13 @@ def label_for_images(sources: Sources, voice: Voice, count: int) -> Questions:
     return asked(sources, sources.pairs(count=count), query)
 
 
-def by_words(sources: Sources, voice: Voice, words: Mapping[str, Collection[str]], each: int, as_label: bool = False) -> Questions:
+def by_words(
+    sources: Sources, voice: Voice, words: Mapping[str, Collection[str]], each: int, as_label: bool = False
+) -> Questions:
     """Words that people type, each over ``each`` mixtures of a sound that it names and one that it does not.
 
-    Of words for several labels every third target is two of them at once. ``as_label``: the same mixtures by the labels' own names.
+    Of words for several labels every third target is two of them at once. ``as_label``: the same mixtures by
+    the labels' own names.
     """
     clips = sources.clips
     for number, (word, names) in enumerate(words.items()):
@@ -172,7 +199,9 @@ def by_words(sources: Sources, voice: Voice, words: Mapping[str, Collection[str]
             rng = np.random.default_rng((sources.config.seed, number, turn))
             count = 2 if turn % 3 == 2 and len(mine) > 1 else 1
             labels = [mine[int(i)] for i in rng.choice(len(mine), count, replace=False)]
-            target = np.sum([louder(sources.audio(pick(clips[x], rng), rng), rng.uniform(-3, 3)) for x in labels], axis=0)
+            target = np.sum(
+                [louder(sources.audio(pick(clips[x], rng), rng), rng.uniform(-3, 3)) for x in labels], axis=0
+            )
             target = target / np.float32(rms(target))
             other = louder(sources.audio(pick(clips[pick(rest, rng)], rng), rng), rng.uniform(-5, 5))
             target, other = at_level([target, other])
@@ -187,13 +216,21 @@ def two_at_once(sources: Sources, voice: Voice, count: int) -> Questions:
     rng = np.random.default_rng((sources.config.seed, 3))
     for _ in range(count):
         chosen = [labels[i] for i in rng.choice(len(labels), 3, replace=False)]
-        parts = at_level([louder(sources.audio(pick(clips[label], rng), rng), rng.uniform(-3, 3)) for label in chosen])
+        parts = at_level(
+            [louder(sources.audio(pick(clips[label], rng), rng), rng.uniform(-3, 3)) for label in chosen]
+        )
         target = parts[0] + parts[1]
-        yield Question(" + ".join(chosen[:2]), target + parts[2], target, tuple(Ask(voice.text(label)) for label in chosen[:2]))
+        yield Question(
+            " + ".join(chosen[:2]),
+            target + parts[2],
+            target,
+            tuple(Ask(voice.text(label)) for label in chosen[:2]),
+        )
 
 
 def wild(sources: Sources, voice: Voice, count: int) -> Questions:
-    """As recorded elsewhere: each source in a room of its own, a place behind them, noise that belongs to the target, a codec's band.
+    """As recorded elsewhere: each source in a room of its own, a place behind them, noise that belongs to the
+    target, a codec's band.
 
     The target is what the room makes of it, with its own noise, and as narrow as the recording.
     """
@@ -206,7 +243,12 @@ def wild(sources: Sources, voice: Voice, count: int) -> Questions:
         parts = at_level([target, louder(other, -pair.snr_db), louder(behind, -rng.uniform(8, 20))])
         cut = float(np.exp(rng.uniform(np.log(4000), np.log(16000))))
         narrow = [low_pass(part, cut) for part in parts]
-        yield Question(pair.target.label, np.sum(narrow, axis=0, dtype=np.float32), narrow[0], (Ask(voice.text(pair.target.label)),))
+        yield Question(
+            pair.target.label,
+            np.sum(narrow, axis=0, dtype=np.float32),
+            narrow[0],
+            (Ask(voice.text(pair.target.label)),),
+        )
 
 
 def in_a_room(audio: Audio, rng: np.random.Generator) -> Audio:
@@ -221,16 +263,26 @@ def low_pass(audio: Audio, cut_hz: float) -> Audio:
     """Without what lies above ``cut_hz``, without delay."""
     import scipy.signal
 
-    return np.asarray(scipy.signal.sosfiltfilt(scipy.signal.butter(6, cut_hz, fs=SAMPLE_RATE, output="sos"), audio), np.float32)
+    return np.asarray(
+        scipy.signal.sosfiltfilt(scipy.signal.butter(6, cut_hz, fs=SAMPLE_RATE, output="sos"), audio),
+        np.float32,
+    )
 
 
 def speech(sources: Sources, voice: Voice, count: int, word: str = "speech") -> Questions:
-    """Voices of the measured split under sounds that are no voice or music, at -5..10 dB: what a noise suppressor is for."""
+    """Voices of the measured split under sounds that are no voice or music, at -5..10 dB: what a noise
+    suppressor is for.
+    """
     clips = sources.clips
     voices = [label for label in ("male speech", "female speech", "child speech") if label in clips]
     from offline_training.encoders.sound_space import read_families
 
-    vocal = {m for name, (_, members) in read_families(clips.keys()).items() if name in ("human sounds", "music") for m in members}
+    vocal = {
+        m
+        for name, (_, members) in read_families(clips.keys()).items()
+        if name in ("human sounds", "music")
+        for m in members
+    }
     noises = [label for label in clips if label not in vocal]
     rng = np.random.default_rng((sources.config.seed, 5))
     for _ in range(count):

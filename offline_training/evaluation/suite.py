@@ -1,4 +1,5 @@
-"""Everything that a separator is measured on, set by set: how much it gains, how often it makes things worse, what it leaks.
+"""Everything that a separator is measured on, set by set: how much it gains, how often it makes things worse,
+what it leaks.
 
 ``marssep train suite``. A set is a generator of ``questions``; a figure is never a mean alone.
 """
@@ -8,30 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from offline_training.data.lexicon import read_lines, read_paraphrases
 from offline_training.evaluation import questions as q
 from offline_training.evaluation.bootstrap import interval
+from offline_training.evaluation.listeners import Listener
 from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
 from offline_training.evaluation.questions import Ask, Question, Questions, Sources, Voice
 from offline_training.utils.recipe_files import LEXICON
 
-Array = npt.NDArray[np.float32]
 BATCH = 8
-
-
-class Separator(Protocol):
-    """What is measured: a bundle's graph, a checkpoint, or another program. ``others``: what to push away, zeros where nothing is said."""
-
-    def separate(self, mixtures: Array, queries: Array, others: Array) -> Tensor:
-        """[B, samples], [B, D], [B, D] -> [B, at most samples], aligned to the mixture."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -50,29 +41,35 @@ def batches(questions: Questions) -> Iterator[list[Question]]:
         yield group
 
 
-def measure(separator: Separator, questions: Questions) -> list[Answer]:
+def measure(listener: Listener, questions: Questions) -> list[Answer]:
     """An answer for every question."""
     answers: list[Answer] = []
     for group in batches(questions):
         asks = [(row, ask) for row, question in enumerate(group) for ask in question.asks]
         vectors = np.stack([ask.query for _, ask in asks])
         away = np.stack([np.zeros_like(ask.query) if ask.other is None else ask.other for _, ask in asks])
-        found = separator.separate(np.stack([group[row].mixture for row, _ in asks]), vectors, away)
+        found = listener.separate(np.stack([group[row].mixture for row, _ in asks]), vectors, away)
         for row, question in enumerate(group):
             output = found[[i for i, (of, _) in enumerate(asks) if of == row]].sum(0)
-            mixture, target = (torch.from_numpy(x[: len(output)]) for x in (question.mixture, question.target))
+            mixture, target = (
+                torch.from_numpy(x[: len(output)]) for x in (question.mixture, question.target)
+            )
             there = bool(target.any())
-            answers.append(Answer(
-                question.label,
-                float(si_sdr(output, target) - si_sdr(mixture, target)) if there else float("nan"),
-                float(sdr(output, target) - sdr(mixture, target)) if there else float("nan"),
-                float(ratio_db(output.square().sum(), mixture.square().sum())),
-            ))  # fmt: skip
+            answers.append(
+                Answer(
+                    question.label,
+                    float(si_sdr(output, target) - si_sdr(mixture, target)) if there else float("nan"),
+                    float(sdr(output, target) - sdr(mixture, target)) if there else float("nan"),
+                    float(ratio_db(output.square().sum(), mixture.square().sum())),
+                )
+            )
     return answers
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Mean with its 95 % interval, median, 5 % quantile and share made worse; of absent targets the level of the output."""
+    """Mean with its 95 % interval, median, 5 % quantile and share made worse; of absent targets the level of
+    the output.
+    """
     gains = np.array([a.si_sdri for a in answers])
     if np.isnan(gains).all():
         levels = np.array([a.level for a in answers])
@@ -95,7 +92,9 @@ def summary(answers: Sequence[Answer]) -> dict[str, Any]:
 
 def read_words() -> dict[str, tuple[str, ...]]:
     """The frozen list of what people type, ``recipes/lexicon/words.txt``: word -> labels that are right."""
-    return {word: tuple(x.strip() for x in rest.split(",")) for word, rest in read_lines(LEXICON / "words.txt")}
+    return {
+        word: tuple(x.strip() for x in rest.split(",")) for word, rest in read_lines(LEXICON / "words.txt")
+    }
 
 
 def paraphrases(labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -133,14 +132,18 @@ def sets(sources: Sources, voice: Voice, count: int) -> dict[str, Callable[[], Q
     }
 
 
-def run(separator: Separator, asked: Mapping[str, Callable[[], Questions]], only: Sequence[str] = (),
-        report: Callable[[str, dict[str, Any]], None] = lambda *_: None) -> dict[str, dict[str, Any]]:  # fmt: skip
+def run(
+    listener: Listener,
+    asked: Mapping[str, Callable[[], Questions]],
+    only: Sequence[str] = (),
+    report: Callable[[str, dict[str, Any]], None] = lambda *_: None,
+) -> dict[str, dict[str, Any]]:
     """A summary of every set (or of those in ``only``); sets that the model cannot be asked are left out."""
     results: dict[str, dict[str, Any]] = {}
     for name, draw in asked.items():
         if only and name not in only:
             continue
-        answers = measure(separator, draw())
+        answers = measure(listener, draw())
         if answers:
             results[name] = summary(answers)
             report(name, results[name])

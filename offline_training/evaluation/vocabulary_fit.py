@@ -1,4 +1,6 @@
-"""From which distance on a query counts as far from everything that was trained, and how well that tells known from unknown."""
+"""From which distance on a query counts as far from everything that was trained, and how well that tells
+known from unknown.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ def roc_auc(known: Scores, unknown: Scores) -> float:
 
 def read_unrelated() -> dict[str, list[str]]:
     """Phrases of ``recipes/lexicon/out_of_vocabulary.txt`` by their kind."""
-    return {kind: [p.strip() for p in rest.split("|")] for kind, rest in read_lines(LEXICON / "out_of_vocabulary.txt")}
+    return {
+        kind: [p.strip() for p in rest.split("|")]
+        for kind, rest in read_lines(LEXICON / "out_of_vocabulary.txt")
+    }
 
 
 def similarity(vectors: Vectors, labels: Vectors) -> Scores:
@@ -34,17 +39,24 @@ def similarity(vectors: Vectors, labels: Vectors) -> Scores:
 
 
 def fit(
-    encoder: Encoder, labels: Sequence[str], sounds: Vectors | None = None, pictures: Vectors | None = None, trained: int | None = None
+    encoder: Encoder,
+    labels: Sequence[str],
+    sounds: Vectors | None = None,
+    pictures: Vectors | None = None,
+    trained: int | None = None,
 ) -> tuple[KnownSounds, dict[str, Any]]:
     """The known sounds of an encoder and the figures of their thresholds.
 
-    Text: the threshold doubts 5 % of every second frozen paraphrase; all rates and areas are measured on the other halves. ``sounds`` and
-    ``pictures``: vectors of validation examples of known labels, of which 5 % are doubted. ``trained``: how many of ``labels``, the first
-    ones, an example may be taken for; the rest are families and other words with a place.
+    Text: the threshold doubts 5 % of every second frozen paraphrase; all rates and areas are measured on the
+    other halves. ``sounds`` and ``pictures``: vectors of validation examples of known labels, of which 5 %
+    are doubted. ``trained``: how many of ``labels``, the first ones, an example may be taken for; the rest
+    are families and other words with a place.
     """
     anchors = encoder.embed_text(list(labels))
     known = similarity(encoder.embed_text([p for p, label in read_paraphrases() if label in labels]), anchors)
-    unrelated = {kind: similarity(encoder.embed_text(phrases), anchors) for kind, phrases in read_unrelated().items()}
+    unrelated = {
+        kind: similarity(encoder.embed_text(phrases), anchors) for kind, phrases in read_unrelated().items()
+    }
     thresholds = {"text": float(np.quantile(known[::2], FALSE_ALARMS))}
     doubted = float((known[1::2] < thresholds["text"]).mean())
     figures: dict[str, Any] = {"threshold": round(thresholds["text"], 4), "doubted_known": round(doubted, 4)}

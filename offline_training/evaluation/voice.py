@@ -1,4 +1,6 @@
-"""Who asks the questions of ``suite``: an encoder's words, recordings and images, made into queries as the runtime makes them."""
+"""Who asks the questions of ``suite``: an encoder's words, recordings and images, made into queries as the
+runtime makes them.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,17 @@ LEAST_IMAGES = 15  # of a label in train, for its images to be asked with
 
 
 class EncoderVoice:
-    """Everything is embedded once. ``known``: trained sounds that examples are drawn to, as bundles have them."""
+    """Everything is embedded once. ``known``: trained sounds that examples are drawn to, as bundles have
+    them.
+    """
 
-    def __init__(self, encoder: Encoder, corpus: Corpus, images: PhotoBank | None = None, known: KnownSounds | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        corpus: Corpus,
+        images: PhotoBank | None = None,
+        known: KnownSounds | None = None,
+    ) -> None:
         self.encoder, self.corpus, self.bank, self.known = encoder, corpus, images, known
         self.vectors: dict[str, Vector] = {}
 
@@ -40,12 +50,14 @@ class EncoderVoice:
             return None
         for clip in clips:
             if clip.path not in self.vectors:
-                sound = self.corpus.audio(clip).astype(np.float32) / 32768.0
+                sound = self.corpus.samples(clip)
                 self.vectors[clip.path] = unit(self.encoder.embed_audio(windows(sound)).mean(axis=0))
         return blend([("audio", self.vectors[clip.path]) for clip in clips], self.known)
 
     def images(self, label: str, split: str, seed: int) -> Vector | None:
-        """One query by three images of a split; None where the encoder cannot see or the label has too few images."""
+        """One query by three images of a split; None where the encoder cannot see or the label has too few
+        images.
+        """
         if self.bank is None or "image" not in self.encoder.modalities:
             return None
         numbers = self.bank.by_label(split).get(label, [])
@@ -55,6 +67,8 @@ class EncoderVoice:
         for number in np.random.default_rng(seed).choice(numbers, min(3, len(numbers)), replace=False):
             path = self.bank.folder / self.bank.photos[int(number)].path
             if str(path) not in self.vectors:
-                self.vectors[str(path)] = np.asarray(self.encoder.embed_image([read_image(path, 224)])[0], np.float32)
+                self.vectors[str(path)] = np.asarray(
+                    self.encoder.embed_image([read_image(path, 224)])[0], np.float32
+                )
             parts.append(("image", self.vectors[str(path)]))
         return blend(parts, self.known)

@@ -10,8 +10,16 @@ from offline_training.models.separator import Spectra
 from offline_training.models.streaming_state import Memory
 
 
-def separate(model: Separator, mixture: Tensor, query: Tensor, autocast: torch.dtype | None, other: Tensor | None = None) -> Tensor:
-    """Mono mixtures [B, samples] and queries [B, D] -> estimates aligned to the mixture, [B, samples - latency] or a little less."""
+def separate(
+    model: Separator,
+    mixture: Tensor,
+    query: Tensor,
+    autocast: torch.dtype | None,
+    other: Tensor | None = None,
+) -> Tensor:
+    """Mono mixtures [B, samples] and queries [B, D] -> estimates aligned to the mixture, [B, samples -
+    latency] or a little less.
+    """
     hop = model.config.spectral.hop
     usable = mixture.shape[1] // hop * hop
     memory = Memory()

@@ -1,4 +1,6 @@
-"""Mixture and query in, mask and target out: analysis, band features, U-Net, masking, synthesis; causal, with explicit state."""
+"""Mixture and query in, mask and target out: analysis, band features, U-Net, masking, synthesis; causal, with
+explicit state.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class SeparatorConfig:
 
 
 class Spectra:
-    """A batch of spectra: real and imaginary part [B, C, T, bins] and band powers averaged over channels [B, T, bands]."""
+    """A batch of spectra: real and imaginary part [B, C, T, bins] and band powers averaged over channels [B,
+    T, bands].
+    """
 
     def __init__(self, re: Tensor, im: Tensor, band_power: Tensor) -> None:
         self.re, self.im, self.band_power = re, im, band_power
@@ -85,7 +89,8 @@ class MaskSeparator(nn.Module):
         return ((spectra.band_power * (1 / FLOOR) + 1.0).pow(exponent) * FLOOR**exponent).unsqueeze(1)
 
     def logits(self, spectra: Spectra, query: Tensor, memory: Memory, other: Tensor | None = None) -> Tensor:
-        """Mask logits [B, T, bands]; ``other``: vectors of what to push away, where the network takes them."""
+        """Mask logits [B, T, bands]; ``other``: vectors of what to push away, where the network
+        takes them."""
         return self.unet(self.features(spectra), query, memory, other)
 
     def apply_mask(self, spectra: Spectra, mask: Tensor, memory: Memory) -> Tensor:

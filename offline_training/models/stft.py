@@ -1,37 +1,43 @@
 """Short-time Fourier analysis and synthesis at low latency, and the frequency warp between bins and bands.
 
-A long analysis window gives frequency resolution, a short synthesis window sets the latency (Wang et al., arXiv 2204.09911). Their
-product is a Hann window of ``synthesis`` samples, which adds up to one at a hop of half its length: with a mask of ones the input
-comes back exactly, ``synthesis - hop`` samples late.
+A long analysis window gives frequency resolution, a short synthesis window sets the latency (Wang et al.,
+arXiv 2204.09911). Their product is a Hann window of ``synthesis`` samples, which adds up to one at a hop of
+half its length: with a mask of ones the input comes back exactly, ``synthesis - hop`` samples late.
 
-The transform is a Cooley-Tukey split N = N1 * N2 written as matrix products: two tiny matrices instead of one of N x N, so the exported
-graph stays small. Not every execution provider has ONNX's DFT operator; all multiply matrices.
+The transform is a Cooley-Tukey split N = N1 * N2 written as matrix products: two tiny matrices instead of one
+of N x N, so the exported graph stays small. Not every execution provider has ONNX's DFT operator; all
+multiply matrices.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from offline_training.utils.recipe import Key
+
 
 @dataclass(frozen=True)
 class SpectralConfig:
-    """Sizes in samples. ``analysis`` must be a multiple of ``hop``, ``synthesis`` twice the hop."""
+    """Sizes of analysis and synthesis in samples."""
 
-    sample_rate: int = 48_000
-    hop: int = 480
-    analysis: int = 1920
-    synthesis: int = 960
-    bands: int = 128
-    top_hz: float = 16_000.0
-    warp_base: float = 12.0
+    sample_rate: Annotated[int, Key("Samples a second.", least=1)] = 48_000
+    hop: Annotated[int, Key("Samples between frames.", least=1)] = 480
+    analysis: Annotated[int, Key("Length of the analysis window, a multiple of the hop.", least=1)] = 1920
+    synthesis: Annotated[int, Key("Length of the synthesis window, twice the hop.", least=1)] = 960
+    bands: Annotated[int, Key("Bands that the bins are warped to.", least=1)] = 128
+    top_hz: Annotated[float, Key("Frequency of the last band.", least=1)] = 16_000.0
+    warp_base: Annotated[float, Key("Base of the frequency warp.", least=1)] = 12.0
 
     def __post_init__(self) -> None:
         if self.synthesis != 2 * self.hop or self.analysis % self.hop or self.analysis < self.synthesis:
-            raise ValueError("synthesis must be twice the hop and analysis a multiple of it, at least as long as synthesis")
+            raise ValueError(
+                "synthesis must be twice the hop and analysis a multiple of it, at least as long as synthesis"
+            )
 
     @property
     def bins(self) -> int:
@@ -44,10 +50,16 @@ class SpectralConfig:
 
 
 def window_pair(config: SpectralConfig) -> tuple[Tensor, Tensor]:
-    """Analysis window [analysis] and synthesis window [synthesis], float64; product over the last samples is a Hann window."""
+    """Analysis window [analysis] and synthesis window [synthesis], float64; product over the last samples is
+    a Hann window.
+    """
     rise, fall = config.analysis - config.hop, config.hop
     n = torch.arange(config.analysis, dtype=torch.float64)
-    analysis = torch.where(n < rise, torch.sin(math.pi * (n + 0.5) / (2 * rise)), torch.cos(math.pi * (n - rise + 0.5) / (2 * fall)))
+    analysis = torch.where(
+        n < rise,
+        torch.sin(math.pi * (n + 0.5) / (2 * rise)),
+        torch.cos(math.pi * (n - rise + 0.5) / (2 * fall)),
+    )
     k = torch.arange(config.synthesis, dtype=torch.float64)
     hann = torch.sin(math.pi * (k + 0.5) / config.synthesis) ** 2
     return analysis, hann / analysis[-config.synthesis :]
@@ -60,19 +72,24 @@ def factor(n: int) -> tuple[int, int]:
 
 
 def warp_hz(config: SpectralConfig) -> Tensor:
-    """Centre frequency of every band in Hz, float64 [bands]: f = top * (a^t - 1) / (a - 1), the paper's warp with another base."""
+    """Centre frequency of every band in Hz, float64 [bands]: f = top * (a^t - 1) / (a - 1), the paper's warp
+    with another base.
+    """
     t = torch.linspace(0.0, 1.0, config.bands, dtype=torch.float64)
     return config.top_hz * (config.warp_base**t - 1) / (config.warp_base - 1)
 
 
 def unwarp_matrix(config: SpectralConfig) -> Tensor:
-    """Linear interpolation from bands to bins, float64 [bands, bins]; the top band's value is held above ``top_hz``."""
+    """Linear interpolation from bands to bins, float64 [bands, bins]; the top band's value is held above
+    ``top_hz``.
+    """
     centres = warp_hz(config)
     hz = torch.arange(config.bins, dtype=torch.float64) * config.sample_rate / config.analysis
     hz = hz.clamp(max=config.top_hz)
     right = torch.searchsorted(centres, hz).clamp(1, config.bands - 1)
     left = right - 1
-    # in steps of 1/128: the matrix is then exact in eight bits and takes a quarter of the room in an exported graph
+    # in steps of 1/128: the matrix is then exact in eight bits and takes a quarter of the room in an exported
+    # graph
     frac = ((hz - centres[left]) / (centres[right] - centres[left]) * 128).round() / 128
     matrix = torch.zeros(config.bands, config.bins, dtype=torch.float64)
     columns = torch.arange(config.bins)
@@ -82,7 +99,8 @@ def unwarp_matrix(config: SpectralConfig) -> Tensor:
 
 
 def warp_matrix(config: SpectralConfig) -> Tensor:
-    """Mean power of each band from the power of the bins, float64 [bins, bands]; bins above ``top_hz`` do not take part.
+    """Mean power of each band from the power of the bins, float64 [bins, bands]; bins above ``top_hz`` do not
+    take part.
 
     A band narrower than a bin takes the interpolated power at its centre, so that no band is ever empty.
     """
@@ -98,14 +116,20 @@ def warp_matrix(config: SpectralConfig) -> Tensor:
             weights[:, band] = 0
             weights[low[band], band] = 1 - frac[band]
             weights[low[band] + 1, band] = frac[band]
-    return (weights / weights.sum(0, keepdim=True)).half().double()  # exact in half precision, for the same reason as there
+    return (
+        (weights / weights.sum(0, keepdim=True)).half().double()
+    )  # exact in half precision, for the same reason as there
 
 
 def mel_matrix(config: SpectralConfig, mels: int, low_hz: float = 40.0) -> Tensor:
-    """Triangular mel filters of unit weight sum, float64 [bins, mels], up to ``top_hz``; exact in half precision."""
+    """Triangular mel filters of unit weight sum, float64 [bins, mels], up to ``top_hz``; exact in half
+    precision.
+    """
     from torchaudio.functional import melscale_fbanks
 
-    filters = melscale_fbanks(config.bins, low_hz, config.top_hz, mels, config.sample_rate, norm=None, mel_scale="htk").double()
+    filters = melscale_fbanks(
+        config.bins, low_hz, config.top_hz, mels, config.sample_rate, norm=None, mel_scale="htk"
+    ).double()
     empty = filters.sum(0) < 1e-3  # narrower than a bin: the nearest bin stands for it
     centres = torch.tensor(mel_centres(mels, low_hz, config.top_hz), dtype=torch.float64)
     nearest = (centres * config.analysis / config.sample_rate).round().long()
@@ -122,7 +146,8 @@ def mel_centres(mels: int, low_hz: float, top_hz: float) -> list[float]:
 class Transform(nn.Module):
     """Real DFT of windowed frames and its inverse, restricted to the samples that synthesis keeps.
 
-    Exported graphs hold it as two stages of matrix products; everywhere else the FFT gives the same, five to ten times as fast.
+    Exported graphs hold it as two stages of matrix products; everywhere else the FFT gives the same, five to
+    ten times as fast.
     """
 
     analysis_window: Tensor
@@ -158,9 +183,15 @@ class Transform(nn.Module):
         self.register_buffer("twiddle_im", (-twiddle.sin()).float(), persistent=False)
         # stage 2, complex as real: [re im] @ [[c, -s], [s, c]]
         c, s = second.cos(), second.sin()
-        self.register_buffer("second", torch.cat([torch.cat([c, -s], 1), torch.cat([s, c], 1)]).float(), persistent=False)
+        self.register_buffer(
+            "second", torch.cat([torch.cat([c, -s], 1), torch.cat([s, c], 1)]).float(), persistent=False
+        )
         # inverse, same order backwards
-        self.register_buffer("back_second", torch.cat([torch.cat([c.T, s.T], 1), torch.cat([-s.T, c.T], 1)]).float(), persistent=False)
+        self.register_buffer(
+            "back_second",
+            torch.cat([torch.cat([c.T, s.T], 1), torch.cat([-s.T, c.T], 1)]).float(),
+            persistent=False,
+        )
         rows = first[n1 - config.synthesis * n1 // n :]  # only the output rows that synthesis keeps
         if config.synthesis * n1 % n:
             raise ValueError("the synthesis window must cover whole rows of the transform")
@@ -178,22 +209,39 @@ class Transform(nn.Module):
         lead = frames.shape[:-1]
         x = (frames * self.analysis_window).reshape(*lead, self.n1, self.n2)
         re, im = torch.matmul(self.first, x).split(self.n1, dim=-2)
-        turned = torch.cat([re * self.twiddle_re - im * self.twiddle_im, re * self.twiddle_im + im * self.twiddle_re], dim=-1)
+        turned = torch.cat(
+            [re * self.twiddle_re - im * self.twiddle_im, re * self.twiddle_im + im * self.twiddle_re], dim=-1
+        )
         out = torch.matmul(turned, self.second).transpose(-1, -2)  # [..., 2*kept, n1]
         re, im = out.split(self.kept, dim=-2)
         size = self.kept * self.n1
-        return re.reshape(*lead, size)[..., : self.config.bins], im.reshape(*lead, size)[..., : self.config.bins]
+        return re.reshape(*lead, size)[..., : self.config.bins], im.reshape(*lead, size)[
+            ..., : self.config.bins
+        ]
 
     def inverse(self, re: Tensor, im: Tensor) -> Tensor:
-        """Bins -> the last ``synthesis`` samples of each frame, synthesis window applied, [..., synthesis]."""
+        """Bins -> the last ``synthesis`` samples of each frame, synthesis window applied, [...,
+        synthesis]."""
         if not torch.compiler.is_exporting():
             samples = torch.fft.irfft(torch.complex(re, im), n=self.config.analysis, norm="forward")
             return samples[..., -self.config.synthesis :] * self.synthesis_window
         lead = re.shape[:-1]
         spare = self.kept * self.n1 - self.config.bins
-        re = nn.functional.pad(re * self.hermitian, (0, spare)).reshape(*lead, self.kept, self.n1).transpose(-1, -2)
-        im = nn.functional.pad(im * self.hermitian, (0, spare)).reshape(*lead, self.kept, self.n1).transpose(-1, -2)
-        re, im = torch.matmul(torch.cat([re, im], dim=-1), self.back_second).split(self.n2, dim=-1)  # [..., n1, n2]
-        turned = torch.cat([re * self.twiddle_re + im * self.twiddle_im, im * self.twiddle_re - re * self.twiddle_im], dim=-2)
+        re = (
+            nn.functional.pad(re * self.hermitian, (0, spare))
+            .reshape(*lead, self.kept, self.n1)
+            .transpose(-1, -2)
+        )
+        im = (
+            nn.functional.pad(im * self.hermitian, (0, spare))
+            .reshape(*lead, self.kept, self.n1)
+            .transpose(-1, -2)
+        )
+        re, im = torch.matmul(torch.cat([re, im], dim=-1), self.back_second).split(
+            self.n2, dim=-1
+        )  # [..., n1, n2]
+        turned = torch.cat(
+            [re * self.twiddle_re + im * self.twiddle_im, im * self.twiddle_re - re * self.twiddle_im], dim=-2
+        )
         samples = torch.matmul(self.back_first, turned)
         return samples.reshape(*lead, self.config.synthesis) * self.synthesis_window

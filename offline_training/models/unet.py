@@ -1,8 +1,9 @@
 """The streaming U-Net that proposes a mask for a mixture and a query.
 
-Seven levels halve frequency from 128 bands to one; time is never strided and kernels look back only, so the network gives one mask
-frame per hop. The query enters every level (FiLM, Perez et al. 2018) and once more in the paper's weighted sum of K mask components
-(MARS-Sep section 3): logit = sum_k sigmoid(w_k . q) s_k feat_k + b.
+Seven levels halve frequency from 128 bands to one; time is never strided and kernels look back only, so the
+network gives one mask frame per hop. The query enters every level (FiLM, Perez et al. 2018) and once more in
+the paper's weighted sum of K mask components (MARS-Sep section 3): logit = sum_k sigmoid(w_k . q) s_k feat_k
++ b.
 
 Layout inside: [B, channels, frames, bands].
 """
@@ -11,35 +12,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from offline_training.models.streaming_state import Memory
+from offline_training.utils.recipe import Key
+
+CHANNELS = (32, 48, 64, 96, 112, 112, 112)
+DILATIONS = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """``channels``: per level, outermost first; ``dilations``: of the bottleneck's blocks, in frames.
+    """Sizes of the streaming U-Net."""
 
-    ``other``: whether a second vector says what to push away; ``query_inner``: width of a residual layer between query and FiLM, 0 for
-    none; ``band_memory``: bands of the levels whose encoder remembers each band for itself, by time kernels of ``band_dilations``.
-    """
-
-    bands: int = 128
-    channels: tuple[int, ...] = (32, 48, 64, 96, 112, 112, 112)
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32)
-    components: int = 32
-    query_dim: int = 384
-    query_hidden: int = 96
-    other: bool = False
-    query_inner: int = 0
-    band_memory: tuple[int, ...] = ()
-    band_dilations: tuple[int, ...] = (1, 4, 16)
+    bands: Annotated[int, Key("Bands of the mask; every level halves them, down to one.", least=1)] = 128
+    channels: Annotated[tuple[int, ...], Key("Channels of the levels, outermost first.", least=1)] = CHANNELS
+    dilations: Annotated[tuple[int, ...], Key("Dilations of the bottleneck in frames.", least=1)] = DILATIONS
+    components: Annotated[int, Key("Mask components that the query weighs.", least=1)] = 32
+    query_dim: Annotated[int, Key("Of a query; by default those of the query table.", least=1)] = 384
+    query_hidden: Annotated[int, Key("Features that are made of a query.", least=1)] = 96
+    other: Annotated[bool, Key("A second vector says what to push away.")] = False
+    query_inner: Annotated[
+        int, Key("Width of a residual layer between query and FiLM; 0: no such layer.", least=0)
+    ] = 0
+    band_memory: Annotated[
+        tuple[int, ...], Key("Bands of the levels whose encoder remembers each band for itself.", least=1)
+    ] = ()
+    band_dilations: Annotated[tuple[int, ...], Key("Their dilations in frames.", least=1)] = (
+        1,
+        4,
+        16,
+    )
 
 
 class Film(nn.Module):
-    """Scale and shift of each channel from the query: x * (1 + gamma(h)) + beta(h). ``modulations`` makes them for all blocks at once."""
+    """Scale and shift of each channel from the query: x * (1 + gamma(h)) + beta(h). ``modulations`` makes
+    them for all blocks at once.
+    """
 
     def __init__(self, hidden: int, channels: int) -> None:
         super().__init__()
@@ -58,21 +70,32 @@ def modulations(films: Sequence[Film], h: Tensor) -> list[Modulation]:
     """
     linears = [film.linear for film in films]
     sizes = [linear.out_features // 2 for linear in linears for _ in range(2)]
-    ones = torch.cat([h.new_full((size,), float(i % 2 == 0)) for i, size in enumerate(sizes)])  # scale is 1 + gamma
-    weight, bias = torch.cat([linear.weight for linear in linears]), torch.cat([linear.bias for linear in linears])
+    ones = torch.cat(
+        [h.new_full((size,), float(i % 2 == 0)) for i, size in enumerate(sizes)]
+    )  # scale is 1 + gamma
+    weight, bias = (
+        torch.cat([linear.weight for linear in linears]),
+        torch.cat([linear.bias for linear in linears]),
+    )
     parts = nn.functional.linear(h, weight, bias + ones)[:, :, None, None].split(sizes, dim=1)
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 
 class CausalBlock(nn.Module):
-    """Causal convolution over (time, bands), batch norm, FiLM, leaky ReLU; with ``residual`` the input is added back."""
+    """Causal convolution over (time, bands), batch norm, FiLM, leaky ReLU; with ``residual`` the input is
+    added back.
+    """
 
-    def __init__(self, name: str, channels: int, hidden: int, bands: int, kernel: tuple[int, int], dilation: int = 1) -> None:
+    def __init__(
+        self, name: str, channels: int, hidden: int, bands: int, kernel: tuple[int, int], dilation: int = 1
+    ) -> None:
         super().__init__()
         self.name = name
         self.past_frames = (kernel[0] - 1) * dilation
         self.bands = bands
-        self.conv = nn.Conv2d(channels, channels, kernel, padding=(0, kernel[1] // 2), dilation=(dilation, 1), bias=False)
+        self.conv = nn.Conv2d(
+            channels, channels, kernel, padding=(0, kernel[1] // 2), dilation=(dilation, 1), bias=False
+        )
         self.norm = nn.BatchNorm2d(channels, momentum=0.02)
         self.film = Film(hidden, channels)
 
@@ -87,12 +110,16 @@ class CausalBlock(nn.Module):
 
 
 class BandMemory(nn.Module):
-    """What each band did before: a depthwise causal convolution over time and a mix of channels, added to the input; zero at first."""
+    """What each band did before: a depthwise causal convolution over time and a mix of channels, added to the
+    input; zero at first.
+    """
 
     def __init__(self, name: str, channels: int, bands: int, dilation: int) -> None:
         super().__init__()
         self.name, self.bands, self.past_frames = name, bands, 2 * dilation
-        self.depthwise = nn.Conv2d(channels, channels, (3, 1), dilation=(dilation, 1), groups=channels, bias=False)
+        self.depthwise = nn.Conv2d(
+            channels, channels, (3, 1), dilation=(dilation, 1), groups=channels, bias=False
+        )
         self.norm = nn.BatchNorm2d(channels, momentum=0.02)
         self.mix = nn.Conv2d(channels, channels, 1)
         nn.init.zeros_(self.mix.weight)
@@ -113,8 +140,8 @@ INNER = slice(1, 3)  # of a kernel over four bands: what meets two bands with no
 class Down(nn.Module):
     """Halve the bands: convolution over four bands at stride two, one frame at a time.
 
-    From two bands to one the padding's share of the kernel is left out: the same numbers, and oneDNN's bfloat16 kernels for AMX
-    (torch 2.11) read uninitialised memory in that very shape.
+    From two bands to one the padding's share of the kernel is left out: the same numbers, and oneDNN's
+    bfloat16 kernels for AMX (torch 2.11) read uninitialised memory in that very shape.
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -123,7 +150,11 @@ class Down(nn.Module):
         self.norm = nn.BatchNorm2d(channels_out, momentum=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = nn.functional.conv2d(x, self.conv.weight[..., INNER], self.conv.bias) if x.shape[3] == 2 else self.conv(x)
+        y = (
+            nn.functional.conv2d(x, self.conv.weight[..., INNER], self.conv.bias)
+            if x.shape[3] == 2
+            else self.conv(x)
+        )
         return nn.functional.leaky_relu(self.norm(y), 0.1)
 
 
@@ -132,20 +163,32 @@ class Up(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose2d(channels_in, channels_out, (1, 4), stride=(1, 2), padding=(0, 1), bias=False)
+        self.conv = nn.ConvTranspose2d(
+            channels_in, channels_out, (1, 4), stride=(1, 2), padding=(0, 1), bias=False
+        )
         self.norm = nn.BatchNorm2d(channels_out, momentum=0.02)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         conv = self.conv
-        y = nn.functional.conv_transpose2d(x, conv.weight[..., INNER], conv.bias) if x.shape[3] == 1 else conv(x)
+        y = (
+            nn.functional.conv_transpose2d(x, conv.weight[..., INNER], conv.bias)
+            if x.shape[3] == 1
+            else conv(x)
+        )
         return nn.functional.leaky_relu(self.norm(y) + skip, 0.1)
 
 
-ADDED = ("other.", "query_inner.", "query_outer.", "remember.")  # parts that change nothing at first: older weights may lack them
+ADDED = (
+    "other.",
+    "query_inner.",
+    "query_outer.",
+    "remember.",
+)  # parts that change nothing at first: older weights may lack them
 
 
 class StreamingUNet(nn.Module):
-    """Band features [B, 1, T, bands], a unit query [B, query_dim] and perhaps what to push away -> mask logits [B, T, bands].
+    """Band features [B, 1, T, bands], a unit query [B, query_dim] and perhaps what to push away -> mask
+    logits [B, T, bands].
 
     The mask P is their sigmoid.
     """
@@ -153,7 +196,10 @@ class StreamingUNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         if config.bands != 2 ** len(config.channels):
-            raise ValueError(f"{len(config.channels)} levels halve {2 ** len(config.channels)} bands to one, not {config.bands}")
+            raise ValueError(
+                f"{len(config.channels)} levels halve {2 ** len(config.channels)} bands to "
+                f"one, not {config.bands}"
+            )
         self.config = config
         hidden = config.query_hidden
         self.query = nn.Sequential(nn.Linear(config.query_dim, hidden), nn.LeakyReLU(0.1))
@@ -172,20 +218,26 @@ class StreamingUNet(nn.Module):
         for level, channels in enumerate(config.channels):
             bands //= 2
             self.downs.append(Down(before, channels))
-            kernel = (2, 3) if bands > 1 else (2, 1)  # time is the bottleneck's business: two frames here cost a third less than three
+            kernel = (
+                (2, 3) if bands > 1 else (2, 1)
+            )  # time is the bottleneck's business: two frames here cost a third less than three
             self.encoder.append(CausalBlock(f"encoder{level}", channels, hidden, bands, kernel))
             if bands in config.band_memory:
                 self.remember[str(level)] = nn.ModuleList(
-                    BandMemory(f"band_memory{level}_{i}", channels, bands, dilation) for i, dilation in enumerate(config.band_dilations)
+                    BandMemory(f"band_memory{level}_{i}", channels, bands, dilation)
+                    for i, dilation in enumerate(config.band_dilations)
                 )
             if level < len(config.channels) - 1:
                 self.ups.append(Up(config.channels[level + 1], channels))
                 self.decoder.append(CausalBlock(f"decoder{level}", channels, hidden, bands, kernel))
             before = channels
         self.bottleneck = nn.ModuleList(
-            CausalBlock(f"bottleneck{i}", before, hidden, 1, (3, 1), dilation) for i, dilation in enumerate(config.dilations)
+            CausalBlock(f"bottleneck{i}", before, hidden, 1, (3, 1), dilation)
+            for i, dilation in enumerate(config.dilations)
         )
-        self.components = nn.ConvTranspose2d(config.channels[0], config.components, (1, 4), stride=(1, 2), padding=(0, 1))
+        self.components = nn.ConvTranspose2d(
+            config.channels[0], config.components, (1, 4), stride=(1, 2), padding=(0, 1)
+        )
         self.component_gate = nn.Linear(hidden, config.components)
         self.component_scale = nn.Parameter(torch.ones(config.components))
         self.bias = nn.Parameter(torch.zeros(()))
@@ -199,7 +251,9 @@ class StreamingUNet(nn.Module):
         return {m.name: m.state_shape for m in self.modules() if isinstance(m, (CausalBlock, BandMemory))}
 
     def query_features(self, query: Tensor, other: Tensor | None) -> Tensor:
-        """What FiLM is made of, [B, hidden], from the query and what to push away (None or zeros: nothing is known of it)."""
+        """What FiLM is made of, [B, hidden], from the query and what to push away (None or zeros: nothing is
+        known of it).
+        """
         linear, bend = self.query
         joined = query * self.config.query_dim**0.5
         h = linear(joined)
@@ -215,7 +269,9 @@ class StreamingUNet(nn.Module):
     def forward(self, features: Tensor, query: Tensor, memory: Memory, other: Tensor | None = None) -> Tensor:
         h = self.query_features(query, other)
         blocks = self.blocks()
-        asked: dict[nn.Module, Modulation] = dict(zip(blocks, modulations([block.film for block in blocks], h), strict=True))
+        asked: dict[nn.Module, Modulation] = dict(
+            zip(blocks, modulations([block.film for block in blocks], h), strict=True)
+        )
         x = self.input_norm(features)
         skips: list[Tensor] = []
         for level, (down, block) in enumerate(zip(self.downs, self.encoder, strict=True)):

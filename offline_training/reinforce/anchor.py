@@ -1,9 +1,11 @@
-"""The anchor that a separation is rewarded by: target audio, label and picture in one vector (MARS-Sep eq. 10 to 12).
+"""The anchor that a separation is rewarded by: target audio, label and picture in one vector (MARS-Sep eq. 10
+to 12).
 
-Multimodal low-rank bilinear pooling: each modality is projected to a common rank and squashed, the projections are multiplied, and the
-product is projected back, z = W (tanh(U_a a) * tanh(U_t t) * tanh(U_v v)) + b, at unit length. A missing modality drops its factor. The
-weights are fitted contrastively on the training split and frozen before any policy sees them: random ones would reward nonsense, ones that
-the policy trains would reward whatever it does.
+Multimodal low-rank bilinear pooling: each modality is projected to a common rank and squashed, the
+projections are multiplied, and the product is projected back, z = W (tanh(U_a a) * tanh(U_t t) * tanh(U_v v))
++ b, at unit length. A missing modality drops its factor. The weights are fitted contrastively on the training
+split and frozen before any policy sees them: random ones would reward nonsense, ones that the policy trains
+would reward whatever it does.
 """
 
 from __future__ import annotations
@@ -21,14 +23,20 @@ from offline_training.data.query_table import ROUGH, Examples, QueryTable
 from offline_training.models.vectors import to_unit
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
-from offline_training.utils.run import parameter_groups
+from offline_training.utils.optimisation import parameter_groups, set_rate
+from offline_training.utils.run import RunError
+from offline_training.utils.schedules import half_cosine
 
 MODALITIES = ("audio", "text", "image")
 
 
 def mean_anchor(parts: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> Tensor:
-    """The alternative without weights: the normalised mean of the unit vectors {modality: [B, D]} that are ``present`` ([B] bool)."""
-    return to_unit(torch.stack([x if present is None else x * present[k][:, None] for k, x in parts.items()]).sum(0))
+    """The alternative without weights: the normalised mean of the unit vectors {modality: [B, D]} that are
+    ``present`` ([B] bool).
+    """
+    return to_unit(
+        torch.stack([x if present is None else x * present[k][:, None] for k, x in parts.items()]).sum(0)
+    )
 
 
 class Mlbp(nn.Module):
@@ -41,11 +49,17 @@ class Mlbp(nn.Module):
         self.out = nn.Linear(rank, dim)
         for layer in self.into.values():
             assert isinstance(layer, nn.Linear)
-            nn.init.normal_(layer.weight)  # a unit vector in, numbers of unit variance out: tanh bends but does not saturate
-            nn.init.ones_(layer.bias)  # near one, so that the product is not tiny before there is anything to multiply
+            nn.init.normal_(
+                layer.weight
+            )  # a unit vector in, numbers of unit variance out: tanh bends but does not saturate
+            nn.init.ones_(
+                layer.bias
+            )  # near one, so that the product is not tiny before there is anything to multiply
 
     def forward(self, parts: Mapping[str, Tensor], present: Mapping[str, Tensor] | None = None) -> Tensor:
-        """``present``: which rows ([B] bool) have the modality; raises ValueError when there is no modality at all."""
+        """``present``: which rows ([B] bool) have the modality; raises ValueError when there is no modality
+        at all.
+        """
         if not parts:
             raise ValueError("an anchor needs at least one of audio, text and image")
         product: Tensor | None = None
@@ -58,11 +72,14 @@ class Mlbp(nn.Module):
         return to_unit(self.out(product))
 
 
-def draw(table: QueryTable, labels: list[str], rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """For each label: a rough view of one training recording [B, D]; recording, words and picture; and which of these are there.
+def draw(
+    table: QueryTable, labels: list[str], rng: np.random.Generator
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """For each label: a rough view of one training recording [B, D]; recording, words and picture; and which
+    of these are there.
 
-    Every modality is left out a quarter of the time, never all of them: targets come without pictures, labels are rarely in doubt, and
-    an anchor that leans on the recording alone would only say "as it was".
+    Every modality is left out a quarter of the time, never all of them: targets come without pictures, labels
+    are rarely in doubt, and an anchor that leans on the recording alone would only say "as it was".
     """
     views = []
     rows: dict[str, list[np.ndarray]] = {name: [] for name in MODALITIES}
@@ -81,31 +98,43 @@ def draw(table: QueryTable, labels: list[str], rng: np.random.Generator) -> tupl
         for name in MODALITIES:
             there[name].append(name in kept)
             rows[name].append(found.get(name, np.zeros(table.dim, np.float32)))
-    return (torch.from_numpy(np.stack(views)), {k: torch.from_numpy(np.stack(v)) for k, v in rows.items()},
-            {k: torch.tensor(v) for k, v in there.items()})  # fmt: skip
+    return (
+        torch.from_numpy(np.stack(views)),
+        {k: torch.from_numpy(np.stack(v)) for k, v in rows.items()},
+        {k: torch.tensor(v) for k, v in there.items()},
+    )
 
 
-def fit(table: QueryTable, rank: int = 256, steps: int = 1500, batch: int = 48, lr: float = 1e-3, seed: int = 0,
-        report: Callable[[int, int], None] = lambda *_: None) -> tuple[Mlbp, dict[str, float]]:  # fmt: skip
-    """An anchor fitted by InfoNCE between rough views of recordings and anchors of the same recordings, frozen, and how well it fits.
+def fit(
+    table: QueryTable,
+    rank: int = 256,
+    steps: int = 1500,
+    batch: int = 48,
+    lr: float = 1e-3,
+    seed: int = 0,
+    report: Callable[[int, int], None] = lambda *_: None,
+) -> tuple[Mlbp, dict[str, float]]:
+    """An anchor fitted by InfoNCE between rough views of recordings and anchors of the same recordings,
+    frozen, and how well it fits.
 
-    The figure ``top1`` is of labels that win among all labels' anchors for held-out (validation) recordings; ``top1_mean`` the same for
-    ``mean_anchor``. Raises ValueError when the table has no recordings.
+    The figure ``top1`` is of labels that win among all labels' anchors for held-out (validation) recordings;
+    ``top1_mean`` the same for ``mean_anchor``. Raises RunError when the table has no recordings.
     """
     labels = [label for label, examples in table.audio.items() if len(examples.of("train"))]
     if len(labels) < 2:
-        raise ValueError("the anchor is fitted on recordings: make the query table with embed --corpus")
+        raise RunError("the anchor is fitted on recordings: make the query table with embed --corpus")
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = Mlbp(table.dim, rank)
     log_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
     optimiser = torch.optim.AdamW(parameter_groups([*model.parameters(), log_scale], 0.05), lr=lr)
     for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = lr * min(1.0, (step + 1) / 50) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        set_rate(optimiser, lr * half_cosine(step, steps, 50))
         chosen = rng.choice(len(labels), min(batch, len(labels)), replace=False)
         views, parts, present = draw(table, [labels[i] for i in chosen], rng)
-        loss = losses.info_nce(views, model(parts, present), torch.from_numpy(chosen), log_scale.exp().clamp(max=100.0))
+        loss = losses.info_nce(
+            views, model(parts, present), torch.from_numpy(chosen), log_scale.exp().clamp(max=100.0)
+        )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -116,7 +145,9 @@ def fit(table: QueryTable, rank: int = 256, steps: int = 1500, batch: int = 48, 
 
 @torch.no_grad()
 def quality(model: Mlbp, table: QueryTable, labels: list[str]) -> dict[str, float]:
-    """Held-out recordings looked up among anchors of every label: one training recording, words, and a picture where there is one."""
+    """Held-out recordings looked up among anchors of every label: one training recording, words, and a
+    picture where there is one.
+    """
     rng = np.random.default_rng(1)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in MODALITIES}
     there = []
@@ -126,7 +157,11 @@ def quality(model: Mlbp, table: QueryTable, labels: list[str]) -> dict[str, floa
         parts["audio"].append(examples.vectors[int(rng.choice(examples.of("train")))])
         parts["text"].append(table.label_vector(label))
         there.append(len(shown) > 0)
-        parts["image"].append(pictures.vectors[shown[0]] if pictures is not None and len(shown) else np.zeros(table.dim, np.float32))
+        parts["image"].append(
+            pictures.vectors[shown[0]]
+            if pictures is not None and len(shown)
+            else np.zeros(table.dim, np.float32)
+        )
     rows = {k: torch.from_numpy(np.stack(v)) for k, v in parts.items()}
     present = {
         "audio": torch.ones(len(labels), dtype=torch.bool),
@@ -137,12 +172,19 @@ def quality(model: Mlbp, table: QueryTable, labels: list[str]) -> dict[str, floa
     if not len(wanted):
         return {}
     found = {"top1": model(rows, present), "top1_mean": mean_anchor(rows, present)}
-    return {name: round(float(((asked @ z.T).argmax(1) == wanted).float().mean()), 4) for name, z in found.items()}
+    return {
+        name: round(float(((asked @ z.T).argmax(1) == wanted).float().mean()), 4) for name, z in found.items()
+    }
 
 
 def held_out(audio: Mapping[str, Examples], labels: list[str]) -> tuple[Tensor, Tensor]:
     """Vectors of validation recordings and the numbers of their labels."""
-    rows = [(audio[label].vectors[i], n) for n, label in enumerate(labels) for i, split in enumerate(audio[label].splits) if split == "val"]
+    rows = [
+        (audio[label].vectors[i], n)
+        for n, label in enumerate(labels)
+        for i, split in enumerate(audio[label].splits)
+        if split == "val"
+    ]
     if not rows:
         return torch.zeros(0, 1), torch.zeros(0, dtype=torch.long)
     return torch.from_numpy(np.stack([v for v, _ in rows])), torch.tensor([n for _, n in rows])
@@ -150,12 +192,20 @@ def held_out(audio: Mapping[str, Examples], labels: list[str]) -> tuple[Tensor, 
 
 def save(model: Mlbp, path: Path, encoder: str, figures: Mapping[str, Any]) -> None:
     """Written beside and renamed."""
-    plain = {"kind": "anchor", "dim": model.dim, "rank": model.rank, "encoder": encoder, "figures": dict(figures)}
+    plain = {
+        "kind": "anchor",
+        "dim": model.dim,
+        "rank": model.rank,
+        "encoder": encoder,
+        "figures": dict(figures),
+    }
     checkpoint_io.save(path, {**plain, "weights": model.state_dict()})
 
 
 def load(path: Path, encoder: str) -> Mlbp:
-    """A fitted, frozen anchor; raises CheckpointError when it is none, or was fitted for another encoder (both are named)."""
+    """A fitted, frozen anchor; raises CheckpointError when it is none, or was fitted for another encoder
+    (both are named).
+    """
     content = checkpoint_io.read(path, f"there is no anchor at {path}")
     if not isinstance(content, dict) or content.get("kind") != "anchor":
         raise CheckpointError(f"{path} is not a fitted anchor")

@@ -1,10 +1,13 @@
-"""The factorised Beta mask policy (MARS-Sep eq. 2): every bin's mask is drawn from its own Beta distribution around the proposal P.
+"""The factorised Beta mask policy (MARS-Sep eq. 2): every bin's mask is drawn from its own Beta distribution
+around the proposal P.
 
-alpha = 1 + kappa P, beta = 1 + kappa (1 - P): the proposal is the distribution's *mode*, and kappa says how tightly samples lie around
-it. The mean, (1 + kappa P) / (2 + kappa), never comes near 0 or 1 (kappa 9: 0.09 .. 0.91), which is why the mode is what ships.
+alpha = 1 + kappa P, beta = 1 + kappa (1 - P): the proposal is the distribution's *mode*, and kappa says how
+tightly samples lie around it. The mean, (1 + kappa P) / (2 + kappa), never comes near 0 or 1 (kappa 9: 0.09
+.. 0.91), which is why the mode is what ships.
 
-Everything is computed in fp32, whatever comes in and whatever autocast is on: lgamma and digamma of half-precision numbers are useless.
-All functions work bin by bin on tensors of one shape; what reduces over bins stands in ``surrogate``.
+Everything is computed in fp32, whatever comes in and whatever autocast is on: lgamma and digamma of
+half-precision numbers are useless. All functions work bin by bin on tensors of one shape; what reduces over
+bins stands in ``surrogate``.
 """
 
 from __future__ import annotations
@@ -30,10 +33,12 @@ def concentrations(p: Tensor, kappa: float = KAPPA) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def sample(p: Tensor, kappa: float = KAPPA, block: tuple[int, int] = (1, 1)) -> Tensor:
-    """Masks in EDGE..1 - EDGE drawn around ``p`` [..., T, bands] by torch's global generator, fp32; no gradient flows through a sample.
+    """Masks in EDGE..1 - EDGE drawn around ``p`` [..., T, bands] by torch's global generator, fp32; no
+    gradient flows through a sample.
 
-    ``block`` (frames, bands): bins of a block go up and down together, by one quantile for all of them; every bin alone still has its own
-    Beta. Independent bins average out: no mask then sounds different from any other, and rewards tell nothing.
+    ``block`` (frames, bands): bins of a block go up and down together, by one quantile for all of them; every
+    bin alone still has its own Beta. Independent bins average out: no mask then sounds different from any
+    other, and rewards tell nothing.
     """
     if block == (1, 1):
         a, b = concentrations(p, kappa)
@@ -52,7 +57,9 @@ def shared_quantiles(shape: torch.Size, block: tuple[int, int], device: torch.de
 
 @lru_cache(maxsize=4)
 def quantile_table(kappa: float) -> Tensor:
-    """The inverse of the Beta's distribution function, [proposals, quantiles] on even grids over 0..1, float32."""
+    """The inverse of the Beta's distribution function, [proposals, quantiles] on even grids over 0..1,
+    float32.
+    """
     p, u = np.linspace(0, 1, 129)[:, None], np.linspace(0, 1, 1025)[None]
     return torch.from_numpy(scipy.special.betaincinv(1 + kappa * p, 1 + kappa * (1 - p), u)).float()
 
@@ -65,7 +72,10 @@ def quantile(u: Tensor, p: Tensor, kappa: float) -> Tensor:
     i, j = x.long().clamp(max=rows - 2), y.long().clamp(max=columns - 2)
     fx, fy = x - i, y - j
     flat, at = table.flatten(), i * columns + j
-    low, high = torch.lerp(flat[at], flat[at + 1], fy), torch.lerp(flat[at + columns], flat[at + columns + 1], fy)
+    low, high = (
+        torch.lerp(flat[at], flat[at + 1], fy),
+        torch.lerp(flat[at + columns], flat[at + columns + 1], fy),
+    )
     return torch.lerp(low, high, fx)
 
 
@@ -94,7 +104,12 @@ def kl(p: Tensor, reference: Tensor, kappa: float = KAPPA) -> Tensor:
     a, b = concentrations(p, kappa)
     c, d = concentrations(reference, kappa)
     # both pairs add up to 2 + kappa, so the digamma of the sum drops out
-    return log_beta(c, d, kappa) - log_beta(a, b, kappa) + (a - c) * torch.digamma(a) + (b - d) * torch.digamma(b)
+    return (
+        log_beta(c, d, kappa)
+        - log_beta(a, b, kappa)
+        + (a - c) * torch.digamma(a)
+        + (b - d) * torch.digamma(b)
+    )
 
 
 def mean(p: Tensor, kappa: float = KAPPA) -> Tensor:
@@ -104,9 +119,10 @@ def mean(p: Tensor, kappa: float = KAPPA) -> Tensor:
 
 
 def centred(mask: Tensor, kappa: float = KAPPA) -> Tensor:
-    """A sampled mask on the scale on which its mean is P: ((2 + kappa) m - 1) / kappa, from -1/kappa to 1 + 1/kappa.
+    """A sampled mask on the scale on which its mean is P: ((2 + kappa) m - 1) / kappa, from -1/kappa to 1 +
+    1/kappa.
 
-    A sample as it is averages to ``mean``, which leaks; a policy that is rewarded for such masks learns proposals that are too extreme for
-    what is deployed, P itself.
+    A sample as it is averages to ``mean``, which leaks; a policy that is rewarded for such masks learns
+    proposals that are too extreme for what is deployed, P itself.
     """
     return ((2.0 + kappa) * mask - 1.0) / kappa

@@ -1,17 +1,20 @@
 """The clipped, group-relative surrogate of the mask policy (MARS-Sep eq. 4); pure functions on tensors.
 
-Rows are sampled masks, [S, ...bins]. Ratios, entropy and KL are means over bins, never sums: a plain product of 10^4 to 10^5 per-bin
-ratios is zero or infinite after the smallest step of the weights. ``counted`` (same shape as the bins, >= 0) weighs bins in those means:
-a bin in which the mixture has nothing cannot change the reward, so leaving it out takes noise out of the gradient and nothing else.
+Rows are sampled masks, [S, ...bins]. Ratios, entropy and KL are means over bins, never sums: a plain product
+of 10^4 to 10^5 per-bin ratios is zero or infinite after the smallest step of the weights. ``counted`` (same
+shape as the bins, >= 0) weighs bins in those means: a bin in which the mixture has nothing cannot change the
+reward, so leaving it out takes noise out of the gradient and nothing else.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
+
+from offline_training.utils.recipe import Key
 
 Ratio = Literal["bin", "mean"]
 
@@ -26,9 +29,11 @@ def over_bins(values: Tensor, counted: Tensor | None = None) -> Tensor:
 
 
 def importance_ratio(log_new: Tensor, log_old: Tensor, kind: Ratio, counted: Tensor | None = None) -> Tensor:
-    """pi_theta / pi_old of sampled masks: ``bin``, each bin's own [S, ...]; ``mean``, the geometric mean over a row's bins, [S, 1].
+    """pi_theta / pi_old of sampled masks: ``bin``, each bin's own [S, ...]; ``mean``, the geometric mean over
+    a row's bins, [S, 1].
 
-    Log-ratios are held within +-20, so that a policy gone far astray gives large numbers instead of infinite ones.
+    Log-ratios are held within +-20, so that a policy gone far astray gives large numbers instead of infinite
+    ones.
     """
     difference = (log_new - log_old.detach()).clamp(-20.0, 20.0)
     if kind == "bin":
@@ -46,7 +51,9 @@ def clipped(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Advantages:
-    """``values`` [M, G]; ``flat_groups``: mixtures whose masks all earned the same; ``non_finite``: rewards that were no numbers."""
+    """``values`` [M, G]; ``flat_groups``: mixtures whose masks all earned the same; ``non_finite``: rewards
+    that were no numbers.
+    """
 
     values: Tensor
     flat_groups: int
@@ -56,9 +63,9 @@ class Advantages:
 def group_advantages(rewards: Tensor, baseline: float | None = None, eps: float = 1e-6) -> Advantages:
     """Rewards [M, G] of G masks for each of M mixtures -> standardised advantages, detached, fp32.
 
-    G > 1: (R - mean) / (std + eps) within a mixture's group (population std). G = 1: there is no group, so the batch is one, after the
-    moving ``baseline`` is taken off (section 4 of the paper). A reward that is not finite gets no advantage and does not touch the
-    others'; a group without variance gets none at all.
+    G > 1: (R - mean) / (std + eps) within a mixture's group (population std). G = 1: there is no group, so
+    the batch is one, after the moving ``baseline`` is taken off (section 4 of the paper). A reward that is
+    not finite gets no advantage and does not touch the others'; a group without variance gets none at all.
     """
     r = rewards.detach().float()
     good = torch.isfinite(r)
@@ -78,7 +85,9 @@ def group_advantages(rewards: Tensor, baseline: float | None = None, eps: float 
 
 
 def moving_baseline(baseline: float | None, rewards: Tensor, decay: float = 0.92) -> float | None:
-    """b <- decay b + (1 - decay) mean(R), starting from the first mean; rewards that are not finite do not count."""
+    """b <- decay b + (1 - decay) mean(R), starting from the first mean; rewards that are not finite do not
+    count.
+    """
     good = rewards[torch.isfinite(rewards)]
     if not len(good):
         return baseline
@@ -88,29 +97,42 @@ def moving_baseline(baseline: float | None, rewards: Tensor, decay: float = 0.92
 
 @dataclass(frozen=True)
 class SurrogateConfig:
-    """``clip``: of ratios, +-; weights of entropy, of KL to the old policy, and of KL to a frozen reference."""
+    """The clipped surrogate."""
 
-    ratio: Ratio = "bin"
-    clip: float = 0.2
-    entropy: float = 0.1
-    kl: float = 0.01
-    reference_kl: float = 0.0
+    ratio: Annotated[Ratio, Key("Importance ratio: of each bin, or the geometric mean over bins.")] = "bin"
+    clip: Annotated[float, Key("Of ratios, plus or minus.", least=0)] = 0.2
+    entropy: Annotated[float, Key("Weight of the entropy.", least=0)] = 0.1
+    kl: Annotated[float, Key("Weight of the KL to the old policy.", least=0)] = 0.01
+    reference_kl: Annotated[float, Key("Weight of the KL to the policy of --start.", least=0)] = 0.0
 
 
-def objective(ratio: Tensor, advantage: Tensor, entropy: Tensor, kl: Tensor, config: SurrogateConfig, counted: Tensor | None = None,
-              reference_kl: Tensor | None = None, proposals_counted: Tensor | None = None) -> dict[str, Tensor]:  # fmt: skip
+def objective(
+    ratio: Tensor,
+    advantage: Tensor,
+    entropy: Tensor,
+    kl: Tensor,
+    config: SurrogateConfig,
+    counted: Tensor | None = None,
+    reference_kl: Tensor | None = None,
+    proposals_counted: Tensor | None = None,
+) -> dict[str, Tensor]:
     """The terms of J (to be maximised), each a mean over rows and bins, and ``loss`` = -J.
 
-    ``ratio`` from ``importance_ratio`` and ``counted``, its bins: a row for each sampled mask, as advantage [S]. Entropy, kl and
-    reference_kl [Q, ...bins]: a row for each proposal, which may stand behind several masks, with ``proposals_counted`` (None: as
-    ``counted``). Beside them, for the log: ``ratio_mean``, ``clip_low`` and ``clip_high``, the shares of ratios under 1 - clip and above
-    1 + clip where clipping acts on them (A < 0 and A > 0).
+    ``ratio`` from ``importance_ratio`` and ``counted``, its bins: a row for each sampled mask, as advantage
+    [S]. Entropy, kl and reference_kl [Q, ...bins]: a row for each proposal, which may stand behind several
+    masks, with ``proposals_counted`` (None: as ``counted``). Beside them, for the log: ``ratio_mean``,
+    ``clip_low`` and ``clip_high``, the shares of ratios under 1 - clip and above 1 + clip where clipping acts
+    on them (A < 0 and A > 0).
     """
     if proposals_counted is None:
         proposals_counted = counted
     weights = counted if ratio.shape[1:] == entropy.shape[1:] else None
     gain = over_bins(clipped(ratio, advantage, config.clip), weights).mean()
-    terms = {"gain": gain, "entropy": over_bins(entropy, proposals_counted).mean(), "kl": over_bins(kl, proposals_counted).mean()}
+    terms = {
+        "gain": gain,
+        "entropy": over_bins(entropy, proposals_counted).mean(),
+        "kl": over_bins(kl, proposals_counted).mean(),
+    }
     j = gain + config.entropy * terms["entropy"] - config.kl * terms["kl"]
     if reference_kl is not None:
         terms["reference_kl"] = over_bins(reference_kl, proposals_counted).mean()

@@ -1,9 +1,11 @@
-"""Reinforcement learning of the mask policy (MARS-Sep section 4): sample masks, hear what they give, make the better ones likelier.
+"""Reinforcement learning of the mask policy (MARS-Sep section 4): sample masks, hear what they give, make the
+better ones likelier.
 
-One update: the frozen old policy proposes P for every query of the batch; G masks are drawn around it, every mask is turned back into
-sound, the sound is rewarded, and the policy takes ``inner_steps`` gradient steps on the clipped surrogate of those masks. The old policy
-is replaced every ``refresh_every`` updates: with one inner step and a refresh at every update the ratio is always one and clipping never
-acts. Batch norms stay as the start has them, in both policies, so that ratios differ from one for no reason but the weights.
+One update: the frozen old policy proposes P for every query of the batch; G masks are drawn around it, every
+mask is turned back into sound, the sound is rewarded, and the policy takes ``inner_steps`` gradient steps on
+the clipped surrogate of those masks. The old policy is replaced every ``refresh_every`` updates: with one
+inner step and a refresh at every update the ratio is always one and clipping never acts. Batch norms stay as
+the start has them, in both policies, so that ratios differ from one for no reason but the weights.
 
 Everything around it (data, averaged weights, validation, checkpoints) is the supervised trainer's.
 """
@@ -11,7 +13,8 @@ Everything around it (data, averaged weights, validation, checkpoints) is the su
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,41 +31,20 @@ from offline_training.models.separator import Spectra
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
 from offline_training.reinforce.anchor import mean_anchor
-from offline_training.reinforce.reward import RewardConfig, SoundVectors, rewards
-from offline_training.reinforce.surrogate import SurrogateConfig, group_advantages, importance_ratio, moving_baseline, objective
-from offline_training.training.supervised import Trainer, learning_rate, mask_losses, whole_hops
+from offline_training.reinforce.config import ReinforceRecipe
+from offline_training.reinforce.reward import SoundVectors, rewards
+from offline_training.reinforce.surrogate import (
+    group_advantages,
+    importance_ratio,
+    moving_baseline,
+    objective,
+)
+from offline_training.training.objective import mask_losses, whole_hops
+from offline_training.training.supervised import Trainer, learning_rate
 from offline_training.utils import checkpoint_io
+from offline_training.utils.loop import Meter
+from offline_training.utils.optimisation import set_rate
 from offline_training.utils.vectors import unit
-
-
-@dataclass(frozen=True)
-class ReinforceConfig:
-    """``group``: masks a mixture and query; ``supervised``: weight of the supervised loss beside the surrogate; ``audible_db``: bins
-    further under the mixture's loudest do not count; ``block``: frames and bands that are drawn together (``policy.sample``);
-    ``centred``: sampled masks are heard on the scale on which their mean is what is deployed (``policy.centred``; not in the paper);
-    ``baseline_decay``: of the moving baseline that serves groups of one."""
-
-    kappa: float = policy.KAPPA
-    group: int = 6
-    inner_steps: int = 2
-    refresh_every: int = 1
-    supervised: float = 0.0
-    audible_db: float = 60.0
-    block: tuple[int, int] = (1, 1)
-    centred: bool = False
-    baseline_decay: float = 0.92
-    surrogate: SurrogateConfig = field(default_factory=SurrogateConfig)
-    reward: RewardConfig = field(default_factory=RewardConfig)
-
-    @classmethod
-    def of(cls, plain: dict[str, Any]) -> ReinforceConfig:
-        """From a recipe's [reinforce], [surrogate] and [reward]; raises TypeError for unknown settings, ValueError for impossible ones."""
-        own = checkpoint_io.with_tuples(plain.get("reinforce", {}))
-        config = cls(**own, surrogate=SurrogateConfig(**plain.get("surrogate", {})),
-                     reward=RewardConfig(**plain.get("reward", {})))  # fmt: skip
-        if min(config.group, config.inner_steps, config.refresh_every, *config.block) < 1:
-            raise ValueError("group, inner_steps, refresh_every and the sides of block must be at least 1")
-        return config
 
 
 class Rollout(NamedTuple):
@@ -77,13 +59,26 @@ class Rollout(NamedTuple):
 
 
 class Anchors:
-    """z* of targets: the ear's vector of the clean target, the label's words, and the mean of the label's training photographs."""
+    """z* of targets: the ear's vector of the clean target, the label's words, and the mean of the label's
+    training photographs.
+    """
 
-    def __init__(self, table: QueryTable, ear: SoundVectors, fuse: Any = mean_anchor, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        table: QueryTable,
+        ear: SoundVectors,
+        fuse: Any = mean_anchor,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.ear, self.fuse = ear, fuse
         labels = list(table.phrases)
         self.words = torch.from_numpy(np.stack([table.label_vector(label) for label in labels])).to(device)
-        pictures = [table.image[k].vectors[table.image[k].of("train")] if k in table.image else np.zeros((0, table.dim)) for k in labels]
+        pictures = [
+            table.image[k].vectors[table.image[k].of("train")]
+            if k in table.image
+            else np.zeros((0, table.dim))
+            for k in labels
+        ]
         self.shown = torch.tensor([len(p) > 0 for p in pictures], device=device)
         means = [unit(p.mean(0)) if len(p) else np.zeros(table.dim, np.float32) for p in pictures]
         self.pictures = torch.from_numpy(np.stack(means)).float().to(device)
@@ -96,14 +91,35 @@ class Anchors:
         return self.fuse(parts, {"audio": there, "text": there, "image": self.shown[labels]})  # type: ignore[no-any-return]
 
 
-class Reinforcer(Trainer):
-    """A reinforcement run in ``folder``, beginning with the weights of ``start``; files as the supervised trainer's."""
+@dataclass(frozen=True)
+class Hearing:
+    """What listens: the encoder that rewards, what it compares with, and the held-out judge."""
 
-    def __init__(self, folder: Path, corpus: Corpus, table: QueryTable, recipe: dict[str, Any], ear: SoundVectors, anchors: Anchors,
-                 device: str = "cpu", start: Path | None = None, judge: SoundVectors | None = None,
-                 changed: bool = False) -> None:  # fmt: skip
-        self.rl = ReinforceConfig.of(recipe)
-        self.ear, self.anchors, self.judge = ear, anchors, judge
+    ear: SoundVectors
+    anchors: Anchors
+    judge: SoundVectors | None = None
+
+
+class Reinforcer(Trainer):
+    """A reinforcement run in ``folder``, beginning with the weights of ``start``; files as the supervised
+    trainer's.
+    """
+
+    recipe: ReinforceRecipe
+
+    def __init__(
+        self,
+        folder: Path,
+        corpus: Corpus,
+        table: QueryTable,
+        recipe: ReinforceRecipe,
+        hearing: Hearing,
+        device: str = "cpu",
+        start: Path | None = None,
+        changed: bool = False,
+    ) -> None:
+        self.rl = recipe.reinforce
+        self.ear, self.anchors, self.judge = hearing.ear, hearing.anchors, hearing.judge
         self.baseline: float | None = None
         self.old_weights: dict[str, Tensor] | None = None
         super().__init__(folder, corpus, table, recipe, device, start, changed)
@@ -111,7 +127,7 @@ class Reinforcer(Trainer):
         if self.old_weights is not None:
             checkpoint_io.load_weights(self.old, self.old_weights)
         self.reference = None
-        if self.rl.surrogate.reference_kl:
+        if recipe.surrogate.reference_kl:
             self.reference = frozen(self.average)
             if start is not None:  # a resumed run's own weights have moved on
                 checkpoint_io.load_weights(self.reference, checkpoint_io.load(start)["weights"])
@@ -119,6 +135,12 @@ class Reinforcer(Trainer):
     @property
     def frozen_norms(self) -> bool:
         return True  # in both policies: ratios differ from one for no reason but the weights
+
+    def stored_recipe(self, content: dict[str, Any]) -> dict[str, Any]:
+        stored = json.loads(content["recipe"])
+        # runs of before did not say with what outputs are compared
+        plain = {"anchor": self.recipe.anchor, **stored}
+        return super().stored_recipe({**content, "recipe": json.dumps(plain)})
 
     def resume(self, content: dict[str, Any]) -> None:
         super().resume(content)
@@ -129,12 +151,16 @@ class Reinforcer(Trainer):
 
     def logits(self, model: Separator, spectra: Spectra, queries: Tensor) -> Tensor:
         """Logits of every query's P, fp32 [Q, T, bands]."""
-        with torch.autocast(self.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None):
+        with torch.autocast(
+            self.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None
+        ):
             return model.logits(spectra, queries, Memory()).float()
 
     @torch.no_grad()
     def rollout(self, spectra: Spectra, batch: Batch, proposal: Tensor) -> Rollout:
-        """Draw G masks for every query around the old policy's P [Q, T, bands], make sound of them, reward it."""
+        """Draw G masks for every query around the old policy's P [Q, T, bands], make sound of them, reward
+        it.
+        """
         config, rows = self.rl, batch["mixture_of"]
         count, group = len(rows), config.group
         masks = self.draw(proposal, group)
@@ -146,7 +172,9 @@ class Reinforcer(Trainer):
         earned, said = [], []
         for g in range(group):  # one mask a query at a time: G times the memory would buy nothing
             estimate = self.model.apply_mask(spectra, heard[:, g], Memory())[:, 0, latency:]
-            reward, terms = rewards(self.ear, estimate, targets, mixture, anchor, batch["absent"], config.reward)
+            reward, terms = rewards(
+                self.ear, estimate, targets, mixture, anchor, batch["absent"], self.recipe.reward
+            )
             earned.append(reward)
             said.append(terms)
         reward = torch.stack(earned, 1)
@@ -157,7 +185,11 @@ class Reinforcer(Trainer):
         self.baseline = moving_baseline(self.baseline, whole, config.baseline_decay)
         gather = self.processes.gather
         present = gather(~batch["absent"])
-        figures = {name: gather(torch.stack([t[name] for t in said], 1))[present].mean().item() for name in said[0] if name != "absent"}
+        figures = {
+            name: gather(torch.stack([t[name] for t in said], 1))[present].mean().item()
+            for name in said[0]
+            if name != "absent"
+        }
         figures["reward"] = whole[torch.isfinite(whole)].mean().item()
         figures["reward_spread"] = whole.std(1, unbiased=False).nan_to_num().mean().item()
         figures |= {"flat_groups": float(advantages.flat_groups), "non_finite": float(advantages.non_finite)}
@@ -168,7 +200,9 @@ class Reinforcer(Trainer):
         return Rollout(masks, proposal[:, None], counted[:, None], reward, mine, figures)
 
     def draw(self, proposal: Tensor, group: int) -> Tensor:
-        """G masks for each proposal [Q, T, bands], every shard of the batch by a seed of its own: [Q, G, T, bands]."""
+        """G masks for each proposal [Q, T, bands], every shard of the batch by a seed of its own: [Q, G, T,
+        bands].
+        """
         masks = []
         for k, part in zip(self.own_shards, proposal.chunk(len(self.own_shards)), strict=True):
             torch.manual_seed(int(np.random.default_rng((self.config.seed, self.step, k)).integers(2**31)))
@@ -177,22 +211,27 @@ class Reinforcer(Trainer):
 
     def surrogate(self, proposal: Tensor, rollout: Rollout, reference: Tensor | None) -> dict[str, Tensor]:
         """The objective's terms for the present policy's P [Q, T, bands]."""
-        config, kappa = self.rl.surrogate, self.rl.kappa
+        config, kappa = self.recipe.surrogate, self.rl.kappa
         p = proposal[:, None]
         group = rollout.masks.shape[1]
-        log_new, log_old = (policy.log_prob(rollout.masks, x, kappa).flatten(0, 1) for x in (p, rollout.proposal))
+        log_new, log_old = (
+            policy.log_prob(rollout.masks, x, kappa).flatten(0, 1) for x in (p, rollout.proposal)
+        )
         counted = rollout.counted.expand(-1, group, -1, -1).flatten(0, 1)
         ratio = importance_ratio(log_new, log_old, config.ratio, counted)
         entropy, kl = policy.entropy(p[:, 0], kappa), policy.kl(p[:, 0], rollout.proposal[:, 0], kappa)
         far = policy.kl(p[:, 0], reference, kappa) if reference is not None else None
-        return objective(ratio, rollout.advantages.flatten(), entropy, kl, config, counted, far, rollout.counted[:, 0])
+        return objective(
+            ratio, rollout.advantages.flatten(), entropy, kl, config, counted, far, rollout.counted[:, 0]
+        )
 
     def train_step(self, batch: Batch) -> dict[str, float]:
-        """One rollout and ``inner_steps`` updates on it; a non-finite gradient is skipped and counted as ``skipped``."""
+        """One rollout and ``inner_steps`` updates on it; a non-finite gradient is skipped and counted as
+        ``skipped``.
+        """
         self.model.eval()  # batch norms keep the statistics of the start
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
-        batch = {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[assignment, attr-defined]
+        set_rate(self.optimiser, learning_rate(self.config, self.step))
+        batch = self.on_device(batch)
         with torch.no_grad():
             mixtures = batch["mixtures"][:, None, : whole_hops(self.model, batch)]
             spectra = self.model.spectra(mixtures, Memory()).repeat(batch["mixture_of"])
@@ -205,33 +244,41 @@ class Reinforcer(Trainer):
             with torch.no_grad():
                 old = self.logits(self.old, spectra, batch["queries"])
         rollout = self.rollout(spectra, batch, torch.sigmoid(old))
-        sums: dict[str, float] = {}
+        meter = Meter()
         skipped = 0
         for inner in range(self.rl.inner_steps):
             if inner:
                 logits = self.logits(self.model, spectra, batch["queries"])
-            proposal = torch.sigmoid(logits)
-            terms = self.surrogate(proposal, rollout, reference)
-            if self.rl.supervised:
-                terms["supervised"] = mask_losses(self.model, spectra, logits, batch, self.config, self.config.bce_steps)["loss"]
-                terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]
-            self.check(terms["loss"], batch)
-            self.optimiser.zero_grad(set_to_none=True)
-            terms["loss"].backward()
-            norm, finite = self.descend()
+            figures, finite = self.inner_step(spectra, logits, rollout, reference, batch)
             skipped += not finite
-            said = {**{k: v.item() for k, v in terms.items()}, "norm": norm, "decided": (proposal.detach() - 0.5).abs().mean().item()}
-            for name, value in said.items():
-                sums[name] = sums.get(name, 0.0) + value / self.rl.inner_steps
-        self.step += 1
-        self.update_average()
+            meter.add(figures)
+        self.stepped()
         if self.step % self.rl.refresh_every == 0:
             self.old.load_state_dict(self.model.state_dict())
-        return {**sums, **rollout.figures, **self.heard(spectra, batch, rollout.proposal[:, 0]), "skipped": float(skipped)}
+        heard = self.heard(spectra, batch, rollout.proposal[:, 0])
+        return {**meter.means, **rollout.figures, **heard, "skipped": float(skipped)}
+
+    def inner_step(
+        self, spectra: Spectra, logits: Tensor, rollout: Rollout, reference: Tensor | None, batch: Batch
+    ) -> tuple[dict[str, float], bool]:
+        """One step of the optimiser on the masks of a rollout; its figures, and whether its gradient was
+        finite.
+        """
+        proposal = torch.sigmoid(logits)
+        terms = self.surrogate(proposal, rollout, reference)
+        if self.rl.supervised:
+            losses = mask_losses(self.model, spectra, logits, batch, self.config, self.config.bce_steps)
+            terms["supervised"] = losses["loss"]
+            terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]
+        norm, finite = self.descend(terms["loss"], batch)
+        decided = (proposal.detach() - 0.5).abs().mean().item()
+        return {**{k: v.item() for k, v in terms.items()}, "norm": norm, "decided": decided}, finite
 
     @torch.no_grad()
     def heard(self, spectra: Spectra, batch: Batch, proposal: Tensor) -> dict[str, float]:
-        """What the old policy's own mask gives: SI-SDR in dB and, where there is one, what the judge makes of it."""
+        """What the old policy's own mask gives: SI-SDR in dB and, where there is one, what the judge makes of
+        it.
+        """
         gather = self.processes.gather
         present = gather(~batch["absent"])
         if not present.any():

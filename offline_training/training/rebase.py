@@ -1,7 +1,8 @@
 """A trained separator in another query space: its query layer is fitted anew, everything behind it stays.
 
-The layer's outputs for the old vectors of the labels are what the network behind it understands. Ridge regression finds the linear map
-that gives the same outputs for the new vectors (recordings and words) of the same labels; training goes on from there.
+The layer's outputs for the old vectors of the labels are what the network behind it understands. Ridge
+regression finds the linear map that gives the same outputs for the new vectors (recordings and words) of the
+same labels; training goes on from there.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ NAME = "unet.query.0"
 RIDGE = 0.02  # of the mean square of the inputs
 
 
-def ridge(inputs: np.ndarray, outputs: np.ndarray, weights: np.ndarray, strength: float = RIDGE) -> tuple[np.ndarray, np.ndarray]:
-    """Weights [O, I] and bias [O] of the weighted least-squares map from inputs [N, I] to outputs [N, O], shrunk by ``strength``."""
+def ridge(
+    inputs: np.ndarray, outputs: np.ndarray, weights: np.ndarray, strength: float = RIDGE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [O, I] and bias [O] of the weighted least-squares map from inputs [N, I] to outputs [N, O],
+    shrunk by ``strength``.
+    """
     share = weights / weights.sum()
     centre_in, centre_out = share @ inputs, share @ outputs
     x, y = inputs - centre_in, outputs - centre_out
@@ -31,7 +36,8 @@ def ridge(inputs: np.ndarray, outputs: np.ndarray, weights: np.ndarray, strength
 
 
 def rebase(content: Mapping[str, Any], old: Mapping[str, Vectors], new: QueryTable) -> dict[str, Any]:
-    """A checkpoint's content for the table's space; ``old``: the vector of every label in the checkpoint's own space.
+    """A checkpoint's content for the table's space; ``old``: the vector of every label in the checkpoint's
+    own space.
 
     Raises CheckpointError where fewer than two labels are in both.
     """
@@ -60,4 +66,5 @@ def rebase(content: Mapping[str, Any], old: Mapping[str, Vectors], new: QueryTab
         "weights": weights,
         "encoder": new.encoder,
         "rebased_from": content["encoder"],
+        **({"heard": content["heard"]} if "heard" in content else {}),
     }

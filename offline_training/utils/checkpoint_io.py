@@ -17,11 +17,6 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be used; the message says why in one sentence."""
 
 
-def with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain data of a recipe or checkpoint as frozen settings take it: lists become tuples."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-
-
 def save(path: Path, content: dict[str, Any]) -> None:
     """Atomic torch.save; raises CheckpointError where it cannot be written: what was there before stays."""
     try:
@@ -34,7 +29,9 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 
 def read(path: Path, missing: str) -> Any:
-    """What torch finds in a file; raises CheckpointError when it is damaged or, saying ``missing``, not there."""
+    """What torch finds in a file; raises CheckpointError when it is damaged or, saying ``missing``, not
+    there.
+    """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as e:
@@ -44,7 +41,8 @@ def read(path: Path, missing: str) -> Any:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint; raises CheckpointError when it is missing, truncated or not one of ours."""
+    """The content of a checkpoint; raises CheckpointError when it is missing, truncated or not one
+    of ours."""
     content = read(path, f"there is no checkpoint at {path}")
     if not isinstance(content, dict) or "separator" not in content or "weights" not in content:
         raise CheckpointError(f"{path} is not a checkpoint of marssep-train")
@@ -57,34 +55,60 @@ def slim(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def mean(paths: Sequence[Path]) -> dict[str, Any]:
-    """A checkpoint with the mean of all their weights: one model from runs that began with the same one (model soups, Wortsman et al.
-    2022). Raises CheckpointError where one cannot be read, is of another shape or was trained on another encoder than the first."""
+    """A checkpoint with the mean of all their weights: one model from runs that began with the same one
+    (model soups, Wortsman et al. 2022). Raises CheckpointError where one cannot be read, is of another shape
+    or was trained on another encoder than the first.
+    """
     contents = [load(path) for path in paths]
     first = contents[0]
     for path, content in zip(paths, contents, strict=True):
-        if {k: v.shape for k, v in content["weights"].items()} != {k: v.shape for k, v in first["weights"].items()}:
+        if {k: v.shape for k, v in content["weights"].items()} != {
+            k: v.shape for k, v in first["weights"].items()
+        }:
             raise CheckpointError(f"{path} is a model of another shape than {paths[0]}")
         if content["encoder"] != first["encoder"]:
-            raise CheckpointError(f"{path} was trained on encoder {content['encoder']}, {paths[0]} on {first['encoder']}")
+            raise CheckpointError(
+                f"{path} was trained on encoder {content['encoder']}, {paths[0]} on {first['encoder']}"
+            )
     weights = {
-        name: torch.stack([content["weights"][name].float() for content in contents]).mean(dim=0).to(value.dtype)
+        name: torch.stack([content["weights"][name].float() for content in contents])
+        .mean(dim=0)
+        .to(value.dtype)
         if value.is_floating_point()
         else value
         for name, value in first["weights"].items()
     }
-    told: dict[str, Any] = {key: first[key] for key in ("encoder", "labels", "trained_on", "licence") if key in first}
-    return {"separator": first["separator"], "weights": weights, **told, "mean_of": [training(c) for c in contents]}
+    told: dict[str, Any] = {
+        key: first[key] for key in ("encoder", "labels", "trained_on", "licence") if key in first
+    }
+    if all("heard" in content for content in contents):
+        told["heard"] = torch.cat([content["heard"] for content in contents]).unique()
+    return {
+        "separator": first["separator"],
+        "weights": weights,
+        **told,
+        "mean_of": [training(c) for c in contents],
+    }
 
 
 def training(content: Mapping[str, Any]) -> dict[str, Any]:
-    """How weights came about, as cards tell it: step, figures on val and recipe of their run, or those of every run averaged."""
+    """How weights came about, as cards tell it: step, figures on val and recipe of their run, or those of
+    every run averaged.
+    """
     if "mean_of" in content:
         return {"mean_of": content["mean_of"]}
-    return {"step": content.get("step"), "val": content.get("val"), "recipe": json.loads(content.get("recipe", "{}"))}
+    return {
+        "step": content.get("step"),
+        "val": content.get("val"),
+        "recipe": json.loads(content.get("recipe", "{}")),
+    }
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], what: str = "model", may_lack: tuple[str, ...] = ()) -> None:
-    """Weights of any precision into an fp32 model; raises CheckpointError, naming it by ``what``, where shapes or names differ.
+def load_weights(
+    model: nn.Module, weights: Mapping[str, Tensor], what: str = "model", may_lack: tuple[str, ...] = ()
+) -> None:
+    """Weights of any precision into an fp32 model; raises CheckpointError, naming it by ``what``, where
+    shapes or names differ.
 
     ``may_lack``: name prefixes of what may be missing in ``weights`` and then stays as it is.
     """
@@ -95,4 +119,6 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], what: str = "m
     try:
         model.load_state_dict(given)
     except RuntimeError as e:
-        raise CheckpointError(f"the checkpoint does not fit the {what}: {str(e).splitlines()[-1].strip()}") from e
+        raise CheckpointError(
+            f"the checkpoint does not fit the {what}: {str(e).splitlines()[-1].strip()}"
+        ) from e

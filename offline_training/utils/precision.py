@@ -11,5 +11,7 @@ def half(device: torch.device | str = "cpu", wanted: bool = True) -> torch.dtype
         return None
     if torch.device(device).type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    there = any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name and isinstance(has, bool))
+    there = any(
+        has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name and isinstance(has, bool)
+    )
     return torch.bfloat16 if there else None

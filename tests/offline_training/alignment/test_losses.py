@@ -23,7 +23,10 @@ def test_rows_of_one_label_are_not_each_others_negatives():
 
 
 def test_info_nce_is_symmetric_and_the_scale_sharpens():
-    a, b = (torch.nn.functional.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(i)), dim=1) for i in (1, 2))
+    a, b = (
+        torch.nn.functional.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(i)), dim=1)
+        for i in (1, 2)
+    )
     labels = torch.arange(5)
     assert info_nce(a, b, labels, ONE).item() == pytest.approx(info_nce(b, a, labels, ONE).item(), abs=1e-6)
     assert info_nce(a, a, labels, torch.tensor(20.0)) < info_nce(a, a, labels, ONE)
@@ -35,7 +38,11 @@ def test_classes_without_smoothing_is_cross_entropy():
 
 
 def test_triplet_by_hand():
-    anchor, positive, negative = AXES[:1], torch.tensor([[0.6, 0.8, 0.0]]), torch.tensor([[0.5, 0.0, math.sqrt(0.75)]])
+    anchor, positive, negative = (
+        AXES[:1],
+        torch.tensor([[0.6, 0.8, 0.0]]),
+        torch.tensor([[0.5, 0.0, math.sqrt(0.75)]]),
+    )
     assert triplet(anchor, positive, negative, 0.2).item() == pytest.approx(0.1, abs=1e-6)
     assert triplet(anchor, positive, negative, 0.05).item() == 0
 

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coloured import Coloured
 
+from coloured import Coloured
 from offline_training.alignment.config import AlignmentConfig, StageConfig
 from offline_training.alignment.data import builtin, heads, query_table, rough_vectors
 from offline_training.alignment.judge import Judge, JudgeTower, kept, verdict
@@ -23,28 +25,58 @@ from offline_training.encoders.heads import Headed, build_heads
 from offline_training.encoders.pair import Towers
 from offline_training.encoders.towers import TowerShape
 from offline_training.utils.checkpoint_io import CheckpointError
+from offline_training.utils.recipe import read
+from offline_training.utils.run import RunError
 
-ALL = {"audio_audio": 1.0, "audio_triplet": 1.0, "mixture_triplet": 1.0, "consistency": 1.0, "audio_text": 0.5, "near": 0.5}
+ALL = {
+    "audio_audio": 1.0,
+    "audio_triplet": 1.0,
+    "mixture_triplet": 1.0,
+    "consistency": 1.0,
+    "audio_text": 0.5,
+    "near": 0.5,
+}
 STAGES = (
     StageConfig(
-        0, 12, batch=16, lr=5e-3, warmup=2, trains=("audio", "log_scale"), weights={"audio_labels": 1.0, "near": 1.0}, validate_every=6
+        0,
+        12,
+        batch=16,
+        lr=5e-3,
+        warmup=2,
+        trains=("audio", "log_scale"),
+        weights={"audio_labels": 1.0, "near": 1.0},
+        validate_every=6,
     ),
-    StageConfig(1, 4, batch=8, trains=("audio.head", "log_scale"), weights={"audio_text": 1.0}, validate_every=2),
-    StageConfig(2, 4, batch=8, trains=("audio.head",), weights=ALL, select=("audio_top1", "gap"), validate_every=2),
-    StageConfig(3, 4, batch=8, weights={"audio_image": 1.0, "image_triplet": 1.0, "image_text": 1.0, **ALL}, validate_every=2),
+    StageConfig(
+        1, 4, batch=8, trains=("audio.head", "log_scale"), weights={"audio_text": 1.0}, validate_every=2
+    ),
+    StageConfig(
+        2, 4, batch=8, trains=("audio.head",), weights=ALL, select=("audio_top1", "gap"), validate_every=2
+    ),
+    StageConfig(
+        3,
+        4,
+        batch=8,
+        weights={"audio_image": 1.0, "image_triplet": 1.0, "image_text": 1.0, **ALL},
+        validate_every=2,
+    ),
 )
 
 
 @pytest.fixture
 def parts(corpus, table):
     torch.manual_seed(0)
-    recipe = {"towers": {k: {"widths": [8, 8, 16], "dropout": 0.0} for k in ("audio", "image")}, "views": {"frames": 80}}
-    return builtin(corpus, None, table, recipe)
+    recipe = {
+        "towers": {k: {"widths": [8, 8, 16], "dropout": 0.0} for k in ("audio", "image")},
+        "views": {"frames": 80},
+    }
+    return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
 
 
-def start(folder, parts, stages=STAGES):
+def start(folder, parts, stages=STAGES, changed=False):
     towers, material, held, plain = parts
-    return Alignment(folder, towers, material, AlignmentConfig(stages=stages, bf16=False), held.of(material.anchors), plain)
+    config = AlignmentConfig(stages=stages, bf16=False)
+    return Alignment(folder, towers, material, config, held.of(material.anchors), plain, changed)
 
 
 def test_stages_run_one_after_another_and_photographs_are_not_needed(tmp_path, parts):
@@ -71,9 +103,13 @@ def test_only_what_is_named_moves(tmp_path, parts):
     run.measure = lambda _: {"audio_top1": float(next(better))}  # the last towers are the best
     before = {k: v.clone() for k, v in run.towers.state_dict().items()}
     run.run()
-    moved = {k for k, v in pair.load(tmp_path / "last.pt")["weights"].items() if not torch.equal(v, before[k])}
+    moved = {
+        k for k, v in pair.load(tmp_path / "last.pt")["weights"].items() if not torch.equal(v, before[k])
+    }
     assert moved
-    assert all(k.startswith("audio.head") or k == "log_scale" for k in moved), moved  # norms of the frozen trunk too stay as they are
+    assert all(k.startswith("audio.head") or k == "log_scale" for k in moved), (
+        moved
+    )  # norms of the frozen trunk too stay as they are
 
 
 def test_nothing_to_train_is_an_error(parts):
@@ -86,8 +122,11 @@ def test_nothing_to_train_is_an_error(parts):
 def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, corpus, table):
     def fresh():
         torch.manual_seed(0)
-        recipe = {"towers": {k: {"widths": [4, 8], "dropout": 0.1} for k in ("audio", "image")}, "views": {"frames": 60}}
-        return builtin(corpus, None, table, recipe)
+        recipe = {
+            "towers": {k: {"widths": [4, 8], "dropout": 0.1} for k in ("audio", "image")},
+            "views": {"frames": 60},
+        }
+        return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
 
     stages = (replace(STAGES[0], steps=8, validate_every=4), replace(STAGES[1], steps=4))
     start(tmp_path / "whole", fresh(), stages).run()
@@ -95,7 +134,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, corpus, table):
 
     def stop(entry):
         if entry.get("step") == 4 and "val" in entry:
-            broken.stop = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     assert not broken.run(stop)
     assert start(tmp_path / "broken", fresh(), stages).run()
@@ -104,22 +143,58 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, corpus, table):
         torch.testing.assert_close(a[key], b[key], msg=key)
 
 
+def test_another_recipe_is_refused_and_a_run_of_an_earlier_version_goes_on(tmp_path, parts):
+    stages = (replace(STAGES[0], steps=4, validate_every=2),)
+    start(tmp_path, parts, stages).run(
+        lambda entry: os.kill(os.getpid(), signal.SIGTERM) if entry["step"] == 2 else None
+    )
+    longer = (replace(stages[0], steps=6),)
+    with pytest.raises(RunError, match="begun with another recipe"):
+        start(tmp_path, parts, longer)
+    assert start(tmp_path, parts, longer, changed=True).interrupted["step"] == 2
+    content = pair.load(tmp_path / "last.pt")
+    del content["recipe"], content["stale"]  # as earlier versions wrote it
+    torch.save(content, tmp_path / "last.pt")
+    assert start(tmp_path, parts, longer).run()
+    assert pair.load(tmp_path / "last.pt")["done"] == [0]
+
+
 def test_unusable_checkpoints(tmp_path):
     (tmp_path / "junk.pt").write_bytes(b"junk")
     torch.save({"kind": "other"}, tmp_path / "other.pt")
-    for name, words in (("none", "no towers at"), ("junk", "not a readable"), ("other", "not a checkpoint of marssep-train align")):
+    for name, words in (
+        ("none", "no towers at"),
+        ("junk", "not a readable"),
+        ("other", "not a checkpoint of marssep-train align"),
+    ):
         with pytest.raises(CheckpointError, match=words):
             pair.load(tmp_path / f"{name}.pt")
 
 
 def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
     encoder = Coloured()
-    recipe = {"vector_views": 2, "val_pairs": 10}
+    recipe = AlignmentConfig(stages=(), vector_views=2, val_pairs=10)
     towers, material, held, plain = heads(encoder, corpus, None, table, recipe)
     x = torch.from_numpy(encoder.embed_audio([np.random.default_rng(0).standard_normal(48_000)]))
     torch.testing.assert_close(towers.audio(x), x)  # heads start as the identity
-    stage = StageConfig(1, 200, batch=8, lr=5e-3, warmup=5, trains=("audio", "log_scale"), weights={"audio_text": 1.0}, validate_every=50)
-    Alignment(tmp_path, towers, material, AlignmentConfig(stages=(stage,), bf16=False), held.of(material.anchors), plain).run()
+    stage = StageConfig(
+        1,
+        200,
+        batch=8,
+        lr=5e-3,
+        warmup=5,
+        trains=("audio", "log_scale"),
+        weights={"audio_text": 1.0},
+        validate_every=50,
+    )
+    Alignment(
+        tmp_path,
+        towers,
+        material,
+        AlignmentConfig(stages=(stage,), bf16=False),
+        held.of(material.anchors),
+        plain,
+    ).run()
     assert pair.load(tmp_path / "stage1.pt")["val"]["audio_top1"] >= 0.75
     aligned = Headed.load(encoder, tmp_path / "stage1.pt")
     assert aligned.id == "bands-1+stage1"
@@ -149,7 +224,14 @@ def test_the_judge_keeps_its_own_recordings_and_gives_verdicts(tmp_path, table):
     share = np.mean([kept(f"recording {i}") for i in range(2000)])
     assert 0.72 < share < 0.78
     towers = Towers(JudgeTower(16), None)
-    torch.save({"kind": "towers", "describe": json.dumps({"kind": "judge", "dim": 16}), "weights": towers.state_dict()}, tmp_path / "j.pt")
+    torch.save(
+        {
+            "kind": "towers",
+            "describe": json.dumps({"kind": "judge", "dim": 16}),
+            "weights": towers.state_dict(),
+        },
+        tmp_path / "j.pt",
+    )
     judge = Judge(tmp_path / "j.pt", Coloured())
     sounds = [np.random.default_rng(i).standard_normal(48_000).astype(np.float32) for i in range(2)]
     found = verdict(judge, sounds, ["rain", "siren"], ["siren", "rain"])
@@ -160,13 +242,18 @@ def test_the_judge_keeps_its_own_recordings_and_gives_verdicts(tmp_path, table):
 
 def test_the_command_says_what_is_wrong(tmp_path):
     bin_ = Path(sys.executable).parent / "marssep-train"
-    (tmp_path / "bad.toml").write_text('kind = "align"\n[[stages]]\nnumber = 1\nsteps = 2\nweights = { nonsense = 1.0 }\n')
+    (tmp_path / "bad.toml").write_text(
+        'kind = "align"\n[[stages]]\nnumber = 1\nsteps = 2\nweights = { nonsense = 1.0 }\n'
+    )
     for arguments, words in (
         (["align", "-o", tmp_path / "run", "--queries", tmp_path / "none.npz"], "not a query table"),
         (["embed", "-o", tmp_path / "t.npz", "--encoder", "openl3"], "choose one of builtin"),
         (["embed", "-o", tmp_path / "t.npz", "--weights", tmp_path / "none.pt"], "no towers at"),
         (["query", "-o", tmp_path / "q.query"], "say what to hear"),
-        (["semantics", "-o", tmp_path / "s.json", "--run", tmp_path, "--split", "train"], "choose val or test"),
+        (
+            ["semantics", "-o", tmp_path / "s.json", "--run", tmp_path, "--split", "train"],
+            "choose val or test",
+        ),
     ):
         done = subprocess.run([bin_, *map(str, arguments)], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 2, done.stderr
@@ -187,7 +274,13 @@ def test_keep_holds_what_was_heard_in_plain_recordings(tmp_path, parts):
     stage = StageConfig(0, 2, batch=8, trains=("audio",), weights={"keep": 1.0}, validate_every=2)
     run = start(tmp_path, parts, (stage,))
     material.audio_views.config = replace(
-        material.audio_views.config, speed=0.0, equaliser=0.0, bandwidth=0.0, background=0.0, noise=0.0, masks=0.0
+        material.audio_views.config,
+        speed=0.0,
+        equaliser=0.0,
+        bandwidth=0.0,
+        background=0.0,
+        noise=0.0,
+        masks=0.0,
     )
     rng = np.random.default_rng(0)
     towers.eval()

@@ -4,17 +4,26 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from signals import RATE, tone
 
 from offline_training.data.corpus import Corpus, CorpusError, attributions, decode, read_manifest
 from offline_training.data.eval_mixtures import EvalConfig, draw_pairs, render
 from offline_training.data.mixtures import MixtureConfig, MixtureDataset, place
 from offline_training.data.query_table import QueryTable
+from signals import RATE, tone
 
 
 def write_manifest(path, rows):
     with open(path, "w", newline="") as f:
         csv.writer(f).writerows([["path", "label", "split", "group"], *rows])
+
+
+def test_samples_are_floats_with_full_scale_one(corpus):
+    clip = corpus.clips[3]
+    whole = corpus.samples(clip)
+    assert whole.dtype == np.float32
+    np.testing.assert_array_equal(whole * 32768, corpus.audio(clip))
+    np.testing.assert_array_equal(corpus.samples(clip, 100, 50), whole[100:150])
+    assert len(corpus.samples(clip, clip.length - 10, 50)) == 10  # no more than the clip has
 
 
 def test_decoded_samples_are_the_files(corpus, clips):
@@ -77,14 +86,19 @@ def test_unreadable_clips_are_left_out_and_counted_until_they_are_too_many(tmp_p
         soundfile.write(tmp_path / f"{i}.wav", tone(440, 0.1), RATE)
     (tmp_path / "broken.wav").write_bytes(b"RIFF nothing")
     rows = [[f"{i}.wav", "x", "train", "g"] for i in range(39)]
-    write_manifest(tmp_path / "m.csv", [*rows[:3], ["broken.wav", "x", "train", "g"], ["gone.wav", "y", "train", "h"], *rows[3:]])
+    write_manifest(
+        tmp_path / "m.csv",
+        [*rows[:3], ["broken.wav", "x", "train", "g"], ["gone.wav", "y", "train", "h"], *rows[3:]],
+    )
     assert list(decode(tmp_path / "m.csv", tmp_path / "c"))[-1] == (41, 41)
     made = Corpus(tmp_path / "c")
     assert len(made.clips) == 39
     assert [u.split()[0] for u in made.unreadable] == ["broken.wav", "gone.wav"]
     np.testing.assert_allclose(made.audio(made.clips[-1]) / 32767.0, tone(440, 0.1), atol=1e-4)
     assert made.lone_labels() == ["x"]
-    write_manifest(tmp_path / "n.csv", [*rows[:20], ["broken.wav", "x", "train", "g"], ["gone.wav", "y", "train", "h"]])
+    write_manifest(
+        tmp_path / "n.csv", [*rows[:20], ["broken.wav", "x", "train", "g"], ["gone.wav", "y", "train", "h"]]
+    )
     with pytest.raises(CorpusError, match=r"2 of the 22 clips.*more than 5%.*broken\.wav"):
         list(decode(tmp_path / "n.csv", tmp_path / "d"))
     with pytest.raises(CorpusError, match="holds no decoded corpus"):
@@ -103,7 +117,9 @@ def test_a_step_is_a_pure_function_of_seed_and_step(corpus, table):
     for step in (0, 7, 50):
         x, y = a[step], b[step]
         assert all(torch.equal(x[k], y[k]) for k in x)
-    assert not torch.equal(a[7]["mixtures"], MixtureDataset(corpus, table, config, 100, seed=4)[7]["mixtures"])
+    assert not torch.equal(
+        a[7]["mixtures"], MixtureDataset(corpus, table, config, 100, seed=4)[7]["mixtures"]
+    )
 
 
 def test_batches_hold_what_they_promise(corpus, table):

@@ -24,9 +24,14 @@ def full(corpus, table):
         vectors = np.stack([unit(rng.standard_normal(16).astype(np.float32)) for _ in clips])
         return Examples(vectors, tuple(c.split for c in clips), tuple(c.group for c in clips))
 
-    audio = {label: examples([c for c in corpus.clips if c.label == label and c.split != "test"]) for label in corpus.labels()}
+    audio = {
+        label: examples([c for c in corpus.clips if c.label == label and c.split != "test"])
+        for label in corpus.labels()
+    }
     photos = Examples(
-        np.stack([unit(rng.standard_normal(16).astype(np.float32)) for _ in range(6)]), ("train",) * 3 + ("val",) * 3, tuple("abcdef")
+        np.stack([unit(rng.standard_normal(16).astype(np.float32)) for _ in range(6)]),
+        ("train",) * 3 + ("val",) * 3,
+        tuple("abcdef"),
     )
     return QueryTable(table.phrases, table.vectors, table.encoder, audio, {"siren": photos})
 
@@ -69,7 +74,9 @@ def test_a_blend_lies_among_its_parts_and_a_negative_is_pushed_away_from(corpus,
     blend = dataset(corpus, full, query_kinds=(0, 0, 0, 1)).query("siren", "siren0", [], rng)
     assert np.linalg.norm(blend) == pytest.approx(1, abs=1e-5)
     pushed = dataset(corpus, full, negative=1.0).query("siren", "siren0", ["rain"], rng)
-    np.testing.assert_allclose(pushed, unit(1.5 * full.label_vector("siren") - 0.5 * full.label_vector("rain")), atol=1e-5)
+    np.testing.assert_allclose(
+        pushed, unit(1.5 * full.label_vector("siren") - 0.5 * full.label_vector("rain")), atol=1e-5
+    )
 
 
 def test_labels_that_are_held_out_never_come(corpus, full):
@@ -84,13 +91,20 @@ def test_held_out_queries(full):
     q = full.held_out_query("siren", "image", "val", 1)
     np.testing.assert_allclose(q, unit(np.mean([v for v, _ in full.known.settle(shown)], axis=0)), atol=1e-6)
     audio = full.held_out_query("rain", "audio", "val", 5)
-    heard = [full.known.settle([("audio", v)])[0][0] for v in full.audio["rain"].vectors[full.audio["rain"].of("train")]]
+    heard = [
+        full.known.settle([("audio", v)])[0][0]
+        for v in full.audio["rain"].vectors[full.audio["rain"].of("train")]
+    ]
     assert (np.stack(heard) @ audio).max() == pytest.approx(1, abs=1e-5)
     rng = np.random.default_rng(1)
     sound = full.audio["siren"].vectors[int(rng.choice(full.audio["siren"].of("train")))]
     omni = full.held_out_query("siren", "omni", "val", 1)
-    settled = [v for v, _ in full.known.settle([("text", full.label_vector("siren")), ("audio", sound), *shown])]
-    np.testing.assert_allclose(omni, unit(2 * settled[0] + settled[1] + 2 * unit(np.mean(settled[2:], axis=0))), atol=1e-5)
+    settled = [
+        v for v, _ in full.known.settle([("text", full.label_vector("siren")), ("audio", sound), *shown])
+    ]
+    np.testing.assert_allclose(
+        omni, unit(2 * settled[0] + settled[1] + 2 * unit(np.mean(settled[2:], axis=0))), atol=1e-5
+    )
 
 
 def test_validation_follows_all_kinds(corpus, full):
@@ -98,5 +112,7 @@ def test_validation_follows_all_kinds(corpus, full):
     small = UNetConfig(channels=(4,) * 7, dilations=(1, 2), components=4, query_dim=16, query_hidden=8)
     model = MaskSeparator(SeparatorConfig(unet=small)).eval()
     figures = validate(model, corpus, full, EvalConfig(mixtures=12, seconds=1.0), None)
-    assert {"si_sdri", "si_sdri_audio", "si_sdri_image", "si_sdri_text_for_image", "si_sdri_omni"} <= set(figures)
+    assert {"si_sdri", "si_sdri_audio", "si_sdri_image", "si_sdri_text_for_image", "si_sdri_omni"} <= set(
+        figures
+    )
     assert all(np.isfinite(v) for v in figures.values())

@@ -1,4 +1,6 @@
-"""What training asks for in the space of sound: the recording itself, means, families, and what else is there."""
+"""What training asks for in the space of sound: the recording itself, means, families, and what else is
+there.
+"""
 
 import dataclasses
 
@@ -26,17 +28,32 @@ PLAIN = {
 
 @pytest.fixture(scope="module")
 def world(clips, tmp_path_factory):
-    """The corpus with some of its rain called ambience, and a table in which every vector is an axis of its own."""
+    """The corpus with some of its rain called ambience, and a table in which every vector is an axis of its
+    own.
+    """
     corpus = Corpus(made(clips, tmp_path_factory.mktemp("sound")))
-    corpus.clips = [dataclasses.replace(c, label="ambience") if c.group in ("rain0", "rain1", "rain12") else c for c in corpus.clips]
+    corpus.clips = [
+        dataclasses.replace(c, label="ambience") if c.group in ("rain0", "rain1", "rain12") else c
+        for c in corpus.clips
+    ]
     axes = iter(np.eye(80, dtype=np.float32))
     vectors = {label: next(axes)[None] for label in (*LABELS, "ambience")}
     audio = {}
     for label in vectors:
         mine = [c for c in corpus.clips if c.label == label and c.split != "test"]
-        audio[label] = Examples(np.stack([next(axes) for _ in mine]), tuple(c.split for c in mine), tuple(c.group for c in mine))
+        audio[label] = Examples(
+            np.stack([next(axes) for _ in mine]), tuple(c.split for c in mine), tuple(c.group for c in mine)
+        )
     families = {"weather": ("rain", "crickets")}
-    table = QueryTable({label: [label] for label in vectors}, vectors, "axes", audio, None, families, {"weather": next(axes)[None]})
+    table = QueryTable(
+        {label: [label] for label in vectors},
+        vectors,
+        "axes",
+        audio,
+        None,
+        families,
+        {"weather": next(axes)[None]},
+    )
     return corpus, table
 
 
@@ -54,7 +71,9 @@ def dataset(world, seed=0, **changes):
 
 def rows(batch):
     for i, mixture in enumerate(batch["mixture_of"].tolist()):
-        yield {name: batch[name][i].numpy() for name in ("targets", "queries", "others", "labels")} | {"mixture": mixture}
+        yield {name: batch[name][i].numpy() for name in ("targets", "queries", "others", "labels")} | {
+            "mixture": mixture
+        }
 
 
 def test_a_family_is_the_sum_of_its_members(world):
@@ -70,7 +89,11 @@ def test_a_family_is_the_sum_of_its_members(world):
             labels = [list(table.index)[int(r["labels"])] for r in asked]
             if len(asked) < 3 or not {"rain", "crickets"} <= set(labels):
                 continue
-            others = [r["targets"] for r, label in zip(asked, labels, strict=True) if label not in ("rain", "crickets")]
+            others = [
+                r["targets"]
+                for r, label in zip(asked, labels, strict=True)
+                if label not in ("rain", "crickets")
+            ]
             wanted = batch["mixtures"][mixture].numpy() - np.sum(others, axis=0)
             for row, label in zip(asked, labels, strict=True):
                 if label in ("rain", "crickets"):
@@ -83,7 +106,13 @@ def test_a_family_is_the_sum_of_its_members(world):
 def test_a_family_of_the_labels_own_name_is_always_meant(world):
     corpus, table = world
     named = QueryTable(
-        table.phrases, table.vectors, "axes", table.audio, None, {"rain": ("rain", "crickets")}, {"rain": table.vectors["siren"]}
+        table.phrases,
+        table.vectors,
+        "axes",
+        table.audio,
+        None,
+        {"rain": ("rain", "crickets")},
+        {"rain": table.vectors["siren"]},
     )
     data = dataset((corpus, named), family=0.001)
     rng = np.random.default_rng(0)
@@ -180,7 +209,10 @@ def test_a_batch_is_a_function_of_seed_and_step(world):
 
 def test_unseen_labels_are_measured_apart_and_on_recordings_of_the_splits_own(world):
     corpus, _ = world
-    val, test = (draw_pairs(corpus, EvalConfig(split=s, mixtures=6, seconds=1.0, unseen_mixtures=40), ("siren",)) for s in ("val", "test"))
+    val, test = (
+        draw_pairs(corpus, EvalConfig(split=s, mixtures=6, seconds=1.0, unseen_mixtures=40), ("siren",))
+        for s in ("val", "test")
+    )
     for pairs in (val, test):
         assert len(pairs) == 46
         assert all(p.target.label != "siren" for p in pairs[:6])

@@ -14,7 +14,10 @@ from offline_training.encoders.imagebind import ImageBind, sound_input
 from offline_training.encoders.pe_av import PeAv
 
 RNG = np.random.default_rng(0)
-SOUNDS = [RNG.standard_normal(48_000).astype(np.float32) * 0.1, RNG.standard_normal(70_001).astype(np.float32) * 0.1]
+SOUNDS = [
+    RNG.standard_normal(48_000).astype(np.float32) * 0.1,
+    RNG.standard_normal(70_001).astype(np.float32) * 0.1,
+]
 IMAGES = [RNG.integers(0, 255, (60, 80, 3), np.uint8), RNG.integers(0, 255, (90, 40, 3), np.uint8)]
 
 
@@ -25,7 +28,12 @@ def tokenizer(words="dog barking rain siren a of", **special):
     plain = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     plain.pre_tokenizer = pre_tokenizers.Whitespace()
     return PreTrainedTokenizerFast(
-        tokenizer_object=plain, pad_token="<pad>", unk_token="<unk>", bos_token="<bos>", eos_token="<eos>", model_max_length=16
+        tokenizer_object=plain,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        model_max_length=16,
     )
 
 
@@ -51,12 +59,36 @@ def clap_clip():
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, ClapProcessor, CLIPConfig, CLIPModel
 
     torch.manual_seed(0)
-    text = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 40}
-    audio = {"depths": [1, 1], "num_attention_heads": [1, 1], "hidden_size": 32, "patch_embeds_hidden_size": 16, "num_hidden_layers": 2,
-             "spec_size": 64, "num_mel_bins": 16, "window_size": 4, "patch_size": 4, "patch_stride": [4, 4]}  # fmt: skip
+    text = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": 40,
+    }
+    audio = {
+        "depths": [1, 1],
+        "num_attention_heads": [1, 1],
+        "hidden_size": 32,
+        "patch_embeds_hidden_size": 16,
+        "num_hidden_layers": 2,
+        "spec_size": 64,
+        "num_mel_bins": 16,
+        "window_size": 4,
+        "patch_size": 4,
+        "patch_stride": [4, 4],
+    }
     clap = ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=24))
-    extractor = ClapFeatureExtractor(feature_size=16, max_length_s=2, truncation="rand_trunc", padding="repeatpad")
-    clip_text = {**text, "projection_dim": 20, "max_position_embeddings": 16, "eos_token_id": 3, "bos_token_id": 2}
+    extractor = ClapFeatureExtractor(
+        feature_size=16, max_length_s=2, truncation="rand_trunc", padding="repeatpad"
+    )
+    clip_text = {
+        **text,
+        "projection_dim": 20,
+        "max_position_embeddings": 16,
+        "eos_token_id": 3,
+        "bos_token_id": 2,
+    }
     vision = {
         "hidden_size": 32,
         "intermediate_size": 48,
@@ -66,7 +98,9 @@ def clap_clip():
         "patch_size": 8,
     }
     clip = CLIPModel(CLIPConfig(text_config=clip_text, vision_config=vision, projection_dim=20))
-    image = pytest.importorskip("transformers").CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    image = pytest.importorskip("transformers").CLIPImageProcessor(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    )
     tokens = tokenizer()
 
     class Both:
@@ -75,7 +109,14 @@ def clap_clip():
         def __call__(self, **inputs):
             return tokens(inputs.pop("text"), **inputs)
 
-    return ClapClip(clap, ClapProcessor(extractor, tokens), clip, Both(), "tiny,tiny", bridge=["dog barking", "rain", "siren"])
+    return ClapClip(
+        clap,
+        ClapProcessor(extractor, tokens),
+        clip,
+        Both(),
+        "tiny,tiny",
+        bridge=["dog barking", "rain", "siren"],
+    )
 
 
 def test_clap_and_clip_as_one_space(clap_clip):
@@ -94,10 +135,26 @@ def test_pe_av():
     from transformers import PeAudioVideoConfig, PeAudioVideoModel
 
     torch.manual_seed(0)
-    small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 16}
-    text = {"model_type": "modernbert", **{k: v for k, v in small.items() if k != "head_dim"}, "vocab_size": 40, "pad_token_id": 0,
-            "global_attn_every_n_layers": 1}  # fmt: skip
-    dac = {"encoder_hidden_size": 4, "codebook_dim": 8, "hidden_size": 64, "downsampling_ratios": [2, 8, 10, 12]}
+    small = {
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "head_dim": 16,
+    }
+    text = {
+        "model_type": "modernbert",
+        **{k: v for k, v in small.items() if k != "head_dim"},
+        "vocab_size": 40,
+        "pad_token_id": 0,
+        "global_attn_every_n_layers": 1,
+    }
+    dac = {
+        "encoder_hidden_size": 4,
+        "codebook_dim": 8,
+        "hidden_size": 64,
+        "downsampling_ratios": [2, 8, 10, 12],
+    }
     vision = {
         "architecture": "vit_pe_core_tiny_patch16_384",
         "model_args": {"img_size": 64, "depth": 1},
@@ -106,9 +163,12 @@ def test_pe_av():
     }
     config = PeAudioVideoConfig(
         text_config=text,
-        audio_video_config={**small, "audio_config": {"model_type": "pe_audio_encoder", **small, "dac_config": dac},
-                            "video_config": {"model_type": "pe_video_encoder", **small, "vision_config": vision}},
-    )  # fmt: skip
+        audio_video_config={
+            **small,
+            "audio_config": {"model_type": "pe_audio_encoder", **small, "dac_config": dac},
+            "video_config": {"model_type": "pe_video_encoder", **small, "vision_config": vision},
+        },
+    )
     hold_the_interface(PeAv(PeAudioVideoModel(config), tokenizer(), "tiny"))
 
 
@@ -117,8 +177,13 @@ class Stand(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.maps = torch.nn.ModuleDict({"text": torch.nn.Embedding(300, 1024), "audio": torch.nn.Linear(128 * 204, 1024),
-                                         "vision": torch.nn.Linear(3 * 224 * 224, 1024)})  # fmt: skip
+        self.maps = torch.nn.ModuleDict(
+            {
+                "text": torch.nn.Embedding(300, 1024),
+                "audio": torch.nn.Linear(128 * 204, 1024),
+                "vision": torch.nn.Linear(3 * 224 * 224, 1024),
+            }
+        )
 
     def forward(self, inputs):
         ((kind, x),) = inputs.items()

@@ -1,4 +1,6 @@
-"""The image tower's pre-trained trunk: its arithmetic against plain loops, and its weights out of a TensorFlow Lite file."""
+"""The image tower's pre-trained trunk: its arithmetic against plain loops, and its weights out of a
+TensorFlow Lite file.
+"""
 
 import json
 
@@ -30,7 +32,9 @@ def trunk():
 
 
 def write_tflite(convolutions, halves, predictor=True):
-    """A TensorFlow Lite model with these (weights [out, in, h, w], bias, groups), some as float16 behind a DEQUANTIZE."""
+    """A TensorFlow Lite model with these (weights [out, in, h, w], bias, groups), some as float16 behind a
+    DEQUANTIZE.
+    """
     builder = flatbuffers.Builder(0)
     buffers, tensors, operators = [b""], [], []
 
@@ -91,7 +95,11 @@ def write_tflite(convolutions, halves, predictor=True):
     tflite.SubGraphAddOperators(builder, operator_vector)
     graphs = vector(tflite.ModelStartSubgraphsVector, [tflite.SubGraphEnd(builder)])
     made = []
-    for code in (tflite.BuiltinOperator.CONV_2D, tflite.BuiltinOperator.DEPTHWISE_CONV_2D, tflite.BuiltinOperator.DEQUANTIZE):
+    for code in (
+        tflite.BuiltinOperator.CONV_2D,
+        tflite.BuiltinOperator.DEPTHWISE_CONV_2D,
+        tflite.BuiltinOperator.DEQUANTIZE,
+    ):
         tflite.OperatorCodeStart(builder)
         tflite.OperatorCodeAddBuiltinCode(builder, code)
         tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, code)
@@ -112,7 +120,9 @@ def layers(trunk):
 
 @pytest.mark.parametrize("halves", [False, True])
 def test_a_trunk_comes_back_out_of_a_file_with_a_model_inside(trunk, tmp_path, halves):
-    (tmp_path / "packed.data").write_bytes(b"something before it" * 5 + write_tflite(layers(trunk), halves) + b"and after")
+    (tmp_path / "packed.data").write_bytes(
+        b"something before it" * 5 + write_tflite(layers(trunk), halves) + b"and after"
+    )
     convert(tmp_path / "packed.data", tmp_path / "trunk.pt")
     again = MobileTrunk().eval()
     load_trunk(tmp_path / "trunk.pt", NAME, again)
@@ -138,7 +148,9 @@ def test_what_is_no_such_model(trunk, tmp_path):
 
 
 def test_padding_is_tensorflows():
-    """Output i of a stride-two kernel begins at 2 i with an even side (padded behind) and at 2 i - 1 with an odd one."""
+    """Output i of a stride-two kernel begins at 2 i with an even side (padded behind) and at 2 i - 1 with an
+    odd one.
+    """
     kernel = torch.tensor([1.0, 10.0, 100.0]).repeat(1, 1, 3, 1) * torch.tensor([0.0, 1.0, 0.0])[:, None]
     row = torch.arange(1.0, 7)
     even = torch.nn.functional.conv2d(same(row.repeat(6, 1)[None, None], 2), kernel, stride=2)[0, 0, 0]
@@ -160,12 +172,18 @@ def test_a_tower_on_a_trunk_trains_exports_and_comes_back(trunk, tmp_path, bundl
     begun = build_towers(TowerShape(widths=(8, 16, 24), dim=384), TowerShape(dim=384))
     towers = with_trunk(begun, tmp_path / "trunk.pt", size=64).eval()
     assert towers.audio is begun.audio
-    torch.save({"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()}, tmp_path / "t.pt")
+    torch.save(
+        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        tmp_path / "t.pt",
+    )
     again, _ = load_towers(tmp_path / "t.pt")
     graphs = export_audio(towers), export_image(towers)
     assert max(c.difference for c in prove_towers(again, *graphs)) < 5e-3
-    bundles.write(tmp_path / "b", {k: bundle.card[k] for k in ("name", "encoder", "query_dim")},
-                  {"audio.onnx": graphs[0], "image.onnx": graphs[1]})  # fmt: skip
+    bundles.write(
+        tmp_path / "b",
+        {k: bundle.card[k] for k in ("name", "encoder", "query_dim")},
+        {"audio.onnx": graphs[0], "image.onnx": graphs[1]},
+    )
     back = towers_of(bundles.load(tmp_path / "b"))
     assert back.image.shape.size == 64
     rgb = torch.rand(2, 3, 64, 64)

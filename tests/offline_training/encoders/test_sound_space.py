@@ -1,4 +1,6 @@
-"""The space of sound: its projection tells classes apart, words lie where their recordings are, and a separator moves into it."""
+"""The space of sound: its projection tells classes apart, words lie where their recordings are, and a
+separator moves into it.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +8,14 @@ import torch
 
 from offline_training.data.query_table import Examples, QueryTable
 from offline_training.encoders import sound_space
-from offline_training.encoders.sound_space import SpaceConfig, class_places, fit, mean_of_recordings, place_words, recording_weights
+from offline_training.encoders.sound_space import (
+    SpaceConfig,
+    class_places,
+    fit,
+    mean_of_recordings,
+    place_words,
+    recording_weights,
+)
 from offline_training.encoders.towers import SoundHead
 from offline_training.training.rebase import rebase, ridge
 from offline_training.utils.checkpoint_io import CheckpointError
@@ -16,7 +25,9 @@ from offline_training.utils.vectors import unit
 def test_recordings_of_a_label_count_alike_and_labels_by_their_root():
     weights = recording_weights(["a", "a", "a", "b"], ["1", "1", "2", "3"])
     np.testing.assert_allclose(weights.sum(), 1)
-    assert weights[0] + weights[1] == pytest.approx(weights[2])  # two clips of one recording weigh as one of another
+    assert weights[0] + weights[1] == pytest.approx(
+        weights[2]
+    )  # two clips of one recording weigh as one of another
     assert weights[:3].sum() / weights[3] == pytest.approx(2**0.5)
 
 
@@ -51,26 +62,39 @@ def test_the_projection_takes_out_what_labels_do_not_share():
 
 def test_a_mean_counts_recordings_not_clips():
     vectors = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], np.float32)
-    np.testing.assert_allclose(mean_of_recordings(vectors, ["a", "a", "a", "b"]), [2**-0.5, 2**-0.5], rtol=1e-6)
+    np.testing.assert_allclose(
+        mean_of_recordings(vectors, ["a", "a", "a", "b"]), [2**-0.5, 2**-0.5], rtol=1e-6
+    )
 
 
 def test_a_class_lies_where_it_scores_highest_one_window_a_recording():
     vectors = np.eye(4, dtype=np.float32)
     logits = np.array([[9.0, 0], [8.0, 0], [0, 5.0], [0, 0]], np.float32)
     places = class_places(vectors, logits, ["a", "a", "b", "c"], count=1)
-    np.testing.assert_allclose(places, vectors[[0, 2]], atol=1e-6)  # the second window of recording a does not count again
+    np.testing.assert_allclose(
+        places, vectors[[0, 2]], atol=1e-6
+    )  # the second window of recording a does not count again
 
 
 def test_words_of_labels_families_and_classes(monkeypatch):
-    monkeypatch.setattr(sound_space, "read_families", lambda labels: {"pet": (("pets",), tuple(x for x in ("cat", "dog") if x in labels))})
+    monkeypatch.setattr(
+        sound_space,
+        "read_families",
+        lambda labels: {"pet": (("pets",), tuple(x for x in ("cat", "dog") if x in labels))},
+    )
     monkeypatch.setattr(
         sound_space,
         "read_classes",
-        lambda known: {"Dog": [n for n in ("dog",) if n in known], "Howl": [n for n in ("wolf",) if n in known]},
+        lambda known: {
+            "Dog": [n for n in ("dog",) if n in known],
+            "Howl": [n for n in ("wolf",) if n in known],
+        },
     )
     vectors = np.eye(4, dtype=np.float32)
     of_classes = {"Dog": vectors[0], "Howl": vectors[2], "Owl": vectors[3]}
-    table = place_words(vectors[:3], ["dog", "cat", "wolf"], ["1", "2", "3"], of_classes, unseen=["wolf", "yeti"])
+    table = place_words(
+        vectors[:3], ["dog", "cat", "wolf"], ["1", "2", "3"], of_classes, unseen=["wolf", "yeti"]
+    )
     np.testing.assert_allclose(table.label_vector("dog"), vectors[0])
     np.testing.assert_allclose(table.label_vector("wolf"), vectors[2])  # by its class, not by its recordings
     assert "yeti" not in table.index
@@ -101,8 +125,16 @@ def test_the_shipped_lists_name_labels_that_exist():
 
 def test_a_table_with_families_and_classes_comes_back(tmp_path):
     vectors = np.eye(3, dtype=np.float32)
-    table = QueryTable({"a": ["a"], "b": ["b"]}, {"a": vectors[:1], "b": vectors[1:2]}, "space", None, None,
-                       {"f": ("a", "b")}, {"f": vectors[:2]}, {"c": vectors[2]})  # fmt: skip
+    table = QueryTable(
+        {"a": ["a"], "b": ["b"]},
+        {"a": vectors[:1], "b": vectors[1:2]},
+        "space",
+        None,
+        None,
+        {"f": ("a", "b")},
+        {"f": vectors[:2]},
+        {"c": vectors[2]},
+    )
     table.save(tmp_path / "t.npz")
     again = QueryTable.load(tmp_path / "t.npz")
     assert again.families == table.families
@@ -126,8 +158,16 @@ def test_a_rebased_query_layer_says_of_new_vectors_what_it_said_of_old_ones():
     audio = {"l0": Examples(np.repeat(places["l0"], 3, axis=0), ("train",) * 3, ("a", "b", "c"))}
     table = QueryTable({label: [label] for label in labels}, places, "new", audio)
     layer = torch.nn.Linear(8, 5)
-    weights = {"unet.query.0.weight": layer.weight.detach(), "unet.query.0.bias": layer.bias.detach(), "x": torch.ones(2)}
-    content = {"separator": {"network": "streaming", "unet": {"query_dim": 8}}, "encoder": "old", "weights": weights}
+    weights = {
+        "unet.query.0.weight": layer.weight.detach(),
+        "unet.query.0.bias": layer.bias.detach(),
+        "x": torch.ones(2),
+    }
+    content = {
+        "separator": {"network": "streaming", "unet": {"query_dim": 8}},
+        "encoder": "old",
+        "weights": weights,
+    }
     made = rebase(content, old, table)
     assert made["encoder"] == "new"
     assert made["separator"]["unet"]["query_dim"] == 12
@@ -136,6 +176,8 @@ def test_a_rebased_query_layer_says_of_new_vectors_what_it_said_of_old_ones():
         with torch.no_grad():
             said = layer(torch.from_numpy(old[label] * 8**0.5)).numpy()
         says = made["weights"]["unet.query.0.weight"].float().numpy() @ (places[label][0] * 12**0.5)
-        np.testing.assert_allclose(says + made["weights"]["unet.query.0.bias"].float().numpy(), said, atol=0.15)
+        np.testing.assert_allclose(
+            says + made["weights"]["unet.query.0.bias"].float().numpy(), said, atol=0.15
+        )
     with pytest.raises(CheckpointError, match="less than two"):
         rebase(content, {"l0": old["l0"]}, table)

@@ -18,7 +18,13 @@ from offline_training.data.lexicon import (
     teaching_phrases,
 )
 from offline_training.data.query_table import QueryTable
-from offline_training.encoders.text_distillation import TowerConfig, between, class_words, place_of, taught_phrases
+from offline_training.encoders.text_distillation import (
+    TowerConfig,
+    between,
+    class_words,
+    place_of,
+    taught_phrases,
+)
 from offline_training.encoders.text_tower import TextTower
 from offline_training.utils.retrieval import retrieval
 
@@ -69,7 +75,9 @@ def test_the_shipped_tower_clears_its_bar(bundle):
     known = KnownSounds.of(bundle)
     labels = list(known.labels[: known.trained])
     phrases, wanted = zip(*(pair for pair in read_paraphrases() if pair[1] in labels), strict=True)
-    vectors, anchors = (torch.from_numpy(np.stack([encoder.embed(t) for t in texts])) for texts in (phrases, labels))
+    vectors, anchors = (
+        torch.from_numpy(np.stack([encoder.embed(t) for t in texts])) for texts in (phrases, labels)
+    )
     top1, top5 = retrieval(vectors, [labels.index(w) for w in wanted], anchors)
     assert top1 >= 0.85
     assert top5 >= 0.95
@@ -94,7 +102,9 @@ def test_other_language_lies_between_what_is_taught_and_unknown_words_far_from_a
     taught = torch.eye(4)[:2]
     places = torch.eye(5)[:2]
     config = TowerConfig(neighbours=2, neighbour_temperature=0.05, sure=0.4, sure_width=0.02)
-    near, middle, far = between(torch.tensor([[1.0, 0, 0, 0], [0.7, 0.7, 0.1, 0.1], [0, 0, 1.0, 0]]), taught, places, config)
+    near, middle, far = between(
+        torch.tensor([[1.0, 0, 0, 0], [0.7, 0.7, 0.1, 0.1], [0, 0, 1.0, 0]]), taught, places, config
+    )
     torch.testing.assert_close(near, places[0], atol=1e-3, rtol=0)
     torch.testing.assert_close(middle, torch.nn.functional.normalize(places.sum(0), dim=0), atol=1e-3, rtol=0)
     assert (far @ places.T).max() < 0  # opposite to the mean of all places
@@ -104,8 +114,16 @@ def test_other_language_lies_between_what_is_taught_and_unknown_words_far_from_a
 def test_families_and_classes_own_their_words(wordnet):
     vectors = np.eye(4, dtype=np.float32)
     labels = {"dog barking": vectors[:1], "cat meowing": vectors[1:2]}
-    places = QueryTable({k: [k] for k in labels}, labels, "space", None, None, {"pet": ("dog barking", "cat meowing")},
-                        {"pet": vectors[2:3]}, {"Owl": vectors[3]})  # fmt: skip
+    places = QueryTable(
+        {k: [k] for k in labels},
+        labels,
+        "space",
+        None,
+        None,
+        {"pet": ("dog barking", "cat meowing")},
+        {"pet": vectors[2:3]},
+        {"Owl": vectors[3]},
+    )
     taught = taught_phrases(places, wordnet, np.random.default_rng(0))
     assert {"dog barking", "cat meowing", "pet", "Owl"} == taught.keys()
     assert "pets" in taught["pet"]

@@ -65,7 +65,7 @@ def test_the_bank_holds_the_towers_own_analysis(corpus):
     bank = MelBank(corpus)
     clip = corpus.clips[0]
     count = clip.length // 480
-    audio = torch.from_numpy(corpus.audio(clip)[: count * 480].astype(np.float32) / 32768)
+    audio = torch.from_numpy(corpus.samples(clip, count=count * 480))
     expected = LogMel().power(audio[None])[0].numpy()
     found = bank.power(0, 0, count)
     loud = expected > expected.max() * 1e-4
@@ -124,7 +124,9 @@ def test_retrieval_and_discriminability_by_hand():
     labels = torch.eye(6)
     vectors = torch.tensor([[1.0, 0, 0, 0, 0, 0], [0.5, 0.6, 0.1, 0, 0, 0], [0.1, 0.2, 0.3, 0.4, 0.5, 0.0]])
     assert retrieval(vectors, [0, 0, 5], labels) == pytest.approx((1 / 3, 2 / 3))
-    gap = discriminability(labels[:2], torch.tensor([[0.9, 0, 0, 0, 0, 0], [0, 0.5, 0, 0, 0, 0]]), labels[:2] * 0.6)
+    gap = discriminability(
+        labels[:2], torch.tensor([[0.9, 0, 0, 0, 0, 0], [0, 0.5, 0, 0, 0, 0]]), labels[:2] * 0.6
+    )
     torch.testing.assert_close(gap, torch.tensor([0.3, -0.1]))
 
 

@@ -29,18 +29,25 @@ def trunk():
 
 
 def published_front_end(sound):
-    """The front end as published, at 16 kHz: 25 ms Hann frames every 10 ms, FFT of 512, mel magnitudes; [frames, 64]."""
-    frames = np.lib.stride_tricks.sliding_window_view(sound, 400)[::160] * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400))
+    """The front end as published, at 16 kHz: 25 ms Hann frames every 10 ms, FFT of 512, mel magnitudes;
+    [frames, 64].
+    """
+    frames = np.lib.stride_tricks.sliding_window_view(sound, 400)[::160] * (
+        0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    )
     return np.abs(np.fft.rfft(frames, 512)) @ yamnet.mel_filters(257).numpy()
 
 
 def test_the_front_end_at_48_khz_is_the_published_one_at_16():
     rng = np.random.default_rng(0)
     low = rng.standard_normal(16_000).astype(np.float32) * 0.1
-    low = np.fft.irfft(np.fft.rfft(low) * (np.arange(8001) < 6500), 16_000)  # nothing near half the rate, where resamplers differ
+    low = np.fft.irfft(
+        np.fft.rfft(low) * (np.arange(8001) < 6500), 16_000
+    )  # nothing near half the rate, where resamplers differ
     expected = published_front_end(low)
     high = soxr.resample(low, 16_000, 48_000, "VHQ").astype(np.float32)
-    # our frame n ends with hop n, the published frame m begins with hop m: 1.5 hops earlier. Half a hop of silence makes it two
+    # our frame n ends with hop n, the published frame m begins with hop m: 1.5 hops earlier. Half a hop of
+    # silence makes it two
     late = np.concatenate([np.zeros(240, np.float32), high[:-240]])
     found = YamnetMel().power(torch.from_numpy(late[None]))[0].sqrt().numpy()[2:]
     inner = slice(10, 80)
@@ -81,13 +88,19 @@ def test_an_ear_is_exported_proven_and_comes_back(trunk, tmp_path, bundle):
         tower.head.mean.uniform_(0.0, 0.1)
         tower.head.deviation.uniform_(0.5, 1.0)
     towers = Towers(tower, ImageTower(TowerShape(widths=(8, 16, 24)))).eval()
-    torch.save({"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()}, tmp_path / "t.pt")
+    torch.save(
+        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        tmp_path / "t.pt",
+    )
     again, _ = load_towers(tmp_path / "t.pt")
     graphs = export_audio(again), export_image(again)
     assert len(graphs[0]) < 5_000_000
     assert max(c.difference for c in prove_towers(again, *graphs)) < 5e-3
-    bundles.write(tmp_path / "b", {k: bundle.card[k] for k in ("name", "encoder", "query_dim")},
-                  {"audio.onnx": graphs[0], "image.onnx": graphs[1]})  # fmt: skip
+    bundles.write(
+        tmp_path / "b",
+        {k: bundle.card[k] for k in ("name", "encoder", "query_dim")},
+        {"audio.onnx": graphs[0], "image.onnx": graphs[1]},
+    )
     back = towers_of(bundles.load(tmp_path / "b"))
     mels = torch.randn(2, 200, 64)
     with torch.no_grad():
@@ -101,7 +114,13 @@ def test_the_published_weights_give_the_published_embeddings(tmp_path):
     content = load_trunk(tmp_path / "t.pt", yamnet.NAME, published)
     with torch.no_grad():
         found = published.patches(torch.from_numpy(reference["log_mel"])[:, None]).numpy()
-    cosine = (found * reference["embedding"]).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(reference["embedding"], axis=1)
+    cosine = (
+        (found * reference["embedding"]).sum(1)
+        / np.linalg.norm(found, axis=1)
+        / np.linalg.norm(reference["embedding"], axis=1)
+    )
     assert cosine.min() > 0.999
-    logits = found @ content["classifier_weight"].float().numpy().T + content["classifier_bias"].float().numpy()
+    logits = (
+        found @ content["classifier_weight"].float().numpy().T + content["classifier_bias"].float().numpy()
+    )
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), reference["logits"], atol=0.05)

@@ -10,18 +10,28 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from coloured import Coloured
 from PIL import Image
-from signals import tone
 
+from coloured import Coloured
 from offline_training.data.corpus import CorpusError, read_manifest
 from offline_training.data.query_table import omni
 from offline_training.data.vggsound import Listed, read_list, there, write_manifests
 from offline_training.evaluation.bss_eval import bss_eval
-from offline_training.evaluation.clean_plus import RATE, SAMPLES, Queries, excerpt, figures, measure, partners, scores, summarise
+from offline_training.evaluation.clean_plus import (
+    RATE,
+    SAMPLES,
+    Queries,
+    excerpt,
+    figures,
+    measure,
+    partners,
+    scores,
+    summarise,
+)
 from offline_training.models.registry import build, describe
 from offline_training.utils.checkpoint_io import save
 from offline_training.utils.vectors import unit
+from signals import tone
 
 BIN = Path(sys.executable).parent
 TINY = {"unet": {"channels": [4] * 7, "dilations": [1], "components": 4, "query_hidden": 8, "query_dim": 16}}
@@ -43,7 +53,9 @@ def field(tmp_path_factory):
             Image.fromarray(rng.integers(0, 255, (32, 32, 3), np.uint8)).save(root / frames / f"{n:06d}.jpg")
         rows.append(f"{audio},{frames},10,{label}")
     (root / "targets.csv").write_text("\n".join(rows[:2]) + "\n")
-    (root / "others.csv").write_text("\n".join([*rows[2:], "data/audio/gone.wav,data/preprocessed/gone,10,rain"]) + "\n")
+    (root / "others.csv").write_text(
+        "\n".join([*rows[2:], "data/audio/gone.wav,data/preprocessed/gone,10,rain"]) + "\n"
+    )
     return root
 
 
@@ -74,7 +86,9 @@ def test_lists_become_manifests_of_what_is_there(field, tmp_path):
 
 def test_bad_lists(field, tmp_path):
     (tmp_path / "l.csv").write_text("a.wav,f,10,dog\na.wav,f,10\n\nb.wav,f,ten,dog\nc.wav,,3,cat\n")
-    with pytest.raises(CorpusError, match=r"3 malformed rows: line 2: .*; line 4: the number of frames is 'ten'; line 5"):
+    with pytest.raises(
+        CorpusError, match=r"3 malformed rows: line 2: .*; line 4: the number of frames is 'ten'; line 5"
+    ):
         read_list(tmp_path / "l.csv", field)
     (tmp_path / "e.csv").write_text("\n")
     for path, words in ((tmp_path / "none.csv", "cannot read"), (tmp_path / "e.csv", "no rows")):
@@ -108,7 +122,9 @@ def test_excerpts_lie_around_the_middle_frame_and_fill_up():
 
 
 def test_bss_eval_by_hand():
-    """White sources: an estimate with a tenth of the other source has SDR and SIR of 20 dB and next to no artefacts."""
+    """White sources: an estimate with a tenth of the other source has SDR and SIR of 20 dB and next to no
+    artefacts.
+    """
     a, b = np.random.default_rng(0).standard_normal((2, RATE)).astype(np.float32)
     sdr, sir, sar = bss_eval(np.stack([a, b]), np.stack([a + 0.1 * b, b + 0.1 * a]))
     assert sdr == pytest.approx(20, abs=0.3)
@@ -138,7 +154,9 @@ def test_a_mask_that_changes_nothing_improves_nothing(field):
     sources = np.stack([excerpt(tone(300, 5.0, RATE), 40_000), excerpt(tone(900, 5.0, RATE), 40_000)]) / 2
     found = figures(Fixed(0.999999), sources.astype(np.float32), np.ones(16, np.float32) / 4, "cpu")
     assert found["si_sdri"] == pytest.approx(0, abs=0.01)
-    np.testing.assert_allclose(found["estimate"][2000:-2000], sources.sum(0)[2000 : len(found["estimate"]) - 2000], atol=1e-3)
+    np.testing.assert_allclose(
+        found["estimate"][2000:-2000], sources.sum(0)[2000 : len(found["estimate"]) - 2000], atol=1e-3
+    )
 
 
 def test_queries_of_every_kind(field):
@@ -149,7 +167,9 @@ def test_queries_of_every_kind(field):
     np.testing.assert_allclose(queries.of(rows[0], "omni"), unit(2 * text + 2 * image + audio), atol=1e-6)
     assert queries.of(rows[1], "audio") is None  # no other guitar
     np.testing.assert_allclose(
-        queries.of(rows[1], "omni"), omni({"text": queries.of(rows[1], "text"), "image": queries.of(rows[1], "image")}), atol=1e-6
+        queries.of(rows[1], "omni"),
+        omni({"text": queries.of(rows[1], "text"), "image": queries.of(rows[1], "image")}),
+        atol=1e-6,
     )
 
 
@@ -166,34 +186,55 @@ def test_scores_of_an_estimate_that_is_the_target():
 
 
 def test_measured_rows_and_what_cannot_be_asked(field):
-    rows, others = read_list(field / "targets.csv", field), there(read_list(field / "others.csv", field), "others")
+    rows, others = (
+        read_list(field / "targets.csv", field),
+        there(read_list(field / "others.csv", field), "others"),
+    )
     model = build(TINY).eval()
-    found = measure(model, Seeing(), rows, others, "omni", others, Seeing())
+    found = measure(model, Queries(Seeing(), others), rows, others, "omni", Seeing())
     assert [r["target"] for r in found] == ["clip0", "clip1"]
     assert {"sdr", "sir", "sar", "si_sdri", "clap_text", "clap_audio"} <= set(found[0])
     assert "estimate" not in found[0]
     with pytest.raises(CorpusError, match="no target can be asked for by audio"):
-        measure(model, Seeing(), rows[1:], others, "audio", [])
+        measure(model, Queries(Seeing(), []), rows[1:], others, "audio")
 
 
 def test_the_commands(field, tmp_path):
     def run(*args):
-        done = subprocess.run([BIN / "marssep-train", *map(str, args)], capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            [BIN / "marssep-train", *map(str, args)], capture_output=True, text=True, timeout=300
+        )
         assert "Traceback" not in done.stderr
         return done
 
     lists = ("--targets", field / "targets.csv", "--others", field / "others.csv", "--root", field)
-    done = run("field-lists", "--train", field / "targets.csv", "--test", field / "others.csv", "--root", field, "-o", tmp_path / "m")
+    done = run(
+        "field-lists",
+        "--train",
+        field / "targets.csv",
+        "--test",
+        field / "others.csv",
+        "--root",
+        field,
+        "-o",
+        tmp_path / "m",
+    )
     assert done.returncode == 0, done.stderr
     assert "train 2 of 2, test 2 of 3" in " ".join((done.stdout + done.stderr).split())
     model = build({"unet": {**TINY["unet"], "query_dim": 384}})
-    save(tmp_path / "tiny.pt", {"separator": describe(model), "weights": model.state_dict(), "encoder": "builtin-text-1"})
+    save(
+        tmp_path / "tiny.pt",
+        {"separator": describe(model), "weights": model.state_dict(), "encoder": "builtin-text-1"},
+    )
     done = run("clean-plus", tmp_path / "tiny.pt", *lists, "-o", tmp_path / "r.json")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["targets"] == 2
     assert found["rows"][0]["partner"] in ("clip2", "clip3")
-    save(tmp_path / "other.pt", {"separator": describe(model), "weights": model.state_dict(), "encoder": "imagebind"})
+    save(
+        tmp_path / "other.pt",
+        {"separator": describe(model), "weights": model.state_dict(), "encoder": "imagebind"},
+    )
     for args, words in (
         ((tmp_path / "other.pt", *lists), "trained on encoder imagebind"),
         ((tmp_path / "tiny.pt", *lists, "--query", "smell"), "text"),

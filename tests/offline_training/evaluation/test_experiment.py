@@ -13,10 +13,20 @@ from marssep_rt.errors import UsageError
 from offline_training.cli.experiment import read_rewards
 from offline_training.encoders.builtin import build_towers, describe
 from offline_training.encoders.towers import TowerShape
-from offline_training.evaluation.experiment import Arm, Experiment, Plan, as_markdown, changed, columns, compare, interval
+from offline_training.evaluation.experiment import (
+    Arm,
+    Experiment,
+    Plan,
+    as_markdown,
+    changed,
+    columns,
+    compare,
+    interval,
+)
 from offline_training.evaluation.separation import Row
 from offline_training.models import registry
 from offline_training.utils import checkpoint_io
+from offline_training.utils.recipe import read
 
 BIN = Path(sys.executable).parent
 
@@ -26,30 +36,42 @@ def row(gain, absent=-20.0, **more):
 
 
 def test_plans():
-    plan = Plan.of(
-        {"control": "a", "arms": [{"name": "a", "kind": "start"}, {"name": "b", "kind": "supervise", "recipe": "x"}], "seeds": [5]}
+    plan = read(
+        Plan,
+        {
+            "control": "a",
+            "arms": [{"name": "a", "kind": "start"}, {"name": "b", "kind": "supervise", "recipe": "x"}],
+            "seeds": [5],
+        },
     )
     assert plan.seeds == (5,)
     for wrong, words in [
         ({"control": "z", "arms": [{"name": "a", "kind": "start"}]}, "must be the control 'z'"),
         ({"control": "a", "arms": [{"name": "a", "kind": "start"}] * 2}, "name of its own"),
-        ({"control": "a", "arms": [{"name": "a", "kind": "dream"}]}, "choose start, supervise, reinforce"),
+        ({"control": "a", "arms": [{"name": "a", "kind": "dream"}]}, "one of start, supervise, reinforce"),
         ({"control": "a", "arms": [{"name": "a", "kind": "reinforce"}]}, "names no reward"),
     ]:
         with pytest.raises(ValueError, match=words):
-            Plan.of(wrong)
+            read(Plan, wrong)
 
 
 def test_settings_are_changed_by_name_in_a_copy():
     recipe = {"train": {"steps": 3}, "anchor": "mlbp"}
     assert changed(recipe, {"train.steps": 9, "reward.cosine": 0.5, "anchor": "mean"}) == {
-        "train": {"steps": 9}, "reward": {"cosine": 0.5}, "anchor": "mean",
-    }  # fmt: skip
+        "train": {"steps": 9},
+        "reward": {"cosine": 0.5},
+        "anchor": "mean",
+    }
     assert recipe == {"train": {"steps": 3}, "anchor": "mlbp"}
 
 
 def test_columns_hold_a_number_for_each_mixture():
-    found = columns([row(2.0, judged={"output_similarity": 0.5, "output_wins": 1.0}, by_query={"audio": 1.0}), row(-1.0, by_query={})])
+    found = columns(
+        [
+            row(2.0, judged={"output_similarity": 0.5, "output_wins": 1.0}, by_query={"audio": 1.0}),
+            row(-1.0, by_query={}),
+        ]
+    )
     np.testing.assert_array_equal(found["si_sdri"], [2.0, -1.0])
     np.testing.assert_array_equal(found["worse"], [0.0, 1.0])
     np.testing.assert_array_equal(found["similarity"], [0.5, np.nan])
@@ -86,7 +108,9 @@ def test_arms_are_compared_pair_by_pair():
     found = compare(arms, "control")
     cell = found["better"]["columns"]["si_sdri"]
     assert cell["minus_control"] == pytest.approx(0.3, abs=1e-4)
-    assert cell["minus_control_95"] == pytest.approx([0.3, 0.3], abs=1e-4)  # pairs: the spread of mixtures does not count
+    assert cell["minus_control_95"] == pytest.approx(
+        [0.3, 0.3], abs=1e-4
+    )  # pairs: the spread of mixtures does not count
     assert found["start"]["columns"]["si_sdri"]["minus_control"] == pytest.approx(-0.25, abs=1e-4)
     table = as_markdown(found, "control")
     assert "(+0.300, +0.300 .. +0.300)" in table
@@ -94,7 +118,14 @@ def test_arms_are_compared_pair_by_pair():
 
 
 def test_what_is_there_is_not_made_again(tmp_path):
-    plan = Plan.of({"control": "base", "seeds": [1, 2], "arms": [{"name": "base", "kind": "start"}, {"name": "more", "kind": "supervise"}]})
+    plan = read(
+        Plan,
+        {
+            "control": "base",
+            "seeds": [1, 2],
+            "arms": [{"name": "base", "kind": "start"}, {"name": "more", "kind": "supervise"}],
+        },
+    )
     trained, measured = [], []
 
     def train(arm: Arm, recipe, folder):
@@ -106,7 +137,14 @@ def test_what_is_there_is_not_made_again(tmp_path):
         return [row(1.0 if "more" in str(path) else 0.5), row(2.0)]
 
     def make():
-        return Experiment(tmp_path / "e", plan, tmp_path / "start" / "best.pt", lambda name, kind: {"train": {"steps": 2}}, train, measure)
+        return Experiment(
+            tmp_path / "e",
+            plan,
+            tmp_path / "start" / "best.pt",
+            lambda name, kind: {"train": {"steps": 2}},
+            train,
+            measure,
+        )
 
     assert make().run() is None
     assert not (tmp_path / "e" / "report.json").exists()
@@ -121,12 +159,25 @@ def test_what_is_there_is_not_made_again(tmp_path):
 
 def test_processes_share_the_work(tmp_path):
     """Each takes some of the runs; who finds them all there writes the report."""
-    plan = Plan.of({"control": "a", "seeds": [1, 2], "arms": [{"name": "a", "kind": "start"}, {"name": "b", "kind": "supervise"}]})
+    plan = read(
+        Plan,
+        {
+            "control": "a",
+            "seeds": [1, 2],
+            "arms": [{"name": "a", "kind": "start"}, {"name": "b", "kind": "supervise"}],
+        },
+    )
     trained = []
 
     def make():
-        return Experiment(tmp_path, plan, tmp_path / "a.pt", lambda *_: {}, lambda arm, recipe, to: not trained.append(to.name),
-                          lambda _: [row(1.0)])  # fmt: skip
+        return Experiment(
+            tmp_path,
+            plan,
+            tmp_path / "a.pt",
+            lambda *_: {},
+            lambda arm, recipe, to: not trained.append(to.name),
+            lambda _: [row(1.0)],
+        )
 
     assert make().run(["b-2"]) is None
     assert trained == ["b-2"]
@@ -152,34 +203,71 @@ def test_the_command(clips, tmp_path):
     from offline_training.data.query_table import QueryTable
 
     def run(*args):
-        done = subprocess.run([BIN / "marssep-train", *map(str, args)], cwd=tmp_path, capture_output=True, text=True, timeout=400)
+        done = subprocess.run(
+            [BIN / "marssep-train", *map(str, args)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
     assert run("corpus", clips, "-o", "c").returncode == 0
     labels = ["siren", "rain", "bass drum", "crickets"]
     vectors = {label: np.stack([embed_text(label), embed_text(f"sound of {label}")]) for label in labels}
-    QueryTable({label: [label, f"sound of {label}"] for label in labels}, vectors, "builtin-text-1").save(tmp_path / "q.npz")
+    QueryTable({label: [label, f"sound of {label}"] for label in labels}, vectors, "builtin-text-1").save(
+        tmp_path / "q.npz"
+    )
     torch.manual_seed(0)
-    model = registry.build({"unet": {"channels": [4] * 7, "dilations": [1], "components": 4, "query_hidden": 8, "query_dim": 384}})
+    model = registry.build(
+        {
+            "unet": {
+                "channels": [4] * 7,
+                "dilations": [1],
+                "components": 4,
+                "query_hidden": 8,
+                "query_dim": 384,
+            }
+        }
+    )
     checkpoint_io.save(
         tmp_path / "start.pt",
         {"separator": registry.describe(model), "weights": model.state_dict(), "encoder": "builtin-text-1"},
     )
     towers = build_towers(TowerShape(widths=(4, 8, 8), dim=384), TowerShape(widths=(4, 8, 8), dim=384))
-    torch.save({"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()}, tmp_path / "t.pt")
+    torch.save(
+        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        tmp_path / "t.pt",
+    )
     common = (
         "bf16 = false\n[train]\nsteps = 2\nworkers = 0\nvalidate_every = 2\nlog_every = 1\ndecay_steps = 1\n"
         "[mixtures]\nseconds = 0.5\nqueries = 3\n[validation]\nmixtures = 4\nseconds = 1.0\n"
     )
     (tmp_path / "s.toml").write_text('kind = "supervise"\n' + common)
-    (tmp_path / "r.toml").write_text('kind = "reinforce"\nanchor = "mean"\n' + common + "[reinforce]\ngroup = 2\n")
+    (tmp_path / "r.toml").write_text(
+        'kind = "reinforce"\nanchor = "mean"\n' + common + "[reinforce]\ngroup = 2\n"
+    )
     (tmp_path / "e.toml").write_text(
-        'kind = "experiment"\ncontrol = "continued"\nseeds = [1]\nsplit = "test"\nmixtures = 10\nbss = 2\nby_example = 6\n'
-        '[[arms]]\nname = "base"\nkind = "start"\n[[arms]]\nname = "continued"\nkind = "supervise"\nrecipe = "s.toml"\n'
+        'kind = "experiment"\ncontrol = "continued"\nseeds = [1]\nsplit = "test"\nmixtures = '
+        "10\nbss = 2\nby_example = 6\n"
+        '[[arms]]\nname = "base"\nkind = "start"\n[[arms]]\nname = "continued"\nkind = '
+        '"supervise"\nrecipe = "s.toml"\n'
         '[[arms]]\nname = "rl"\nkind = "reinforce"\nrecipe = "r.toml"\nreward = "aligned"\n'
     )
-    begin = ("experiment", "-o", "x", "--start", "start.pt", "--corpus", "c", "--queries", "q.npz", "--recipe", "e.toml")
+    begin = (
+        "experiment",
+        "-o",
+        "x",
+        "--start",
+        "start.pt",
+        "--corpus",
+        "c",
+        "--queries",
+        "q.npz",
+        "--recipe",
+        "e.toml",
+    )
     done = run(*begin, "--reward", "aligned=t.pt,q.npz", "--only", "base")
     assert "not all is there yet (continued-1, rl-1)" in " ".join(done.stderr.split())
     done = run(*begin, "--reward", "aligned=t.pt,q.npz")
@@ -187,7 +275,9 @@ def test_the_command(clips, tmp_path):
     report = json.loads((tmp_path / "x" / "report.json").read_text())
     assert set(report["arms"]) == {"base", "continued", "rl"}
     assert {"si_sdri", "absent_db", "sir", "audio"} <= set(report["arms"]["rl"]["columns"])
-    assert [("audio" in r["by_query"]) for r in json.loads((tmp_path / "x" / "rl-1.rows.json").read_text())] == [True] * 6 + [False] * 4
+    assert [
+        ("audio" in r["by_query"]) for r in json.loads((tmp_path / "x" / "rl-1.rows.json").read_text())
+    ] == [True] * 6 + [False] * 4
     assert (tmp_path / "x" / "report.png").stat().st_size > 5_000
     done = run(*begin)
     assert done.returncode == 2

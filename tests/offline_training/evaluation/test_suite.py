@@ -97,7 +97,9 @@ def test_absent_targets_are_told_as_levels(sources):
 def test_outputs_of_several_asks_are_summed(sources):
     through = Through(0.5)
     for question, answer in zip(
-        list(q.two_at_once(sources, Words(), 3)), suite.measure(through, q.two_at_once(sources, Words(), 3)), strict=True
+        list(q.two_at_once(sources, Words(), 3)),
+        suite.measure(through, q.two_at_once(sources, Words(), 3)),
+        strict=True,
     ):
         assert len(question.asks) == 2
         assert answer.level == pytest.approx(0.0, abs=0.01)  # twice half the mixture
@@ -123,10 +125,19 @@ def test_unseen_labels_are_asked_with_other_recordings(sources):
 
 def test_words_are_asked_of_sounds_that_they_name(sources):
     voice = Words()
-    asked = list(q.by_words(sources, voice, {"wet": ("rain",), "beats and bugs": ("bass drum", "crickets"), "nothing here": ("harp",)}, 3))
+    asked = list(
+        q.by_words(
+            sources,
+            voice,
+            {"wet": ("rain",), "beats and bugs": ("bass drum", "crickets"), "nothing here": ("harp",)},
+            3,
+        )
+    )
     assert [x.label for x in asked] == ["wet"] * 3 + ["beats and bugs"] * 3
     assert voice.texts == ["wet"] * 3 + ["beats and bugs"] * 3
-    assert [len(x.asks) for x in q.by_words(sources, voice, {"x": ("bass drum", "crickets")}, 3, as_label=True)] == [1, 1, 2]
+    assert [
+        len(x.asks) for x in q.by_words(sources, voice, {"x": ("bass drum", "crickets")}, 3, as_label=True)
+    ] == [1, 1, 2]
     for question in asked:
         assert np.sqrt(np.mean(question.mixture**2)) == pytest.approx(10 ** (q.LEVEL_DBFS / 20), rel=0.01)
 
@@ -136,7 +147,14 @@ def test_every_set_can_be_drawn(sources):
     places = dataclasses.replace(sources)
     drawn = suite.sets(places, voice, 6)
     for name, draw in drawn.items():
-        if name in ("speech", "paraphrases", "paraphrases, as labels", "words", "words, as labels", "families"):
+        if name in (
+            "speech",
+            "paraphrases",
+            "paraphrases, as labels",
+            "words",
+            "words, as labels",
+            "families",
+        ):
             continue  # of labels that this corpus has few or none of
         first = next(draw(), None)
         assert first is not None, name
@@ -146,7 +164,11 @@ def test_every_set_can_be_drawn(sources):
 
 def test_only_the_sets_that_are_wanted_are_run(sources):
     told = []
-    asked = {"a": lambda: q.by_label(sources, Words(), 2), "b": lambda: q.absent(sources, Words(), 2), "c": lambda: iter(())}
+    asked = {
+        "a": lambda: q.by_label(sources, Words(), 2),
+        "b": lambda: q.absent(sources, Words(), 2),
+        "c": lambda: iter(()),
+    }
     results = suite.run(Through(), asked, ["b"], lambda name, _: told.append(name))
     assert list(results) == told == ["b"]
     assert list(suite.run(Through(), asked)) == ["a", "b"]

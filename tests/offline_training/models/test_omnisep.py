@@ -7,10 +7,19 @@ import torch
 from export.bundle import About, QuerySources, make_bundle
 from offline_training.models import registry
 from offline_training.models.inference import separate
-from offline_training.models.omnisep import PaperConfig, PaperSeparator, PaperSpectral, PaperUNet, unwarped_positions, warped_positions
+from offline_training.models.omnisep import (
+    PaperConfig,
+    PaperSeparator,
+    PaperSpectral,
+    PaperUNet,
+    unwarped_positions,
+    warped_positions,
+)
 from offline_training.models.streaming_state import Memory
+from offline_training.training.config import SuperviseRecipe
 from offline_training.training.supervised import Trainer
 from offline_training.utils.checkpoint_io import CheckpointError
+from offline_training.utils.recipe import read
 
 SMALL = {"network": "paper", "unet": {"channels": [4, 6, 8, 8, 8, 8, 8], "components": 4}}
 
@@ -24,7 +33,9 @@ def test_the_warp_is_the_paper_s():
     # row t of 256 as the paper's grid has it: t = row / 255
     np.testing.assert_allclose(hz[[0, 64, 128, 192, 255]], [0, 459, 1444, 3559, 8000], atol=1)
     back = unwarped_positions(PaperSpectral())
-    np.testing.assert_allclose(np.interp(back, np.arange(256), warped_positions(PaperSpectral())), np.arange(513), atol=0.06)
+    np.testing.assert_allclose(
+        np.interp(back, np.arange(256), warped_positions(PaperSpectral())), np.arange(513), atol=0.06
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +77,7 @@ def test_it_trains_is_stored_and_is_not_exported(corpus, table, tmp_path):
         "mixtures": {"seconds": 0.5, "queries": 3},
         "validation": {"mixtures": 8, "seconds": 1.0},
     }
-    trainer = Trainer(tmp_path, corpus, table, recipe)
+    trainer = Trainer(tmp_path, corpus, table, read(SuperviseRecipe, recipe))
     before = [p.clone() for p in trainer.model.parameters()]
     trainer.run()
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
@@ -75,7 +86,10 @@ def test_it_trains_is_stored_and_is_not_exported(corpus, table, tmp_path):
     assert content["separator"]["network"] == "paper"
     mixture, query = torch.randn(1, 24_000), torch.nn.functional.normalize(torch.randn(1, 16))
     torch.testing.assert_close(
-        separate(again, mixture, query, None), separate(trainer.average.eval(), mixture, query, None), atol=2e-3, rtol=0.1
+        separate(again, mixture, query, None),
+        separate(trainer.average.eval(), mixture, query, None),
+        atol=2e-3,
+        rtol=0.1,
     )
     with pytest.raises(CheckpointError, match="sees whole clips"):
         make_bundle(tmp_path / "best.pt", tmp_path / "out", QuerySources(), About("x"))

@@ -13,7 +13,14 @@ HOP = 480
 
 
 def small(bands=128):
-    return UNetConfig(bands=bands, channels=(4, 4, 6, 6, 8, 8, 8), dilations=(1, 4, 9), components=5, query_dim=7, query_hidden=6)
+    return UNetConfig(
+        bands=bands,
+        channels=(4, 4, 6, 6, 8, 8, 8),
+        dilations=(1, 4, 9),
+        components=5,
+        query_dim=7,
+        query_hidden=6,
+    )
 
 
 @pytest.fixture
@@ -128,7 +135,9 @@ def test_mask_is_finite_under_bf16():
     torch.manual_seed(0)
     unet = StreamingUNet(small()).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = unet(torch.rand(2, 1, 20, 128), torch.nn.functional.normalize(torch.randn(2, 7), dim=-1), Memory())
+        logits = unet(
+            torch.rand(2, 1, 20, 128), torch.nn.functional.normalize(torch.randn(2, 7), dim=-1), Memory()
+        )
     logits.float().sum().backward()
     assert torch.isfinite(logits).all()
     assert all(torch.isfinite(p.grad).all() for p in unet.parameters())

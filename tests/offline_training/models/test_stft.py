@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from offline_training.models.stft import SpectralConfig, Transform, unwarp_matrix, warp_hz, warp_matrix, window_pair
+from offline_training.models.stft import (
+    SpectralConfig,
+    Transform,
+    unwarp_matrix,
+    warp_hz,
+    warp_matrix,
+    window_pair,
+)
 
 CONFIGS = [SpectralConfig(), SpectralConfig(hop=240, analysis=960, synthesis=480)]
 
@@ -10,7 +17,9 @@ CONFIGS = [SpectralConfig(), SpectralConfig(hop=240, analysis=960, synthesis=480
 def test_windows_reconstruct(config):
     analysis, synthesis = window_pair(config)
     product = analysis[-config.synthesis :] * synthesis
-    torch.testing.assert_close(product[: config.hop] + product[config.hop :], torch.ones(config.hop, dtype=torch.float64))
+    torch.testing.assert_close(
+        product[: config.hop] + product[config.hop :], torch.ones(config.hop, dtype=torch.float64)
+    )
 
 
 @pytest.fixture(params=[False, True], ids=["fft", "as exported"])

@@ -38,7 +38,9 @@ def test_the_mean_by_hand():
 
 @pytest.fixture(scope="module")
 def full():
-    """Twelve labels whose recordings lie around a direction that is not that of their words: the anchor has something to learn."""
+    """Twelve labels whose recordings lie around a direction that is not that of their words: the anchor has
+    something to learn.
+    """
     rng = np.random.default_rng(0)
     words, sounds = (np.linalg.qr(rng.standard_normal((16, 16)))[0][:12].astype(np.float32) for _ in range(2))
     labels = [f"label {i}" for i in range(12)]
@@ -48,12 +50,20 @@ def full():
 
     audio, image = {}, {}
     for i, label in enumerate(labels):
-        vectors = np.concatenate([near(0.5 * words[i] + sounds[i], 0.1, 4), near(0.5 * words[i] + sounds[i], 0.15, 8)])
+        vectors = np.concatenate(
+            [near(0.5 * words[i] + sounds[i], 0.1, 4), near(0.5 * words[i] + sounds[i], 0.15, 8)]
+        )
         splits = ("train",) * 3 + ("val",) + (ROUGH,) * 8
         audio[label] = Examples(vectors, splits, ("a", "b", "c", "d", *"aaabbbcc"))
         if i % 2:
             image[label] = Examples(near(words[i], 0.2, 3), ("train",) * 3, tuple("xyz"))
-    return QueryTable({label: [label] for label in labels}, {k: words[i : i + 1] for i, k in enumerate(labels)}, "e", audio, image)
+    return QueryTable(
+        {label: [label] for label in labels},
+        {k: words[i : i + 1] for i, k in enumerate(labels)},
+        "e",
+        audio,
+        image,
+    )
 
 
 def test_fitting_learns_where_recordings_lie_and_freezes(full, tmp_path):

@@ -16,13 +16,17 @@ def test_against_scipy(kappa):
     a, b = (1 + kappa * P.numpy().astype(np.float64), 1 + kappa * (1 - P.numpy().astype(np.float64)))
     m = np.array([0.001, 0.2, 0.5, 0.77, 0.999, 0.4])
     beta = scipy.stats.beta(a, b)
-    np.testing.assert_allclose(policy.log_prob(torch.from_numpy(m), P, kappa), beta.logpdf(m), rtol=2e-5, atol=3e-5)
+    np.testing.assert_allclose(
+        policy.log_prob(torch.from_numpy(m), P, kappa), beta.logpdf(m), rtol=2e-5, atol=3e-5
+    )
     np.testing.assert_allclose(policy.entropy(P, kappa), beta.entropy(), rtol=2e-5, atol=1e-4)
     np.testing.assert_allclose(policy.mean(P, kappa), beta.mean(), rtol=1e-6)
 
 
 def test_entropy_as_the_paper_s_numbers():
-    np.testing.assert_allclose(policy.entropy(torch.tensor([0.5, 0.05, 0.0])), [-0.523, -1.094, -1.403], atol=1e-3)
+    np.testing.assert_allclose(
+        policy.entropy(torch.tensor([0.5, 0.05, 0.0])), [-0.523, -1.094, -1.403], atol=1e-3
+    )
 
 
 def test_kl_against_a_sum_over_a_fine_grid():
@@ -66,7 +70,10 @@ def test_a_block_goes_up_and_down_as_one_and_blocks_lie_elsewhere_every_time():
     assert all(b - a == 5 for a, b in edges)
     assert all(len(x[0].unique()) <= 7 * 7 for x in u)
     assert policy.quantile(u[0], p, 9.0).shape == p.shape
-    low, high = policy.quantile(torch.full_like(p, 0.2), p, 9.0), policy.quantile(torch.full_like(p, 0.8), p, 9.0)
+    low, high = (
+        policy.quantile(torch.full_like(p, 0.2), p, 9.0),
+        policy.quantile(torch.full_like(p, 0.8), p, 9.0),
+    )
     assert torch.all(low < high)
 
 
@@ -74,7 +81,9 @@ def test_quantiles_are_scipys():
     u, p = np.meshgrid(np.linspace(0.02, 0.98, 37), np.linspace(0, 1, 23))
     for kappa in (3.0, 9.0, 30.0):
         found = policy.quantile(torch.from_numpy(u).float(), torch.from_numpy(p).float(), kappa).numpy()
-        np.testing.assert_allclose(found, scipy.special.betaincinv(1 + kappa * p, 1 + kappa * (1 - p), u), atol=3e-3)
+        np.testing.assert_allclose(
+            found, scipy.special.betaincinv(1 + kappa * p, 1 + kappa * (1 - p), u), atol=3e-3
+        )
 
 
 def test_the_same_seed_draws_the_same_mask():

@@ -21,7 +21,9 @@ def ear(sound):
 
 def test_terms_by_hand():
     sounds = torch.stack([TONE, TONE * 10 ** (13 / 20), TONE * 10 ** (-2 / 20)])
-    torch.testing.assert_close(level_guard(sounds, TONE.expand(3, -1)), torch.tensor([0.0, -1.0, 0.0]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        level_guard(sounds, TONE.expand(3, -1)), torch.tensor([0.0, -1.0, 0.0]), atol=1e-4, rtol=0
+    )
     mixed = TONE + HISS * (TONE.norm() / HISS.norm()) * 10 ** (-10 / 20)
     assert quality(mixed[None], TONE[None]).item() == pytest.approx(1.0, abs=0.02)
     assert quality(HISS[None], TONE[None]).item() >= -2.0
@@ -37,8 +39,12 @@ def test_the_reward_likes_the_target_and_the_guards_dislike_cheating():
     plain, _ = rewards(ear, estimate, target, mixture, anchor, absent, RewardConfig())
     assert plain[0] == pytest.approx(1.0, abs=1e-3)
     assert plain[0] > plain[1]
-    assert plain[2] == pytest.approx(1.0, abs=1e-3)  # the cosine alone pays for a whisper: what the guard is for
-    guarded, terms = rewards(ear, estimate, target, mixture, anchor, absent, RewardConfig(level=0.5, si_sdr=0.1))
+    assert plain[2] == pytest.approx(
+        1.0, abs=1e-3
+    )  # the cosine alone pays for a whisper: what the guard is for
+    guarded, terms = rewards(
+        ear, estimate, target, mixture, anchor, absent, RewardConfig(level=0.5, si_sdr=0.1)
+    )
     assert guarded.argmax() == 0
     assert guarded[2] < guarded[1]
     assert set(terms) == {"cosine", "level", "si_sdr"}
@@ -47,14 +53,22 @@ def test_the_reward_likes_the_target_and_the_guards_dislike_cheating():
 def test_absent_targets_earn_silence_alone():
     estimate = torch.stack([TONE, TONE * 1e-3])
     found, _ = rewards(
-        ear, estimate, torch.zeros(2, 4800), TONE.expand(2, -1), torch.zeros(2, 2), torch.tensor([True, True]), RewardConfig(absent=2)
+        ear,
+        estimate,
+        torch.zeros(2, 4800),
+        TONE.expand(2, -1),
+        torch.zeros(2, 2),
+        torch.tensor([True, True]),
+        RewardConfig(absent=2),
     )
     torch.testing.assert_close(found, torch.tensor([0.0, 2.0]), atol=1e-4, rtol=0)
 
 
 def test_a_tower_hears_in_fp32_without_gradient_under_autocast():
     torch.manual_seed(0)
-    hearing = TowerEar(build_towers(TowerShape(widths=(4, 8, 8), dim=16), TowerShape(widths=(4, 8, 8), dim=16)).audio)
+    hearing = TowerEar(
+        build_towers(TowerShape(widths=(4, 8, 8), dim=16), TowerShape(widths=(4, 8, 8), dim=16)).audio
+    )
     sound = torch.randn(2, 48_000, requires_grad=True) * 0.1
     plain = hearing(sound)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -18,7 +18,10 @@ from offline_training.reinforce.surrogate import (
 
 
 def test_ratios_by_hand():
-    new, old = torch.log(torch.tensor([[2.0, 8.0], [1.0, 1.0]])), torch.log(torch.tensor([[1.0, 2.0], [4.0, 1.0]]))
+    new, old = (
+        torch.log(torch.tensor([[2.0, 8.0], [1.0, 1.0]])),
+        torch.log(torch.tensor([[1.0, 2.0], [4.0, 1.0]])),
+    )
     torch.testing.assert_close(importance_ratio(new, old, "bin"), torch.tensor([[2.0, 4.0], [0.25, 1.0]]))
     torch.testing.assert_close(importance_ratio(new, old, "mean"), torch.tensor([[math.sqrt(8.0)], [0.5]]))
     counted = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
@@ -37,9 +40,16 @@ def test_the_ratio_of_a_whole_mask_survives_where_a_product_would_not():
     assert importance_ratio(new, old, "mean").sub(1).abs().max() < 0.01
 
 
-@pytest.mark.parametrize(("ratio", "advantage", "expected", "moves"), [
-    (1.5, 1.0, 1.2, False), (0.5, 1.0, 0.5, True), (1.5, -1.0, -1.5, True), (0.5, -1.0, -0.8, False), (1.1, 2.0, 2.2, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "expected", "moves"),
+    [
+        (1.5, 1.0, 1.2, False),
+        (0.5, 1.0, 0.5, True),
+        (1.5, -1.0, -1.5, True),
+        (0.5, -1.0, -0.8, False),
+        (1.1, 2.0, 2.2, True),
+    ],
+)
 def test_clipping_on_both_sides(ratio, advantage, expected, moves):
     r = torch.tensor([[ratio]], requires_grad=True)
     value = clipped(r, torch.tensor([advantage]), 0.2)
@@ -51,21 +61,27 @@ def test_clipping_on_both_sides(ratio, advantage, expected, moves):
 def test_advantages_by_hand():
     found = group_advantages(torch.tensor([[1.0, 2.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0]]))
     s = math.sqrt(0.5)
-    torch.testing.assert_close(found.values, torch.tensor([[-1 / s, 0.0, 1 / s, 0.0], [0.0] * 4]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        found.values, torch.tensor([[-1 / s, 0.0, 1 / s, 0.0], [0.0] * 4]), atol=1e-5, rtol=1e-5
+    )
     assert (found.flat_groups, found.non_finite) == (1, 0)
 
 
 def test_rewards_that_are_no_numbers_are_contained():
     nan, inf = float("nan"), float("inf")
     found = group_advantages(torch.tensor([[1.0, nan, 3.0], [nan, inf, -inf], [0.0, 1.0, 2.0]]))
-    torch.testing.assert_close(found.values[:2], torch.tensor([[-1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        found.values[:2], torch.tensor([[-1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]), atol=1e-5, rtol=1e-5
+    )
     torch.testing.assert_close(found.values[2], group_advantages(torch.tensor([[0.0, 1.0, 2.0]])).values[0])
     assert (found.flat_groups, found.non_finite) == (1, 4)
 
 
 def test_one_mask_a_mixture_falls_back_to_the_batch():
     found = group_advantages(torch.tensor([[1.0], [2.0], [3.0]]), baseline=7.0)
-    torch.testing.assert_close(found.values, torch.tensor([[-1.0], [0.0], [1.0]]) * math.sqrt(1.5), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        found.values, torch.tensor([[-1.0], [0.0], [1.0]]) * math.sqrt(1.5), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_moving_baseline():
@@ -98,7 +114,9 @@ def test_equal_rewards_move_nothing():
     p = torch.rand(4, 6).requires_grad_()
     mask = policy.sample(p.detach())
     advantage = group_advantages(torch.full((1, 4), 0.3)).values.flatten()
-    (gradient,) = torch.autograd.grad(terms(p, p.detach(), mask, advantage, SurrogateConfig(entropy=0.0))["loss"], p)
+    (gradient,) = torch.autograd.grad(
+        terms(p, p.detach(), mask, advantage, SurrogateConfig(entropy=0.0))["loss"], p
+    )
     assert gradient.abs().max() == 0
 
 
@@ -106,16 +124,22 @@ def test_bins_that_do_not_count_get_no_gradient():
     torch.manual_seed(0)
     p = torch.rand(2, 6).requires_grad_()
     counted = torch.tensor([[1.0, 0, 1, 0, 1, 0], [0.0, 0, 0, 0, 0, 0]])
-    found = terms(p, p.detach(), policy.sample(p.detach()), torch.tensor([1.0, 1.0]), SurrogateConfig(), counted)
+    found = terms(
+        p, p.detach(), policy.sample(p.detach()), torch.tensor([1.0, 1.0]), SurrogateConfig(), counted
+    )
     (gradient,) = torch.autograd.grad(found["loss"], p)
     assert (gradient[counted == 0] == 0).all()
     assert (gradient[0, ::2] != 0).all()
-    torch.testing.assert_close(over_bins(torch.tensor([[1.0, 5.0]]), torch.tensor([[3.0, 1.0]])), torch.tensor([2.0]))
+    torch.testing.assert_close(
+        over_bins(torch.tensor([[1.0, 5.0]]), torch.tensor([[3.0, 1.0]])), torch.tensor([2.0])
+    )
 
 
 def test_shares_of_clipped_ratios():
     ratio = torch.tensor([[1.5, 0.5, 1.0, 1.3], [1.5, 0.5, 0.7, 1.0]])
-    found = objective(ratio, torch.tensor([1.0, -1.0]), torch.zeros(2, 4), torch.zeros(2, 4), SurrogateConfig())
+    found = objective(
+        ratio, torch.tensor([1.0, -1.0]), torch.zeros(2, 4), torch.zeros(2, 4), SurrogateConfig()
+    )
     assert found["clip_high"].item() == pytest.approx(2 / 8)
     assert found["clip_low"].item() == pytest.approx(2 / 8)
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +17,36 @@ from offline_training.encoders.towers import TowerShape
 from offline_training.models import registry
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
-from offline_training.reinforce.trainer import Anchors, ReinforceConfig, Reinforcer
+from offline_training.reinforce.config import ReinforceRecipe
+from offline_training.reinforce.trainer import Anchors, Hearing, Reinforcer
+from offline_training.training.config import SuperviseRecipe
 from offline_training.training.supervised import Trainer
 from offline_training.utils import checkpoint_io
+from offline_training.utils.recipe import RecipeError, read
 
 TINY = {"unet": {"channels": [6, 8, 8, 8, 8, 8, 8], "dilations": [1, 2], "components": 8, "query_hidden": 16}}
 
 
 def recipe(reinforce=None, surrogate=None, reward=None, **train):
-    return {
+    plain = {
         "bf16": False,
         "separator": TINY,
-        "train": {"workers": 0, "log_every": 2, "validate_every": 10, "warmup_steps": 1, "decay_steps": 1, "lr": 3e-3, **train},
+        "train": {
+            "workers": 0,
+            "log_every": 2,
+            "validate_every": 10,
+            "warmup_steps": 1,
+            "decay_steps": 1,
+            "lr": 3e-3,
+            **train,
+        },
         "mixtures": {"seconds": 0.5, "queries": 4},
         "validation": {"mixtures": 8, "seconds": 1.0},
         "reinforce": {"group": 4, **(reinforce or {})},
         "surrogate": {"entropy": 0.0, "kl": 0.0, **(surrogate or {})},
         "reward": reward or {},
     }
+    return read(ReinforceRecipe, plain)
 
 
 def ear(sound):
@@ -45,14 +58,15 @@ def ear(sound):
 @pytest.fixture
 def start(corpus, table, tmp_path):
     """A supervised checkpoint to begin with."""
-    plain = {k: v for k, v in recipe(steps=4, lr=1e-3).items() if k not in ("reinforce", "surrogate", "reward")}
+    shared = recipe(steps=4, lr=1e-3)
+    plain = SuperviseRecipe(shared.bf16, shared.separator, shared.train, shared.mixtures, shared.validation)
     Trainer(tmp_path / "base", corpus, table, plain).run()
     return tmp_path / "base" / "best.pt"
 
 
-def make(folder, corpus, table, start, plain, hearing=ear, **more):
+def make(folder, corpus, table, start, plain, hearing=ear, judge=None, **more):
     anchors = Anchors(table, ear, lambda parts, present: parts["audio"])
-    return Reinforcer(folder, corpus, table, plain, hearing, anchors, start=start, **more)
+    return Reinforcer(folder, corpus, table, plain, Hearing(hearing, anchors, judge), start=start, **more)
 
 
 def batches(trainer, count):
@@ -63,7 +77,9 @@ def batches(trainer, count):
 def mean_reward(trainer, batch):
     """Of the proposal itself, without sampling."""
     with torch.no_grad():
-        spectra = trainer.model.spectra(batch["mixtures"][:, None, :24_000], Memory()).repeat(batch["mixture_of"])
+        spectra = trainer.model.spectra(batch["mixtures"][:, None, :24_000], Memory()).repeat(
+            batch["mixture_of"]
+        )
         p = torch.sigmoid(trainer.logits(trainer.model.eval(), spectra, batch["queries"]))
         out = trainer.model.apply_mask(spectra, p, Memory())[:, 0, trainer.model.latency :]
         cosine = (ear(out) * ear(batch["targets"][:, : out.shape[1]])).sum(1)
@@ -71,7 +87,9 @@ def mean_reward(trainer, batch):
 
 
 def test_rewarded_masks_become_likelier(corpus, table, tmp_path, start):
-    trainer = make(tmp_path / "rl", corpus, table, start, recipe({"group": 8, "block": [10, 16]}, steps=1000, lr=3e-3))
+    trainer = make(
+        tmp_path / "rl", corpus, table, start, recipe({"group": 8, "block": [10, 16]}, steps=1000, lr=3e-3)
+    )
     batch = next(b for b in batches(trainer, 50) if not b["absent"].any())
     before = mean_reward(trainer, batch)
     first = trainer.train_step(batch)
@@ -87,13 +105,17 @@ def test_masks_drawn_in_blocks_differ_more_in_what_they_earn(corpus, table, tmp_
     """Noise of single bins averages out in the sound and leaves nothing to learn from."""
     spread = []
     for i, block in enumerate(([1, 1], [10, 16])):
-        trainer = make(tmp_path / f"rl{i}", corpus, table, start, recipe({"group": 8, "block": block}, steps=1000))
+        trainer = make(
+            tmp_path / f"rl{i}", corpus, table, start, recipe({"group": 8, "block": block}, steps=1000)
+        )
         spread.append(np.mean([trainer.train_step(b)["reward_spread"] for b in batches(trainer, 4)]))
     assert spread[1] > 2 * spread[0]
 
 
 def test_old_and_new_policy_agree_until_a_step_is_taken(corpus, table, tmp_path, start):
-    trainer = make(tmp_path / "rl", corpus, table, start, recipe({"inner_steps": 1, "refresh_every": 3}, steps=1000))
+    trainer = make(
+        tmp_path / "rl", corpus, table, start, recipe({"inner_steps": 1, "refresh_every": 3}, steps=1000)
+    )
     all_batches = batches(trainer, 4)
     ratios = [trainer.train_step(b)["ratio_mean"] for b in all_batches]
     assert ratios[0] == pytest.approx(1.0, abs=1e-6)
@@ -111,7 +133,14 @@ def test_norms_keep_the_statistics_of_the_start(corpus, table, tmp_path, start):
 
 
 def test_rewards_that_are_no_numbers_move_nothing(corpus, table, tmp_path, start):
-    trainer = make(tmp_path / "rl", corpus, table, start, recipe(steps=1000, weight_decay=0.0), hearing=lambda x: ear(x) * float("nan"))
+    trainer = make(
+        tmp_path / "rl",
+        corpus,
+        table,
+        start,
+        recipe(steps=1000, weight_decay=0.0),
+        hearing=lambda x: ear(x) * float("nan"),
+    )
     before = {k: v.clone() for k, v in trainer.model.named_parameters()}
     batch = next(b for b in batches(trainer, 50) if not b["absent"].any())
     figures = trainer.train_step(batch)
@@ -138,15 +167,13 @@ def test_resumed_equals_uninterrupted(corpus, table, tmp_path, start):
 
 
 def test_anchor_reference_judge_and_bf16(corpus, table, tmp_path, start):
-    plain = {
-        **recipe(
-            {"supervised": 0.1, "inner_steps": 1},
-            {"reference_kl": 0.1, "ratio": "mean", "kl": 0.01},
-            {"level": 0.1, "absent": 1.0},
-            steps=3,
-        ),
-        "bf16": True,
-    }
+    plain = recipe(
+        {"supervised": 0.1, "inner_steps": 1},
+        {"reference_kl": 0.1, "ratio": "mean", "kl": 0.01},
+        {"level": 0.1, "absent": 1.0},
+        steps=3,
+    )
+    plain = replace(plain, bf16=True)
     trainer = make(tmp_path / "rl", corpus, table, start, plain, judge=ear)
     figures = [trainer.train_step(b) for b in batches(trainer, 3)]
     assert figures[0]["reference_kl"] == pytest.approx(0.0, abs=1e-6)
@@ -163,11 +190,22 @@ def test_the_same_seed_gives_the_same_run(corpus, table, tmp_path, start):
 
 
 def test_settings_that_are_none(tmp_path):
-    with pytest.raises(TypeError, match="grop"):
-        ReinforceConfig.of({"reinforce": {"grop": 2}})
-    with pytest.raises(ValueError, match="at least 1"):
-        ReinforceConfig.of({"reinforce": {"group": 0}})
-    assert ReinforceConfig.of({}).kappa == policy.KAPPA
+    with pytest.raises(RecipeError, match=r"\[reinforce\] has no key 'grop'; did you mean group\?"):
+        recipe({"grop": 2})
+    with pytest.raises(RecipeError, match=r"group in \[reinforce\] is 0; give a whole number of at least 1"):
+        recipe({"group": 0})
+    assert recipe().reinforce.kappa == policy.KAPPA
+
+
+def test_a_run_of_before_goes_on_whatever_its_anchor(corpus, table, tmp_path, start):
+    """Earlier versions did not keep the anchor's kind beside the recipe."""
+    settings = replace(recipe(steps=4), anchor="mean")
+    make(tmp_path / "rl", corpus, table, start, settings).run()
+    content = checkpoint_io.load(tmp_path / "rl" / "last.pt")
+    stored = json.loads(content["recipe"])
+    assert stored.pop("anchor") == "mean"
+    checkpoint_io.save(tmp_path / "rl" / "last.pt", {**content, "recipe": json.dumps(stored)})
+    assert make(tmp_path / "rl", corpus, table, start, settings).step == 4
 
 
 def test_the_best_of_a_run_is_a_checkpoint_like_any_other(corpus, table, tmp_path, start):
@@ -178,15 +216,23 @@ def test_the_best_of_a_run_is_a_checkpoint_like_any_other(corpus, table, tmp_pat
 
 
 def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, start):
-    audio = {k: Examples(np.repeat(v, 2, 0)[:4], ("train",) * 3 + ("val",), tuple("abcd")) for k, v in table.vectors.items()}
+    audio = {
+        k: Examples(np.repeat(v, 2, 0)[:4], ("train",) * 3 + ("val",), tuple("abcd"))
+        for k, v in table.vectors.items()
+    }
     table.save(tmp_path / "words.npz")
     QueryTable(table.phrases, table.vectors, table.encoder, audio).save(tmp_path / "all.npz")
     shape = TowerShape(widths=(4, 8, 8), dim=16)
     towers = build_towers(shape, shape)
-    torch.save({"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()}, tmp_path / "towers.pt")
+    torch.save(
+        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        tmp_path / "towers.pt",
+    )
     (tmp_path / "rl.toml").write_text(
-        'kind = "reinforce"\nbf16 = false\n[train]\nsteps = 2\nworkers = 0\nvalidate_every = 2\nlog_every = 1\n'
-        "[mixtures]\nseconds = 0.5\nqueries = 3\n[validation]\nmixtures = 8\nseconds = 1.0\n[reinforce]\ngroup = 2\n"
+        'kind = "reinforce"\nbf16 = false\n[train]\nsteps = 2\nworkers = 0\nvalidate_every = '
+        "2\nlog_every = 1\n"
+        "[mixtures]\nseconds = 0.5\nqueries = 3\n[validation]\nmixtures = 8\nseconds = 1.0\n"
+        "[reinforce]\ngroup = 2\n"
     )
 
     def run(queries="all.npz", recipe="rl.toml", *more):
@@ -200,7 +246,15 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, star
             "--start",
             start,
         ]
-        given = ["--queries", tmp_path / queries, "--recipe", tmp_path / recipe, "--encoders", tmp_path / "towers.pt", *more]
+        given = [
+            "--queries",
+            tmp_path / queries,
+            "--recipe",
+            tmp_path / recipe,
+            "--encoders",
+            tmp_path / "towers.pt",
+            *more,
+        ]
         done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, timeout=300)
         return done.returncode, done.stdout + done.stderr
 
@@ -210,8 +264,12 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, star
     assert (tmp_path / "run" / "curves.png").exists()
     assert checkpoint_io.load(tmp_path / "run" / "best.pt")["step"] == 2
     (tmp_path / "run" / "anchor.pt").unlink()
-    for arguments, words in [(("words.npz",), "embed --corpus"), (("all.npz", "rl.toml", "--device", "cuda"), "no CUDA device"),
-                             (("all.npz", "bad.toml"), "anchor is 'max'"), (("all.npz", "odd.toml"), "grop")]:  # fmt: skip
+    for arguments, words in [
+        (("words.npz",), "embed --corpus"),
+        (("all.npz", "rl.toml", "--device", "cuda"), "no CUDA device"),
+        (("all.npz", "bad.toml"), 'anchor in the recipe is "max"; give one of mlbp, mean'),
+        (("all.npz", "odd.toml"), "grop"),
+    ]:
         (tmp_path / "bad.toml").write_text('kind = "reinforce"\nanchor = "max"\n')
         (tmp_path / "odd.toml").write_text('kind = "reinforce"\n[reinforce]\ngrop = 1\n')
         code, said = run(*arguments)

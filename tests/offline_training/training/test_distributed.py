@@ -1,4 +1,6 @@
-"""Two processes train as one does on the same batch: the real commands, launched by torchrun over gloo on the CPU."""
+"""Two processes train as one does on the same batch: the real commands, launched by torchrun over gloo on the
+CPU.
+"""
 
 import json
 import os
@@ -12,8 +14,8 @@ import torch
 from offline_training.data.mixtures import MixtureConfig, MixtureDataset, joined
 from offline_training.encoders.builtin import build_towers, describe
 from offline_training.encoders.towers import TowerShape
-from offline_training.training.distributed import Processes
 from offline_training.utils import checkpoint_io
+from offline_training.utils.distributed import Processes
 from offline_training.utils.run import RunError
 
 BIN = Path(sys.executable).parent
@@ -44,10 +46,20 @@ seconds = 1.0
 
 def launch(count, *args, folder):
     one = [str(BIN / "marssep-train"), *map(str, args)]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(count), "--rdzv_backend", "c10d"]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        str(count),
+        "--rdzv_backend",
+        "c10d",
+    ]
     many = [*launcher, "--rdzv_endpoint", "localhost:0", "--", *one]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(one if count == 1 else many, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
+    done = subprocess.run(
+        one if count == 1 else many, cwd=folder, capture_output=True, text=True, timeout=300, env=environment
+    )
     return done
 
 
@@ -64,7 +76,10 @@ def files(corpus, table, tmp_path):
     table.save(tmp_path / "q.npz")
     torch.manual_seed(1)
     towers = build_towers(TowerShape(widths=(4, 8, 8), dim=16), TowerShape(widths=(4, 8, 8), dim=16))
-    torch.save({"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()}, tmp_path / "t.pt")
+    torch.save(
+        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        tmp_path / "t.pt",
+    )
     return ("--corpus", corpus.folder, "--queries", "q.npz")
 
 
@@ -77,7 +92,8 @@ def same(tmp_path, least_steps=3):
             assert b[name] == pytest.approx(a[name], abs=2e-3, rel=2e-3), name
     weights = [checkpoint_io.load(tmp_path / name / "last.pt")["model"] for name in ("one", "two")]
     x, y = (torch.cat([v.flatten() for v in w.values() if v.is_floating_point()]) for w in weights)
-    # single weights with next to no gradient may go either way (Adam takes its sign): together they move a twentieth of their length here
+    # single weights with next to no gradient may go either way (Adam takes its sign): together they move a
+    # twentieth of their length here
     assert (x - y).norm() < 1e-3 * x.norm()
 
 
@@ -93,10 +109,24 @@ def test_supervision_is_the_same(files, tmp_path):
 def test_reinforcement_is_the_same(files, tmp_path, group):
     (tmp_path / "s.toml").write_text('kind = "supervise"\n' + COMMON)
     assert launch(1, "supervise", *files, "--recipe", "s.toml", "-o", "base", folder=tmp_path).returncode == 0
-    (tmp_path / "r.toml").write_text('kind = "reinforce"\nanchor = "mean"\n' + COMMON + f"[reinforce]\ngroup = {group}\n")
+    (tmp_path / "r.toml").write_text(
+        'kind = "reinforce"\nanchor = "mean"\n' + COMMON + f"[reinforce]\ngroup = {group}\n"
+    )
     for count, name in ((1, "one"), (2, "two")):
-        done = launch(count, "reinforce", *files, "--recipe", "r.toml", "--start", "base/best.pt", "--encoders", "t.pt", "-o", name,
-                      folder=tmp_path)  # fmt: skip
+        done = launch(
+            count,
+            "reinforce",
+            *files,
+            "--recipe",
+            "r.toml",
+            "--start",
+            "base/best.pt",
+            "--encoders",
+            "t.pt",
+            "-o",
+            name,
+            folder=tmp_path,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
     same(tmp_path)
 
@@ -134,7 +164,9 @@ def test_joined_batches_keep_their_mixtures_apart(corpus, table):
     assert torch.equal(whole["targets"], torch.cat([p["targets"] for p in parts]))
     for i in range(8):
         part = parts[i // 4]
-        assert torch.equal(whole["mixtures"][whole["mixture_of"][i]], part["mixtures"][part["mixture_of"][i % 4]])
+        assert torch.equal(
+            whole["mixtures"][whole["mixture_of"][i]], part["mixtures"][part["mixture_of"][i % 4]]
+        )
     one = MixtureDataset(corpus, table, config, 10, 1)[3]
     assert joined([one]) is one
     assert torch.equal(one["mixtures"], parts[0]["mixtures"])

@@ -32,7 +32,9 @@ def test_silence_is_finite():
 
 def test_negative_snr_bends_at_its_ceiling():
     # error 1, signal 4, and the ceiling's share 4 * 10^-2.5
-    assert negative_snr(TARGET + 0.5, TARGET).item() == pytest.approx(10 * math.log10((1 + 4 * 10**-2.5) / 4), abs=1e-4)
+    assert negative_snr(TARGET + 0.5, TARGET).item() == pytest.approx(
+        10 * math.log10((1 + 4 * 10**-2.5) / 4), abs=1e-4
+    )
     assert negative_snr(TARGET, TARGET).item() == pytest.approx(-25.0, abs=1e-3)
 
 
@@ -60,7 +62,9 @@ def test_weighted_bce_by_hand():
     loss = weighted_bce(torch.zeros(1, 1, 2), torch.tensor([[[1.0, 9.0]]]), torch.tensor([[[0.9, 0.1]]]))
     assert loss.item() == pytest.approx(math.log(2), abs=1e-6)
     # a confident right answer on the louder bin, wrong on the quieter: weights log1p(1), log1p(3)
-    loss = weighted_bce(torch.tensor([[[-8.0, -8.0]]]), torch.tensor([[[1.0, 9.0]]]), torch.tensor([[[0.9, 0.1]]]))
+    loss = weighted_bce(
+        torch.tensor([[[-8.0, -8.0]]]), torch.tensor([[[1.0, 9.0]]]), torch.tensor([[[0.9, 0.1]]])
+    )
     weights = math.log1p(1), math.log1p(3)
     wrong, right = math.log1p(math.exp(8)), math.log1p(math.exp(-8))
     assert loss.item() == pytest.approx((weights[0] * wrong + weights[1] * right) / sum(weights), rel=1e-5)

@@ -1,7 +1,9 @@
-"""Training on several GPUs and machines through accelerate (``accelerate launch --num_processes N $(which marssep-train) ...``).
+"""Training on several GPUs and machines through accelerate (``accelerate launch --num_processes N $(which
+marssep-train) ...``).
 
-A step's batch is made of shards (``shards`` in a recipe's [train]), each drawn and sampled by a seed of its own, and every process takes
-its share of them: losses and weights do not depend on how many processes there are. Gradients are averaged once a step.
+A step's batch is made of shards (``shards`` in a recipe's [train]), each drawn and sampled by a seed of its
+own, and every process takes its share of them: losses and weights do not depend on how many processes there
+are. Gradients are averaged once a step.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from offline_training.utils.run import RunError
 
 
 class Processes:
-    """This process among those that train together; alone without a launcher. ``device``: as asked for, made this process's own."""
+    """This process among those that train together; alone without a launcher. ``device``: as asked for, made
+    this process's own.
+    """
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", alone: bool = False) -> None:
         self.accelerator: Any = None
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if not alone and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             try:
                 from accelerate import Accelerator
             except ImportError as e:
@@ -35,7 +39,10 @@ class Processes:
     def own(self, shards: int) -> tuple[int, ...]:
         """The numbers of this process's shards; raises RunError where they cannot be dealt evenly."""
         if shards % self.count:
-            raise RunError(f"{shards} shards cannot be dealt to {self.count} processes; set shards in the recipe's [train] to a multiple")
+            raise RunError(
+                f"{shards} shards cannot be dealt to {self.count} processes; set shards in "
+                "the recipe's [train] to a multiple"
+            )
         each = shards // self.count
         return tuple(range(self.rank * each, (self.rank + 1) * each))
 
@@ -68,9 +75,13 @@ class Processes:
             self.accelerator.wait_for_everyone()
 
     def with_norms(self, model: nn.Module, frozen: bool) -> nn.Module:
-        """The model with batch norms that see the whole batch; raises RunError on CPUs, where torch cannot, unless they are ``frozen``."""
+        """The model with batch norms that see the whole batch; raises RunError on CPUs, where torch cannot,
+        unless they are ``frozen``.
+        """
         if self.accelerator is None or frozen:
             return model
         if self.device.type != "cuda":
-            raise RunError("batch norms can be synchronised between GPUs only; set frozen_norms in the recipe's [train]")
+            raise RunError(
+                "batch norms can be synchronised between GPUs only; set frozen_norms in the recipe's [train]"
+            )
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
