@@ -32,15 +32,21 @@ function largest(a, b) {
   return a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
 }
 
-const db = (x, y) => 10 * Math.log10(x.reduce((s, v) => s + v * v, 0) / y.reduce((s, v) => s + v * v, 0));
+// Away from the ends, the error is 25 dB below what is wanted.
+function assertNear(found, wanted) {
+  const [y, x] = [found, wanted].map((signal) => signal.slice(4 * HOP, 30 * HOP)), square = (s, v) => s + v * v;
+  const db = 10 * Math.log10(y.map((v, i) => v - x[i]).reduce(square, 0) / x.reduce(square, 0));
+  assert.ok(db < -25, `${db} dB`);
+}
 
 test("the gain of one band", () => {
   assert.equal(unionGain([0.25], []), 0.25);
   assert.equal(unionGain([0.25, 0.5], []), 0.75);
   assert.equal(unionGain([0.75, 0.75], []), 1);
   assert.equal(unionGain([1], [1]), 0);
-  assert.equal(unionGain([1], [0.25]), 0.75);
-  assert.equal(unionGain([0.25], [0.25]), 0.25);
+  assert.equal(unionGain([0.5], [0.5]), 0.5);
+  assert.equal(unionGain([1], [0.75]), 0.5);
+  assert.equal(unionGain([0.25], [0]), 0.5);
   assert.equal(unionGain([0.5], [0.75, 0.75]), 0);
 });
 
@@ -54,17 +60,14 @@ test("all of it twice is all of it once", () => {
 test("two sounds are their sum", () => {
   const a = sine(400, 40 * HOP), b = sine(3000, 40 * HOP, 0.5), c = sine(9000, 40 * HOP);
   const { target } = through(new Union(2, 2, 1, HOP), [a, b], plus(a, b, c));
-  const wanted = plus(a, b).slice(0, target[0].length), steady = (x) => Array.from(x).slice(4 * HOP, 30 * HOP);
-  const error = steady(target[0]).map((x, i) => x - steady(wanted)[i]);
-  assert.ok(db(error, steady(wanted)) < -25, `${db(error, steady(wanted))} dB`);
+  assertNear(target[0], plus(a, b));
 });
 
 test("what belongs to a sound to leave out goes", () => {
-  const a = sine(400, 40 * HOP), b = sine(3000, 40 * HOP), steady = (x) => Array.from(x).slice(4 * HOP, 30 * HOP);
+  const a = sine(400, 40 * HOP), b = sine(3000, 40 * HOP);
   // the first stream lets half of b through, too; the second one knows b
   const { target } = through(new Union(1, 2, 1, HOP), [plus(a, times(b, 0.5)), b], plus(a, b));
-  const error = steady(target[0]).map((x, i) => x - steady(a)[i]);
-  assert.ok(db(error, steady(a)) < -25, `${db(error, steady(a))} dB`);
+  assertNear(target[0], a);
 });
 
 test("channels are apart, and a reset forgets", () => {

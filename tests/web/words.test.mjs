@@ -34,6 +34,12 @@ test("an error is said instead, doubt is said as well", () => {
   );
 });
 
+test("a model that never comes is said until the end", () => {
+  const state = { ...start, loading: {}, failed: "the server does not have model/card.json", error: "Say what you want to hear" };
+  assert.equal(statusOf(state).words, "The model cannot be loaded: the server does not have model/card.json. Reload the page to try again.");
+  assert.equal(reasons({ ...state, lacking: null }).sources, "There is no model.");
+});
+
 test("grey buttons have a reason", () => {
   const why = (values) => reasons({ ...start, lacking: null, ...values });
   assert.deepEqual(why({ wish: dog }), { sources: null, microphone: null });

@@ -22,8 +22,9 @@ const lacking = noMicrophone({
   worklet: Boolean(window.AudioWorkletNode),
 });
 // see statusOf; source: { name, rows }; residual: whether the sentence, not the user, chose the residual
-const state = { loading: {}, error: null, wish: null, far: {}, source: null, busy: null, done: false, live: false, residual: false };
-let model, microphone, absence, pending = null, asked = 0, job = 0, lost = 0; // lost: samples that came too late
+const state = { loading: {}, error: null, wish: null, far: {}, source: null, busy: null, done: false, live: false, residual: false, failed: null };
+let model, microphone, absence, pending = null, applied = "", asked = 0, job = 0, lost = 0;
+// pending: a sentence that waits for the model; applied: the last sentence; lost: samples that came too late
 
 function ask(type, more = {}, moved = []) {
   worker.postMessage({ type, ...more }, moved);
@@ -72,6 +73,7 @@ function choose(output) {
 
 // A sentence becomes the query, once the model is there.
 function query(sentence) {
+  applied = sentence;
   if (!sentence.trim()) return fail("Say what you want to hear");
   const wish = understand(sentence), count = wish.keep.length + wish.drop.length;
   if (count > MOST_SOUNDS) return fail(`That names ${count} sounds; ${MOST_SOUNDS} at once work`);
@@ -91,6 +93,13 @@ function separate() {
 function open(name, rows) {
   results.open(name, rows, model.rate);
   change({ source: { name, rows }, done: false });
+}
+
+// A sound that was chosen, by the query: the one in the field, even if it was not applied yet.
+function proceed() {
+  const sentence = $("query").value;
+  if (sentence.trim() && sentence !== applied) query(sentence);
+  else separate();
 }
 
 function showResult(target, presences) {
@@ -172,12 +181,13 @@ const answers = {
     $("timing").textContent = `Latency: ${late.toFixed(0)} ms on this page; ${hop.toFixed(1)} ms of work for every 10 ms of sound${missing}`;
   },
   error({ words }) {
-    change({ busy: null, error: `That did not work: ${words}` });
+    if (model) change({ busy: null, error: `That did not work: ${words}` });
+    else change({ failed: words });
   },
 };
 
 worker.onmessage = ({ data }) => answers[data.type](data);
-worker.onerror = (event) => fail(`The separator cannot run in this browser: ${event.message}`);
+worker.onerror = (event) => change({ failed: event.message ?? "this browser cannot run it" });
 
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -256,7 +266,7 @@ async function openFile(file) {
     if (sound.duration > 60 * MOST_MINUTES)
       return fail(`${file.name} is ${Math.round(sound.duration / 60)} minutes long; the page takes ${MOST_MINUTES}, “marssep file” any length`);
     open(file.name, Array.from({ length: sound.numberOfChannels }, (_, c) => sound.getChannelData(c).slice()));
-    separate();
+    proceed();
   } catch {
     fail(`${file.name} is no sound that this browser can read`);
   }
@@ -278,9 +288,8 @@ for (const type of ["dragover", "dragleave", "drop"])
 
 $("demo").addEventListener("click", () => {
   open(DEMO.name, [demoSound(DEMO.seconds, model.rate)]);
-  if (state.wish) return separate();
-  $("query").value ||= DEMO.query;
-  query($("query").value);
+  if (!state.wish) $("query").value ||= DEMO.query;
+  proceed();
 });
 
 render();

@@ -4,11 +4,12 @@ import { inWords } from "./language.mjs";
 
 const MB = 1e6;
 
-// The status line. state: { loading, error, wish, far, source, busy, done, live } -> { words, kind }; kind: busy, ready, warning, error.
-//   loading: { got, total } while the model loads; wish: what is asked for; far: { words: nearest labels }; source: name of the sound;
+// The status line. state: { loading, failed, error, wish, far, source, busy, done, live } -> { words, kind }; kind: busy, ready, warning, error.
+//   loading: { got, total } while the model loads; failed: why it never will; wish: what is asked for; far: { words: nearest labels }; source: name of the sound;
 //   busy: share of the separation that is done, or null; done: whether its result is there; live: whether the microphone runs
-export function statusOf({ loading, error, wish, far, source, busy, done, live }) {
+export function statusOf({ loading, failed, error, wish, far, source, busy, done, live }) {
   const working = busy !== null && busy !== undefined;
+  if (failed) return { words: `The model cannot be loaded: ${failed}. Reload the page to try again.`, kind: "error" };
   if (error) return { words: error.replace(/(?<![.!?])$/, "."), kind: "error" };
   if (loading) return { words: loadingWords(loading), kind: "busy" };
   if (!wish) return { words: source ? `Now say what you want to hear in ${source}.` : "Ready. Say what you want to hear.", kind: "ready" };
@@ -21,8 +22,8 @@ export function statusOf({ loading, error, wish, far, source, busy, done, live }
 }
 
 // Why buttons are grey, or null where they are not. lacking: why there is no microphone here, or null.
-export function reasons({ loading, wish, live, lacking }) {
-  const wait = loading ? "The model is still loading." : null;
+export function reasons({ loading, failed, wish, live, lacking }) {
+  const wait = failed ? "There is no model." : loading ? "The model is still loading." : null;
   return {
     sources: wait ?? (live ? "Stop the microphone to use a file or the demo." : null),
     microphone: live ? null : lacking ?? wait ?? (wish ? null : "The microphone waits until you have said what you want to hear."),

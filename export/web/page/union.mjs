@@ -3,12 +3,14 @@
 
 import { Fft } from "./fft.mjs";
 
-// The gain of one band from the masks of the sounds to keep and to leave out, each 0..1. Sounds that share a band add up; a sound to leave
-// out lets through at most what it does not claim, so that "A but not B" is never louder than A.
+// The gain of one band from the masks of the sounds to keep and to leave out, each 0..1. Sounds that share a band add up. Where a sound is to
+// be left out, two estimates say what is wanted, the mask of the one and what the other leaves: their geometric mean is the gain.
 export function unionGain(keep, drop) {
-  const kept = Math.min(1, keep.reduce((a, b) => a + b, 0));
-  const dropped = Math.min(1, drop.reduce((a, b) => a + b, 0));
-  return Math.min(kept, 1 - dropped);
+  let kept = 0, dropped = 0;
+  for (const mask of keep) kept += mask;
+  for (const mask of drop) dropped += mask;
+  kept = Math.min(1, kept);
+  return drop.length ? Math.sqrt(kept * (1 - Math.min(1, dropped))) : kept;
 }
 
 export class Union {

@@ -13,6 +13,7 @@ const MOST_WAITING = 25; // hops; a computer that is further behind leaves some 
 const BREATH_MS = 50; // after so long a file's work lets messages in
 let card, separator, text, tokenizer, sounds, query; // query: { keep, drop }, lists of unit vectors
 let settings = { output: "target", wet: 1 };
+let asked = 0; // the number of the query that is wanted; an earlier one is not taken
 let job = 0; // the number of the file's separation that is wanted; an earlier one stops
 let live = null; // see begin
 
@@ -140,7 +141,9 @@ const tasks = {
   load,
   // wish: { keep, drop }, lists of words
   async query({ wish, number }) {
+    asked = number;
     const [keep, drop] = [await Promise.all(wish.keep.map(embed)), await Promise.all(wish.drop.map(embed))];
+    if (number !== asked) return;
     query = { keep, drop };
     if (live) begin();
     const far = Object.fromEntries(wish.keep.map((words, i) => [words, doubt(keep[i])]).filter(([, near]) => near));
