@@ -121,7 +121,6 @@ export class Results {
       this.inputToo = false;
       const output = this.target ? this.output() : this.input.map((row) => new Float32Array(row.length));
       draw(this.$("after"), output[0], this.rate);
-      this.$("after").classList.toggle("waiting", !this.target);
       this.$("facts").textContent = this.target
         ? `${presenceWords(this.presences, PRESENCE_THRESHOLD)}.\n${levelWords(ratioDb(output, this.input))}.`
         : "";
