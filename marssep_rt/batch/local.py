@@ -44,13 +44,13 @@ def on_threads(
 
     def separate(job: Job) -> tuple[Outcome, float]:
         began = time.monotonic()
-        bar = progress.add_task(job.source.name, total=1.0, speed="")
+        bar = progress.add_task(job.source.name, total=None, speed="")
 
-        def show(done: float, seconds: float) -> None:
+        def show(done: float, seconds: float | None) -> None:
             if stop.is_set():
                 raise AudioFileError(f"{job.source}: interrupted")
             speed = done / max(1e-6, time.monotonic() - began)
-            progress.update(bar, completed=done / seconds, speed=f"{speed:.1f} x real time")
+            progress.update(bar, total=seconds, completed=done, speed=f"{speed:.1f} x real time")
 
         try:
             return process_file(job, session, provider, query, controls, show), time.monotonic() - began
