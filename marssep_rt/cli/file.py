@@ -142,10 +142,10 @@ def planned(options: FileOptions) -> list[Job]:
     """The jobs of a run; says what folders hold beside them. Raises UsageError."""
     if options.kind is not None:
         format_named(options.kind)
-    if options.ray is not None and any(is_stream(p) for p in options.inputs):
-        raise UsageError("--ray works on files, not on standard input or pipes")
     found = gather(options.inputs, options.recursive, folder_of(options.inputs, options.output))
     jobs = plan_of(found, options.inputs, options.output, options.recursive, options.residual, options.kind)
+    if options.ray is not None and any(is_stream(p) for job in jobs for p in (job.source, job.output)):
+        raise UsageError("--ray works on files, not on pipes or standard input and output")
     if any(j.output == STANDARD for j in jobs) and sys.stdout.isatty():
         raise UsageError("standard output is a terminal; redirect it, or name a file with -o")
     for sentence in found.sentences():
