@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from dataclasses import dataclass, field
 
 import soundfile
@@ -39,7 +40,7 @@ def read_metadata(file: soundfile.SoundFile) -> Metadata:
                 tags[name] = value
     return Metadata(
         tags,
-        _asked(file, GET_BROADCAST, BROADCAST_SIZE),
+        _broadcast(file),
         _asked(file, GET_CHANNELS, 4 * file.channels),
     )
 
@@ -53,6 +54,15 @@ def write_metadata(file: soundfile.SoundFile, metadata: Metadata) -> None:
         _told(file, SET_BROADCAST, metadata.broadcast)
     if metadata.positions and file.channels > 2:
         _told(file, SET_CHANNELS, metadata.positions)
+
+
+def _broadcast(file: soundfile.SoundFile) -> bytes:
+    """The bext chunk with its coding history, and no byte more: libsndfile takes it back only so."""
+    found = _asked(file, GET_BROADCAST, BROADCAST_SIZE)
+    if not found:
+        return b""
+    history = struct.unpack_from("=I", found, BROADCAST_FIXED - 4)[0]
+    return found[: BROADCAST_FIXED + min(history, BROADCAST_SIZE - BROADCAST_FIXED - 1)]
 
 
 def _asked(file: soundfile.SoundFile, command: int, size: int) -> bytes:

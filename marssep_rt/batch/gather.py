@@ -59,7 +59,10 @@ class Gathered:
         said = []
         for reason, kinds in self.skipped.items():
             number = sum(kinds.values())
-            of_each = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+            of_each = ", ".join(
+                f"{count} {kind}"
+                for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+            )
             text = f"skipped {number} {'file' if number == 1 else 'files'} ({of_each}): {reason}"
             said.append(f"{text}; {ffmpeg.INSTALL}" if reason == NO_FFMPEG else text)
         if self.twice:
