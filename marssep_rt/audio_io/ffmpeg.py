@@ -106,14 +106,14 @@ class Probe:
 
 
 def probe(path: Path) -> Probe | None:
-    """Ask ffprobe; None where it does not know the format."""
+    """Ask ffprobe; None where it does not know the format. Raises OSError where it cannot be started."""
     command = ["ffprobe", "-v", "error", "-show_streams", "-show_format", "-of", "json", address(path)]
     try:
         done = subprocess.run(
             command, capture_output=True, stdin=subprocess.DEVNULL, timeout=PROBE_SECONDS, check=False
         )
         found = json.loads(done.stdout or b"{}") if done.returncode == 0 else {}
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+    except (ValueError, subprocess.TimeoutExpired):
         found = {}
     if not found.get("streams"):
         return None
@@ -166,7 +166,7 @@ class FfmpegSource(AudioSource):
         found: What ffprobe says of it; it has a sound track.
 
     Raises:
-        AudioFileError: ffmpeg cannot be started.
+        OSError: ffmpeg cannot be started.
     """
 
     def __init__(self, path: Path, found: Probe) -> None:
@@ -191,11 +191,9 @@ class FfmpegSource(AudioSource):
         command += ["-ar", str(self.samplerate), "-ac", str(self.channels), "-f", "f32le", "pipe:1"]
         try:
             self.process = start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.said)
-        except OSError as e:
+        except BaseException:
             self.said.close()
-            raise AudioFileError(
-                f"{path}: ffmpeg cannot be started ({(e.strerror or str(e)).lower()})"
-            ) from e
+            raise
 
     def read(self, frames: int) -> Array:
         """See ``AudioSource.read``."""

@@ -36,15 +36,15 @@ class FfmpegWriter(AudioWriter):
                 f"{path}: {kind.name.upper()} is written through ffmpeg, which is not installed; "
                 "install it or choose WAV, FLAC, MP3, Ogg or Opus"
             )
-        self.source, self.found = source, ffmpeg.probe(source)
-        if kind.has_picture and (self.found is None or not self.found.has_picture):
-            raise AudioFileError(
-                f"{source}: has no picture for a {kind.name.upper()} file; choose a sound format"
-            )
+        self.source = source
         super().__init__(path, shape, kind)
 
     def _create(self, shape: SoundShape) -> None:
-        self.count = shape.channels
+        self.count, self.found = shape.channels, ffmpeg.probe(self.source)
+        if self.kind.has_picture and (self.found is None or not self.found.has_picture):
+            raise AudioFileError(
+                f"{self.source}: has no picture for a {self.kind.name.upper()} file; choose a sound format"
+            )
         command = ["ffmpeg", "-nostdin", "-y", "-v", "error"]
         if self.found is not None:
             command += ["-i", ffmpeg.address(self.source), "-itsoffset", f"{self.found.offset:.6f}"]

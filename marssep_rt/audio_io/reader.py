@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import soundfile
@@ -16,11 +17,12 @@ MIN_RATE, MAX_RATE = 8_000, 192_000
 EXAMINERS = (riff.examine, caf.examine, chained.examine_ogg, chained.examine_flac, mp3_frames.examine)
 
 
-def open_source(path: Path) -> AudioSource:
+def open_source(path: Path, waiting: Callable[[], None] = lambda: None) -> AudioSource:
     """Open a sound file, ``-`` for standard input, or a pipe.
 
     Args:
         path: What libsndfile reads, and what ffmpeg reads where it is installed.
+        waiting: Called now and then while a stream has nothing to read; what it raises ends the wait.
 
     Returns:
         The open sound; its ``notes`` say what was lost.
@@ -30,11 +32,14 @@ def open_source(path: Path) -> AudioSource:
     """
     if not is_stream(path):
         return _checked(path, _opened(path, path))
-    copy = spooled(path)
+    copy = spooled(path, waiting)
     try:
-        return _checked(path, _opened(copy, path))
-    finally:
-        copy.unlink()  # the open file keeps its content
+        source = _checked(path, _opened(copy, path))
+    except BaseException:
+        copy.unlink()
+        raise
+    source.temporary = copy
+    return source
 
 
 def layout_of(path: Path) -> Layout:
@@ -60,7 +65,11 @@ def _opened(path: Path, name: Path) -> AudioSource:
     except OSError as e:
         raise AudioFileError(f"{name}: cannot be read ({reason(e)})") from e
     except (soundfile.LibsndfileError, TypeError) as e:
-        return _opened_by_ffmpeg(path, name, reason(e))
+        why = reason(e)
+    try:
+        return _opened_by_ffmpeg(path, name, why)
+    except OSError as e:
+        raise AudioFileError(f"{name}: cannot be read ({reason(e)})") from e
 
 
 def _opened_by_ffmpeg(path: Path, name: Path, why: str) -> AudioSource:

@@ -40,6 +40,7 @@ class AudioSource(ABC):
         seconds: The length or an estimate of it, for a progress bar; None where there is none.
         position: Frames read so far.
         notes: What was lost or mended, complete after the last block.
+        temporary: A file that is deleted with it.
     """
 
     samplerate: int
@@ -50,6 +51,7 @@ class AudioSource(ABC):
     seconds: float | None
     position: int
     notes: list[str]
+    temporary: Path | None = None
 
     @abstractmethod
     def read(self, frames: int) -> Array:
@@ -72,6 +74,8 @@ class AudioSource(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if self.temporary is not None:
+            self.temporary.unlink(missing_ok=True)
 
 
 class ForwardFile(soundfile.SoundFile):  # type: ignore[misc]

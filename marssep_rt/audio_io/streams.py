@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
+import select
 import stat
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from marssep_rt.errors import AudioFileError
 
 STANDARD = Path("-")
+BLOCK = 1 << 16
+POLL_MS = 200
 
 
 def is_stream(path: Path) -> bool:
@@ -26,20 +29,21 @@ def is_stream(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def spooled(path: Path) -> Path:
+def spooled(path: Path, waiting: Callable[[], None]) -> Path:
     """Copy all of a stream into a temporary file, which the caller deletes.
+
+    Args:
+        path: A stream.
+        waiting: Called every now and then; what it raises ends the copy.
 
     Raises:
         AudioFileError: The stream cannot be read, or there is no space.
     """
     handle, name = tempfile.mkstemp(prefix="marssep-")
     try:
-        with os.fdopen(handle, "wb") as copy:
-            if path == STANDARD:
-                shutil.copyfileobj(sys.stdin.buffer, copy)
-            else:
-                with open(path, "rb") as stream:
-                    shutil.copyfileobj(stream, copy)
+        with os.fdopen(handle, "wb") as copy, _opened(path) as stream:
+            for block in _blocks(stream, waiting):
+                copy.write(block)
     except OSError as e:
         os.unlink(name)
         raise AudioFileError(f"{path}: cannot be read ({(e.strerror or str(e)).lower()})") from e
@@ -47,6 +51,29 @@ def spooled(path: Path) -> Path:
         os.unlink(name)
         raise
     return Path(name)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A stream for reading. Raises OSError."""
+    if path == STANDARD:
+        return open(os.dup(sys.stdin.buffer.fileno()), "rb", buffering=0)
+    if sys.platform == "linux":  # elsewhere poll() does not wait for the first writer of a fifo
+        return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+    return open(path, "rb", buffering=0)
+
+
+def _blocks(stream: BinaryIO, waiting: Callable[[], None]) -> Iterator[bytes]:
+    """The content of a stream, piece by piece. Raises OSError."""
+    poll = select.poll() if hasattr(select, "poll") else None  # Windows polls sockets alone
+    if poll is not None:
+        poll.register(stream.fileno(), select.POLLIN | select.POLLHUP)
+    while True:
+        waiting()
+        if poll is not None and not poll.poll(POLL_MS):
+            continue
+        if not (block := stream.read(BLOCK)):
+            return
+        yield block
 
 
 def opened_for_writing(path: Path) -> BinaryIO:

@@ -84,7 +84,7 @@ def process_file(
         AudioFileError: The file cannot be separated; no output is left behind.
     """
     writers: list[AudioWriter] = []
-    with open_source(job.source) as source:
+    with open_source(job.source, lambda: progress(0.0, None)) as source:
         rate, channels = source.samplerate, source.channels
         # the mixer comes after the way back to the file's rate, in the output stage
         processor = StreamProcessor(session, provider, channels, query, Controls(), HOPS_AT_ONCE)

@@ -2,9 +2,11 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -171,3 +173,38 @@ def test_names_that_only_look_as_if_they_had_a_suffix(tmp_path):
         ("a.wav.marssep.wav", "a.wav.residual.wav"),
         ("a.flac.marssep.wav", "a.flac.residual.wav"),
     ]
+
+
+@needs_fifos
+def test_a_pipe_of_several_files_in_a_row_and_its_copy_is_deleted(tmp_path, session, vector, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    soundfile.write(tmp_path / "x.flac", 0.3 * mixture(RATE // 2), RATE)
+    os.mkfifo(tmp_path / "in")
+    content = (tmp_path / "x.flac").read_bytes() * 3
+    thread = threading.Thread(target=lambda: (tmp_path / "in").write_bytes(content), daemon=True)
+    thread.start()
+    dry(Job(tmp_path / "in", tmp_path / "y.wav", None), session, vector)
+    thread.join(30)
+    assert soundfile.info(tmp_path / "y.wav").frames == 3 * RATE // 2
+    assert [p for p in (tmp_path / "temporary").rglob("*") if p.is_file()] == []
+
+
+@needs_fifos
+def test_ctrl_c_while_a_pipe_is_silent(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    (tmp_path / "temporary").mkdir()
+    process = subprocess.Popen(
+        [BIN / "marssep-file", "--query", "rain", "-", "-o", "y.wav"],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "temporary").glob("marssep-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == -signal.SIGINT
+    assert b"interrupted" in process.stderr.read()
+    assert list((tmp_path / "temporary").glob("marssep-*")) == []
