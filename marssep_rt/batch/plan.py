@@ -109,8 +109,8 @@ def plan_of(
 
 def _twins(found: Gathered) -> set[Path]:
     """Inputs beside others that differ from them in the suffix alone: a.wav and a.flac."""
-    stems = Counter(source.with_suffix("") for source, _ in found.files)
-    return {source for source, _ in found.files if stems[source.with_suffix("")] > 1}
+    stems = Counter((source.parent, _stem(source)) for source, _ in found.files)
+    return {source for source, _ in found.files if stems[source.parent, _stem(source)] > 1}
 
 
 def _target(

@@ -208,3 +208,8 @@ def test_ctrl_c_while_a_pipe_is_silent(tmp_path):
     assert process.wait(60) == -signal.SIGINT
     assert b"interrupted" in process.stderr.read()
     assert list((tmp_path / "temporary").glob("marssep-*")) == []
+
+
+def test_a_version_in_a_name_makes_no_twin(tmp_path):
+    jobs = plan([tmp_path / "take 1.5", tmp_path / "take 1.wav"], None, False, False, None)
+    assert [j.output.name for j in jobs] == ["take 1.5.marssep.wav", "take 1.marssep.wav"]
