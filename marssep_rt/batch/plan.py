@@ -84,7 +84,7 @@ def plan_of(
         target = Path(output)
         if is_stream(target):
             if residual:
-                raise UsageError("--residual needs a second name; give a file with -o")
+                raise UsageError("the residual needs a second name; give a file with -o")
         else:
             format_of(target, kind)
     jobs: list[Job] = []

@@ -89,7 +89,7 @@ def test_an_empty_pipe(tmp_path, session, vector):
 
 
 def test_what_streams_cannot_do(wav, tmp_path):
-    with pytest.raises(UsageError, match="--residual needs a second name"):
+    with pytest.raises(UsageError, match="the residual needs a second name"):
         plan([wav], "-", False, True, None)
     assert plan([STANDARD], None, False, False, None)[0].output == STANDARD
     assert plan([STANDARD], str(tmp_path) + "/", False, False, "flac")[0].output == tmp_path / "stdin.flac"
