@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 
 # exit codes of commands that were ended by a signal
-ENDINGS = {128 + int(getattr(signal, name, 0)) for name in ("SIGINT", "SIGTERM", "SIGHUP")}
+ENDINGS = {128 + int(getattr(signal, n)) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)}
 
 
 def _leave_at_once(*_: object) -> None:
