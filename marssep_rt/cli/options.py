@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
@@ -137,6 +138,14 @@ def _first(*values: float | None) -> float:
     return next(v for v in values if v is not None)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends a run; ``number`` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def fail(message: str, code: int) -> typer.Exit:
     """Print an error; the caller raises what is returned."""
     print_error(message)
@@ -144,7 +153,7 @@ def fail(message: str, code: int) -> typer.Exit:
 
 
 def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Our errors as a sentence and a code; Ctrl-C as exit 1 (a live run handles its own)."""
+    """Our errors as a sentence and a code; Ctrl-C as exit 130 (a live run handles its own)."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -157,8 +166,9 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
                 raise
             message = f'this command needs the package {e.name}: pip install "marssep[{extra}]"'
             raise fail(f"{message}, or in a clone pip install .[{extra}]", 2) from None
-        except KeyboardInterrupt:
-            raise fail("interrupted; nothing unfinished was left under a final name", 1) from None
+        except KeyboardInterrupt as e:
+            code = 128 + (e.number if isinstance(e, Interrupted) else signal.SIGINT)
+            raise fail("interrupted; nothing unfinished was left under a final name", code) from None
         except BrokenPipeError:
             sys.stderr.close()
             raise typer.Exit(1) from None
