@@ -247,6 +247,7 @@ def test_the_command_says_what_is_wrong(tmp_path):
     )
     for arguments, words in (
         (["align", "-o", tmp_path / "run", "--queries", tmp_path / "none.npz"], "not a query table"),
+        (["align", "-o", tmp_path / "run", "--recipe", tmp_path / "bad.toml"], "unknown losses: nonsense"),
         (["embed", "-o", tmp_path / "t.npz", "--encoder", "openl3"], "choose one of builtin"),
         (["embed", "-o", tmp_path / "t.npz", "--weights", tmp_path / "none.pt"], "no towers at"),
         (["query", "-o", tmp_path / "q.query"], "say what to hear"),

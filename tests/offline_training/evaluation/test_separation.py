@@ -65,12 +65,12 @@ class Halving:
 
 
 def test_gains_by_example_are_of_the_rows_that_have_one():
-    mixtures = np.array([[1.0, 1.0, 1.0], [1.0, -1.0, 3.0], [2.0, 0.0, 0.0]], np.float32)
-    targets = torch.tensor([[1.0, 0.0], [1.0, 0.5], [2.0, 1.0]])
+    mixtures = np.array([[1, 1, 1, 1], [1, -1, 3, 9], [2, 0, 0, 1]], np.float32)
+    targets = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.5, 0.0], [2.0, 1.0, 0.0]])
     listener = Halving()
     half = np.array([0.5], np.float32)
     queries = {"audio": [None, half], "image": [None, None]}
-    gains = example_gains(listener, queries, mixtures, torch.from_numpy(mixtures)[:, :2], targets)
+    gains = example_gains(listener, queries, mixtures, torch.from_numpy(mixtures)[:, :3], targets)
     assert gains == [{}, {"audio": pytest.approx(0.0, abs=1e-4)}, {}]  # the gain has no scale
     assert listener.asked == [1]
 

@@ -93,5 +93,5 @@ def test_it_trains_is_stored_and_is_not_exported(corpus, table, tmp_path):
     )
     with pytest.raises(CheckpointError, match="sees whole clips"):
         make_bundle(tmp_path / "best.pt", tmp_path / "out", QuerySources(), About("x"))
-    with pytest.raises(ValueError, match="streaming or paper"):
+    with pytest.raises(ValueError, match="one of streaming, paper"):
         registry.build({"network": "wave"})
