@@ -55,7 +55,10 @@ system-live:
 
 system-test:
 	$(call install_missing,libportaudio.so.2:libportaudio2 jackd:jackd2 ffmpeg:ffmpeg /usr/share/wordnet/data.noun:wordnet-base \
-	  $(PLUGIN_TOOLS) lv2apply:lilv-utils jalv:jalv sord_validate:sordi /usr/lib/lv2/core.lv2/lv2core.ttl:lv2-dev)
+	  $(PLUGIN_TOOLS) lv2apply:lilv-utils jalv:jalv sord_validate:sordi /usr/lib/lv2/core.lv2/lv2core.ttl:lv2-dev \
+	  node:nodejs npm:npm)
+	@command -v chromium chromium-browser google-chrome >/dev/null || $(APT) install -y -q --no-install-recommends chromium \
+	  || echo "no Chromium: the page's browser tests will be skipped"
 
 plugin-tools:
 	$(call install_missing,$(PLUGIN_TOOLS))

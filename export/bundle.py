@@ -14,16 +14,19 @@ from torch import Tensor
 from export.onnx.graph import export_graph
 from export.onnx.streaming_module import StreamingGraph
 from export.onnx.verify import Check, prove
+from marssep_rt.contract import FORMATS
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.vocabulary import FILE, KnownSounds
 from offline_training.alignment.data import image_size
+from offline_training.data.corpus import SAMPLE_RATE
 from offline_training.encoders import mobilenet
 from offline_training.encoders.pair import Towers
 from offline_training.encoders.text_tower import load_tower
-from offline_training.encoders.towers import AudioTower, ImageTower
+from offline_training.encoders.towers import AudioTower, ImageTower, LogMel
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator
+from offline_training.reinforce.policy import KAPPA
 from offline_training.utils import checkpoint_io
 
 MOST_BYTES = {
@@ -45,7 +48,6 @@ TEXT_LICENCE = (
     "Apache-2.0; distilled from all-MiniLM-L6-v2 (Apache-2.0), some phrases from WordNet 3.0 (Princeton); "
     "see NOTICE"
 )
-KAPPA = 9.0  # of the Beta policy around this mask (MARS-Sep section 3)
 
 
 NOT_STATED = "not stated by its maker"
@@ -86,7 +88,7 @@ def metadata(model: MaskSeparator, encoder: str, about: About) -> dict[str, Any]
     if about.presence:
         optional["presence"] = dict(about.presence)
     return {
-        "format": 1,
+        "format": FORMATS.graph,
         "name": about.name,
         "sample_rate": spectral.sample_rate,
         "hop": spectral.hop,
@@ -216,7 +218,8 @@ def _add_audio_and_image(parts: QueryParts, towers_file: Path | None, same: bund
         parts.files |= {"audio.onnx": audio, "image.onnx": image}
         parts.checks += prove_towers(towers, audio, image)
         splits = json.loads(content["describe"]).get("splits", ["train"])
-        card = {"sample_rate": 48_000, "hop": 480, "stage": content.get("stage"), "trained_on_splits": splits}
+        card = {"sample_rate": SAMPLE_RATE, "hop": LogMel.hop, "stage": content.get("stage")}
+        card["trained_on_splits"] = splits
         parts.card["audio"] = card if "val" in splits else {**card, "val": content.get("val")}
         parts.card["image"] = {"size": image_size(towers)}
         parts.card |= _trunk_licences(towers)

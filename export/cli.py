@@ -51,14 +51,16 @@ class BundleOptions:
     name: Annotated[str, typer.Option("--name", help="The model's name.")] = "marssep-base"
     tower: Annotated[
         Path | None,
-        typer.Option("--tower", help="Text encoder: folder of marssep-train text.", metavar="FOLDER"),
+        typer.Option("--text-encoder", help="Text encoder: folder of marssep-train text.", metavar="FOLDER"),
     ] = None
     text_from: Annotated[
         Path | None, typer.Option("--from", help="Bundle to take other encoders from.", metavar="BUNDLE")
     ] = None
     towers: Annotated[
         Path | None,
-        typer.Option("--towers", help="Audio and image encoders of marssep-train align.", metavar="FILE.pt"),
+        typer.Option(
+            "--encoders", help="Audio and image encoders of marssep-train align.", metavar="FILE.pt"
+        ),
     ] = None
     sounds: Annotated[
         Path | None, typer.Option("--sounds", help="sounds.json of marssep-train vocabulary.", metavar="FILE")
@@ -230,7 +232,7 @@ class PluginCommandOptions(ChoiceOptions):
     spare: Annotated[
         int,
         typer.Option(
-            "--spare",
+            "--extra-latency",
             help="Additional latency in hops (10 ms); increase it if you hear drop-outs.",
             min=0,
             max=20,

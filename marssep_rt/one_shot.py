@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,9 +12,11 @@ import soxr
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.reader import open_source
-from marssep_rt.errors import UsageError
+from marssep_rt.errors import AudioFileError, UsageError
 from marssep_rt.separator import Separator
 from marssep_rt.utils.audio_arrays import as_audio
+
+BLOCK = 1 << 20  # frames that are read at once
 
 
 class Separated(NamedTuple):
@@ -77,8 +80,16 @@ def _whole(separator: Separator, audio: Array) -> Array:
 
 
 def _read(path: Path) -> tuple[Array, int]:
-    """A whole audio file, [n] or [2, n]; raises UsageError."""
+    """A whole audio file, [n] or [2, n]; what was lost is a UserWarning. Raises AudioFileError."""
     with open_source(path) as source:
-        audio = source.read(dtype="float32", always_2d=True).T
-        rate = int(source.samplerate)
-    return (audio[0] if len(audio) == 1 else np.ascontiguousarray(audio)), rate
+        if source.channels > 2:
+            raise AudioFileError(
+                f"{path}: {source.channels} channels; mono and stereo work here, marssep file takes more"
+            )
+        blocks = [source.read(BLOCK)]
+        while len(blocks[-1]) == BLOCK:
+            blocks.append(source.read(BLOCK))
+        for note in source.notes:
+            warnings.warn(f"{path}: {note}", stacklevel=3)
+        audio = np.concatenate(blocks).T
+    return (audio[0] if len(audio) == 1 else np.ascontiguousarray(audio)), source.samplerate

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import MIXER
 from marssep_rt.dsp.latency import any_block_delay
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
@@ -71,9 +72,9 @@ class Separator:
         query_file: str | Path | Sequence[str | Path] | None = None,
         negative: str | None = None,
         remove: bool = False,
-        wet: float = 1.0,
+        wet: float = MIXER.wet_default,
         limit_db: float | None = None,
-        gain_db: float = 0.0,
+        gain_db: float = MIXER.gain_db_default,
         bundle: str | Path | None = None,
         provider: str = "cpu",
     ) -> None:

@@ -18,7 +18,7 @@ FORBIDDEN = {
 # below its own.
 FLOORS = {
     "marssep_rt": [
-        {"errors", "arrays", "console"},
+        {"errors", "arrays", "console", "contract"},
         {"utils"},
         {"model"},
         {"query"},
@@ -37,7 +37,7 @@ FLOORS = {
         {"reinforce"},
         {"cli"},
     ],
-    "export": [{"slugs"}, {"onnx", "plugin", "web"}, {"bundle"}, {"cli"}],
+    "export": [{"slugs", "contract"}, {"onnx", "plugin", "web"}, {"bundle"}, {"cli"}],
 }
 
 

@@ -14,6 +14,7 @@ import onnx.helper
 import onnx.numpy_helper
 
 from export.slugs import slug_of
+from marssep_rt.contract import FORMATS
 from marssep_rt.errors import UsageError
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.query_file import write_query
@@ -60,7 +61,7 @@ def bake(graph: bytes, query: npt.NDArray[np.float32], label: str) -> bytes:
     ]
     for node in reversed(nodes):
         model.graph.node.insert(0, node)
-    entry = next(p for p in model.metadata_props if p.key == "marssep")
+    entry = next(p for p in model.metadata_props if p.key == FORMATS.metadata_key)
     entry.value = json.dumps({**json.loads(entry.value), "query": label})
     onnx.checker.check_model(model)
     return model.SerializeToString()
@@ -91,7 +92,9 @@ def export_onnx(
         graph = bundle.read("separator.onnx")
         (made / "separator.onnx").write_bytes(graph)
         info = json.loads(
-            next(p.value for p in onnx.load_from_string(graph).metadata_props if p.key == "marssep")
+            next(
+                p.value for p in onnx.load_from_string(graph).metadata_props if p.key == FORMATS.metadata_key
+            )
         )
         card = {k: v for k, v in bundle.card.items() if k != "files"} | info
         (made / "card.json").write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from torch.export import Dim
 
 from export.onnx.quantise import compact
 from export.onnx.streaming_module import StreamingGraph
+from marssep_rt.contract import FORMATS
 
 OPSET = 18
 
@@ -75,7 +76,7 @@ def export_graph(graph: StreamingGraph, metadata: dict[str, Any]) -> bytes:
     )
     compact(model)
     entry = model.metadata_props.add()
-    entry.key, entry.value = "marssep", json.dumps(metadata)
+    entry.key, entry.value = FORMATS.metadata_key, json.dumps(metadata)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 

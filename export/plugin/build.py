@@ -18,6 +18,7 @@ from pathlib import Path
 import marssep_rt
 from export.plugin.naming import Naming, c_string
 from export.plugin.toolchain import Toolchain, licence_files
+from marssep_rt.contract import LATENCY
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.query_file import as_plain
@@ -28,7 +29,8 @@ FORMATS = ("vst3", "clap", "lv2", "jack")  # as the framework's makefile calls t
 SOURCE = Path(__file__).parent / "source"
 UNITS = ("dpf_plugin.cpp", "engine.cpp", "model.cpp", "query_file.cpp", "resampler.cpp")
 MAX_QUERIES = 100
-SPARE_HOPS = 1  # of latency: with none, a minute under JACK had late samples (docs/performance.md)
+# of latency: with none, a minute under JACK had late samples (docs/performance.md)
+SPARE_HOPS = LATENCY.plugin_extra_hops
 WIDTHS = {1: "mono", 2: "stereo"}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import onnxruntime
 
+from marssep_rt.dsp.presence import PresenceCurve
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_session
@@ -63,6 +64,7 @@ def page_card(bundle: Bundle, known: KnownSounds | None) -> dict[str, Any]:
         "query_dim": info.query_dim,
         "encoder": info.encoder,
         "states": info.states,
+        "presence": PresenceCurve.of(info.presence).share,
         "sounds": known.labels if known else [],
         "far_below": known.thresholds.get("text", -1.0) if known else -1.0,
         "text_length": int((tokenizer.get("truncation") or {"max_length": 64})["max_length"]),

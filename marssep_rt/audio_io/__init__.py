@@ -1,1 +1,1 @@
-"""Audio files: reading, atomic writing, and recording during a live run."""
+"""Audio files: reading whatever their headers say, atomic writing, and recording during a live run."""

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import soundfile
+import soxr
 
 from marssep_rt.arrays import Array
+from marssep_rt.audio_io.destination import Destination
+from marssep_rt.audio_io.formats import FORMATS, OWN, OutputFormat, check_channels, rate_for
+from marssep_rt.audio_io.metadata import Metadata, write_metadata
 from marssep_rt.audio_io.reader import reason
 from marssep_rt.errors import AudioFileError, UsageError
-from marssep_rt.utils.atomic_io import partial_path
 
-SUBTYPES = {"WAV": "FLOAT", "RF64": "FLOAT", "FLAC": "PCM_24"}
-BYTES_PER_SAMPLE = {"WAV": 4, "RF64": 4, "FLAC": 2}  # an estimate for FLAC
 MAX_WAV_BYTES = 4_000_000_000
+RF64_DOWNGRADE = 0x1210  # SFC_RF64_AUTO_DOWNGRADE, which soundfile does not wrap
+FULL_SCALE = {"PCM_16": 1 << 15, "PCM_24": 1 << 23, "PCM_32": 1 << 31}
+# an estimate for the compressed ones
+BYTES_PER_SAMPLE = {"PCM_16": 2.0, "PCM_24": 3.0, "PCM_32": 4.0, "FLOAT": 4.0}
+COMPRESSED_BYTES = 0.5
+NO_METADATA = Metadata()
+ENCODER_BLOCK = 1 << 14  # libsndfile's Vorbis encoder overflows its stack with long blocks
 
 
 def sound_format(path: Path) -> str:
-    """libsndfile's name of the format that a file name stands for.
+    """libsndfile's name of the format that a recording's name stands for.
 
     Raises:
         UsageError: The name ends neither in .wav nor in .flac.
@@ -31,64 +45,136 @@ def sound_format(path: Path) -> str:
     return kind
 
 
-def allow_downgrade(file: soundfile.SoundFile) -> None:
-    """Let libsndfile turn an RF64 file of less than 4 GB into a plain WAV file on close.
+@dataclass(frozen=True)
+class SoundShape:
+    """The sound that a writer gets.
 
-    The command is SFC_RF64_AUTO_DOWNGRADE, which soundfile does not wrap.
+    Attributes:
+        sample_rate: In Hz.
+        channels: 1 or more.
+        frames: The length, or None where it is not known; the file may then grow beyond 4 GB.
+        subtype: The sample format of the input, for outputs that keep it.
+        metadata: The input's tags.
     """
-    with contextlib.suppress(AttributeError, TypeError):
-        soundfile._snd.sf_command(file._file, 0x1210, soundfile._ffi.NULL, 1)
+
+    sample_rate: int
+    channels: int
+    frames: int | None = None
+    subtype: str = "FLOAT"
+    metadata: Metadata = NO_METADATA
 
 
-def write_error(path: Path, error: BaseException) -> str:
-    """Why a file could not be written, in few words."""
-    if not path.parent.is_dir():
-        return f"there is no folder {path.parent}"
-    if isinstance(error, soundfile.LibsndfileError) and not os.access(path.parent, os.W_OK):
-        return "the folder is not writable"
-    return "no space left, or the disk failed" if "system error" in reason(error) else reason(error)
+class PartFile:
+    """A file that libsndfile writes through; it keeps the first error, whose reason libsndfile loses."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = open(path, "wb+", buffering=1 << 16)  # noqa: SIM115 - closed in close()
+        self.error: OSError | None = None
+
+    def _guarded(self, action: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return action(*args)
+        except OSError as e:
+            self.error = self.error or e
+            return 0
+
+    def write(self, data: bytes) -> int:
+        """Returns 0 after an error."""
+        return int(self._guarded(self.file.write, data))
+
+    def read(self, size: int) -> bytes:
+        """What was written; encoders read their headers again."""
+        return self._guarded(self.file.read, size) or b""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a byte."""
+        return int(self._guarded(self.file.seek, offset, whence))
+
+    def tell(self) -> int:
+        """The present position."""
+        return int(self._guarded(self.file.tell))
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        self._guarded(self.file.flush)
+
+    def close(self) -> None:
+        """Close it; the error of a last write that fails is kept, too."""
+        self._guarded(self.file.close)
+
+    def check(self) -> None:
+        """Raise the first error."""
+        if self.error is not None:
+            raise self.error
 
 
-class AtomicAudioWriter:
-    """An audio file, float WAV or 24-bit FLAC by its name, that appears under its name when it is complete.
-
-    Until ``finish`` the samples are in ``path``.part.
+class AudioWriter:
+    """A sound file that appears under its name when it is complete.
 
     Args:
-        path: The file to write.
-        sample_rate: In Hz.
-        channels: 1 or 2.
-        frames: The length in frames. The folder is then created, and the disk must have enough space.
-            None: The length is unknown, and the file may grow beyond 4 GB.
+        path: The file to write, or ``-`` for standard output, or a fifo.
+        shape: The sound that comes.
+        kind: The format.
+
+    Attributes:
+        clipped: Samples beyond full scale, which the format cannot hold.
+        peak: The largest magnitude so far, full scale 1.0.
+        note: What the format changed, in a sentence; "" for nothing.
 
     Raises:
         AudioFileError: The file cannot be created.
     """
 
-    def __init__(self, path: Path, sample_rate: int, channels: int, frames: int | None = None) -> None:
-        self.path, self.beside = path, partial_path(path)
-        kind = "FLAC" if path.suffix.lower() == ".flac" else "WAV"
-        need = 0 if frames is None else frames * channels * BYTES_PER_SAMPLE[kind]
-        if kind == "WAV" and (frames is None or need > MAX_WAV_BYTES):
-            kind = "RF64"
+    def __init__(self, path: Path, shape: SoundShape, kind: OutputFormat) -> None:
+        check_channels(path, kind, shape.channels)
+        self.path, self.kind = path, kind
+        self.subtype = shape.subtype if kind.subtype == OWN else kind.subtype
+        self.rate = rate_for(kind, shape.sample_rate)
+        self.clipped, self.peak, self.note = 0, 0.0, ""
+        self.resampler: soxr.ResampleStream | None = None
+        if self.rate != shape.sample_rate:
+            self.resampler = soxr.ResampleStream(shape.sample_rate, self.rate, shape.channels)
+            self.note = f"{kind.name.upper()} knows no {shape.sample_rate} Hz; written with {self.rate} Hz"
         try:
-            if frames is not None:
-                self._reserve(need)
-            self.file = soundfile.SoundFile(
-                self.beside, "w", sample_rate, channels, subtype=SUBTYPES[kind], format=kind
-            )
+            self.destination = Destination(path)
+            try:
+                self._check_space(shape)
+                self._create(shape)
+            except BaseException:
+                self.destination.discard()
+                raise
         except (soundfile.LibsndfileError, OSError) as e:
             raise AudioFileError(f"{path}: cannot be written ({write_error(path, e)})") from e
-        if kind == "RF64":
-            allow_downgrade(self.file)
 
-    def _reserve(self, need: int) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.path.parent).free
+    def _check_space(self, shape: SoundShape) -> None:
+        """Refuse what does not fit on the disk."""
+        size = BYTES_PER_SAMPLE.get(self.subtype, COMPRESSED_BYTES)
+        need = (shape.frames or 0) * shape.channels * size * self.rate / shape.sample_rate
+        free = shutil.disk_usage(self.destination.part.parent).free
         if free < need:
             raise AudioFileError(
                 f"{self.path}: needs about {need / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free there"
             )
+
+    def _create(self, shape: SoundShape) -> None:
+        container = self.kind.container
+        if container == "WAV":
+            bytes_in_all = (shape.frames or 0) * shape.channels * BYTES_PER_SAMPLE[self.subtype]
+            if shape.frames is None or bytes_in_all > MAX_WAV_BYTES:
+                container = "RF64"
+            elif shape.channels > 2:
+                container = "WAVEX"  # it names the channels' positions
+        self.part = PartFile(self.destination.part)
+        try:
+            self.file = soundfile.SoundFile(
+                self.part, "w", self.rate, shape.channels, subtype=self.subtype, format=container
+            )
+        except BaseException:
+            self.part.close()
+            raise
+        if container == "RF64":
+            allow_downgrade(self.file)
+        write_metadata(self.file, shape.metadata)
 
     def write(self, x: Array) -> None:
         """Append float32 [C, n].
@@ -96,10 +182,30 @@ class AtomicAudioWriter:
         Raises:
             AudioFileError: The disk is full or has failed.
         """
+        if self.resampler is not None:
+            x = resampled(self.resampler, x, last=False)
+        self._write(x)
+
+    def _write(self, x: Array) -> None:
+        if not x.size:
+            return
+        peak = float(np.abs(x).max())
+        self.peak = max(self.peak, peak)
+        if self.subtype != "FLOAT" and peak > 1.0:
+            self.clipped += int(np.count_nonzero(np.abs(x) > 1.0))
+            x = np.clip(x, -1.0, 1.0)
         try:
-            self.file.write(x.T)
+            self._put(x)
         except (soundfile.LibsndfileError, OSError) as e:
             raise AudioFileError(f"{self.path}: writing failed ({write_error(self.path, e)})") from e
+
+    def _put(self, x: Array) -> None:
+        samples = quantised(x.T, self.subtype) if self.subtype in FULL_SCALE else np.ascontiguousarray(x.T)
+        try:
+            for start in range(0, len(samples), ENCODER_BLOCK):
+                self.file.write(samples[start : start + ENCODER_BLOCK])
+        finally:
+            self.part.check()  # its error says more than libsndfile's
 
     def finish(self) -> None:
         """Close the file and give it its name.
@@ -107,13 +213,79 @@ class AtomicAudioWriter:
         Raises:
             AudioFileError: The file cannot be closed or renamed.
         """
+        if self.resampler is not None:
+            self._write(resampled(self.resampler, np.zeros((self._channels(), 0), np.float32), last=True))
         try:
-            self.file.close()
-            os.replace(self.beside, self.path)
+            self._close()
+            self.destination.commit()
+        except BrokenPipeError:
+            raise
         except (soundfile.LibsndfileError, OSError) as e:
             raise AudioFileError(f"{self.path}: could not be finished ({write_error(self.path, e)})") from e
 
+    def _channels(self) -> int:
+        return int(self.file.channels)
+
+    def _close(self) -> None:
+        try:
+            self.file.close()
+        finally:
+            self.part.close()
+            self.part.check()
+
     def discard(self) -> None:
         """Close and delete the unfinished file; nothing happens after ``finish``."""
-        self.file.close()
-        self.beside.unlink(missing_ok=True)
+        with contextlib.suppress(soundfile.LibsndfileError):
+            self.file.close()
+        self.part.close()
+        self.destination.discard()
+
+
+class AtomicAudioWriter(AudioWriter):
+    """A recording, 32-bit float WAV or 24-bit FLAC by its name, that appears when it is complete.
+
+    Args:
+        path: The file to write.
+        sample_rate: In Hz.
+        channels: 1 or more.
+
+    Raises:
+        AudioFileError: The file cannot be created.
+    """
+
+    def __init__(self, path: Path, sample_rate: int, channels: int) -> None:
+        kind = FORMATS["flac" if sound_format(path) == "FLAC" else "wav32"]
+        super().__init__(path, SoundShape(sample_rate, channels), kind)
+
+
+def quantised(samples: Array, subtype: str) -> npt.NDArray[Any]:
+    """Floats of full scale 1.0 as the integers that libsndfile takes for a sample format.
+
+    libsndfile itself scales by one step less than it reads with, so that loud samples would change.
+    """
+    scale = FULL_SCALE[subtype]
+    whole = np.clip(np.rint(samples.astype(np.float64) * scale), -scale, scale - 1)
+    if subtype == "PCM_16":
+        return whole.astype(np.int16)
+    return np.left_shift(whole.astype(np.int32), 8) if subtype == "PCM_24" else whole.astype(np.int32)
+
+
+def resampled(resampler: soxr.ResampleStream, x: Array, last: bool) -> Array:
+    """[C, n] through a soxr stream, which wants [n, C], and for one channel too."""
+    return np.atleast_2d(resampler.resample_chunk(np.ascontiguousarray(x.T), last=last).T)
+
+
+def allow_downgrade(file: soundfile.SoundFile) -> None:
+    """Let libsndfile turn an RF64 file of less than 4 GB into a plain WAV file on close."""
+    with contextlib.suppress(AttributeError, TypeError):
+        soundfile._snd.sf_command(file._file, RF64_DOWNGRADE, soundfile._ffi.NULL, 1)
+
+
+def write_error(path: Path, error: BaseException) -> str:
+    """Why a file could not be written, in few words."""
+    if isinstance(error, OSError) and error.errno != errno.ENOENT and error.strerror:
+        hint = "; use fewer --jobs" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
+        return reason(error) + hint
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    return reason(error)

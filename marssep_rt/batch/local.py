@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 
 from onnxruntime import InferenceSession
 from rich.progress import Progress
@@ -15,6 +15,8 @@ from marssep_rt.batch.plan import Job
 from marssep_rt.batch.separate import Outcome, Result, process_file
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.errors import AudioFileError
+
+GRACE_SECONDS = 10.0  # a thread that writes into a pipe nobody reads would never end
 
 
 def on_threads(
@@ -37,20 +39,20 @@ def on_threads(
 
     Yields:
         The result of every job, in the order in which they end. A generator that is closed early waits for
-        its threads.
+        its threads to clean up.
     """
     session, provider = graph
     stop = threading.Event()
 
     def separate(job: Job) -> tuple[Outcome, float]:
         began = time.monotonic()
-        bar = progress.add_task(job.source.name, total=1.0, speed="")
+        bar = progress.add_task(job.source.name, total=None, speed="")
 
-        def show(done: float, seconds: float) -> None:
+        def show(done: float, seconds: float | None) -> None:
             if stop.is_set():
                 raise AudioFileError(f"{job.source}: interrupted")
             speed = done / max(1e-6, time.monotonic() - began)
-            progress.update(bar, completed=done / seconds, speed=f"{speed:.1f} x real time")
+            progress.update(bar, total=seconds, completed=done, speed=f"{speed:.1f} x real time")
 
         try:
             return process_file(job, session, provider, query, controls, show), time.monotonic() - began
@@ -67,4 +69,5 @@ def on_threads(
                 yield Result(futures[future], error=str(e))
     finally:
         stop.set()
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+        wait(futures, GRACE_SECONDS)

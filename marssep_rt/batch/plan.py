@@ -1,117 +1,154 @@
-"""Which files a run reads and writes, and what it refuses to replace."""
+"""What comes of each input: the names of the outputs, and what a run refuses to replace."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from marssep_rt.audio_io.formats import OutputFormat, format_named, format_of
+from marssep_rt.audio_io.streams import STANDARD, is_stream
+from marssep_rt.batch.gather import MARK, Gathered, gather
 from marssep_rt.errors import AudioFileError, UsageError
-
-EXTENSIONS = {
-    ".wav",
-    ".wave",
-    ".flac",
-    ".ogg",
-    ".oga",
-    ".opus",
-    ".mp3",
-    ".aif",
-    ".aiff",
-    ".aifc",
-    ".au",
-    ".caf",
-    ".w64",
-    ".rf64",
-    ".snd",
-}
-MARK = ".marssep"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One input and what comes of it. ``residual`` is None unless asked for."""
+    """One input and what comes of it.
+
+    Attributes:
+        source: The input.
+        output: The target.
+        residual: The residual, or None.
+        kind: The format by its name for ``--format``; None goes by the suffixes of the outputs.
+    """
 
     source: Path
     output: Path
     residual: Path | None
+    kind: str | None = None
+
+    def format_of(self, path: Path) -> OutputFormat:
+        """The format of one of the outputs."""
+        if is_stream(path):
+            return format_named(self.kind or "wav")
+        return format_of(path, self.kind)
 
 
-def gather(inputs: list[Path], recursive: bool) -> Iterator[tuple[Path, Path]]:
-    """(file, folder that it was found under) of every audio file, without the outputs of earlier runs."""
-    for path in inputs:
-        if path.is_dir():
-            found = sorted(p for p in (path.rglob("*") if recursive else path.iterdir()) if p.is_file())
-            for p in found:
-                if p.suffix.lower() in EXTENSIONS and MARK not in p.stem and not p.stem.endswith(".residual"):
-                    yield p, path
-        else:
-            yield path, path.parent
-
-
-def plan(inputs: list[Path], output: str | None, recursive: bool, residual: bool, kind: str) -> list[Job]:
+def plan(
+    inputs: list[Path], output: str | None, recursive: bool, residual: bool, kind: str | None
+) -> list[Job]:
     """Find the inputs and name their outputs.
 
     Args:
-        inputs: Files and folders.
-        output: A file, or a folder (it exists as one, or ends in /); None puts outputs beside their inputs.
+        inputs: Files and folders, or ``-`` for standard input.
+        output: A file, or a folder (it exists as one, or ends in /), or ``-`` for standard output; None puts
+            outputs beside their inputs.
         recursive: Whether subfolders are included.
         residual: Whether the residual is written as well.
-        kind: wav or flac.
+        kind: The name of a format; None goes by the suffix of ``output``, or is WAV.
 
     Raises:
         UsageError: There is no audio file, or two inputs would share an output.
     """
-    found = list(gather(inputs, recursive))
-    if not found:
-        raise UsageError(
-            "no sound files there" + ("" if recursive else "; add --recursive to look into folders below")
-        )
-    folder: Path | None = None
-    if output is not None:
-        several = len(found) > 1 or any(p.is_dir() for p in inputs)
-        if several or output.endswith(("/", os.sep)) or Path(output).is_dir():
-            folder = Path(output)
-            if folder.exists() and not folder.is_dir():
-                raise UsageError(f"{folder} is a file, but there are several inputs; give a folder with -o")
+    return plan_of(
+        gather(inputs, recursive, folder_of(inputs, output)), inputs, output, recursive, residual, kind
+    )
+
+
+def folder_of(inputs: list[Path], output: str | None) -> Path | None:
+    """The folder that outputs go to, or None where ``output`` is a file, a stream or nothing."""
+    if output is None or output == str(STANDARD):
+        return None
+    several = len(inputs) > 1 or any(p.is_dir() for p in inputs)
+    if not (several or output.endswith(("/", os.sep)) or Path(output).is_dir()):
+        return None
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, but there are several inputs; give a folder with -o")
+    return folder
+
+
+def plan_of(
+    found: Gathered, inputs: list[Path], output: str | None, recursive: bool, residual: bool, kind: str | None
+) -> list[Job]:
+    """``plan`` for inputs that were gathered before."""
+    if not found.files:
+        left_out = "".join(f"; {s}" for s in found.sentences())
+        below = "" if recursive else "; add --recursive to look into folders below"
+        raise UsageError(f"no sound files there{left_out}{below}")
+    folder = folder_of(inputs, output)
+    named = None if kind is None else format_named(kind)
+    if folder is None and output is not None:
+        target = Path(output)
+        if is_stream(target):
+            if residual:
+                raise UsageError("the residual needs a second name; give a file with -o")
         else:
-            suffix = Path(output).suffix.lower()
-            if suffix not in (".wav", ".flac"):
-                raise UsageError(f"{output}: outputs are .wav or .flac files (or a folder that ends in /)")
+            format_of(target, kind)
     jobs: list[Job] = []
     taken: dict[Path, Path] = {}
-    for source, root in found:
-        if folder is not None:
-            target = folder / source.relative_to(root).with_suffix(f".{kind}")
-        elif output is not None:
-            target = Path(output)
-        else:
-            target = source.with_name(f"{source.stem}{MARK}.{kind}")
-        rest = (
-            target.with_name(f"{target.stem.removesuffix(MARK)}.residual{target.suffix}")
-            if residual
-            else None
-        )
+    suffix = named.suffix if named else ".wav"
+    twins = _twins(found)
+    for source, root in found.files:
+        target = _target(source, root, folder, output, suffix, source in twins)
+        rest = None
+        if residual:
+            rest = target.with_name(f"{target.stem.removesuffix(MARK)}.residual{target.suffix}")
         for path in (target, rest):
-            if path is not None:
+            if path is not None and not is_stream(path):
                 other = taken.setdefault(path.absolute(), source)
                 if other != source:
                     raise UsageError(
                         f"{source} and {other} would both be written to {path}; process them separately"
                     )
-        jobs.append(Job(source, target, rest))
+        jobs.append(Job(source, target, rest, named.name if named else None))
     return jobs
+
+
+def _twins(found: Gathered) -> set[Path]:
+    """Inputs beside others that differ from them in the suffix alone: a.wav and a.flac."""
+    stems = Counter((source.parent, _stem(source)) for source, _ in found.files)
+    return {source for source, _ in found.files if stems[source.parent, _stem(source)] > 1}
+
+
+def _target(
+    source: Path, root: Path, folder: Path | None, output: str | None, suffix: str, twin: bool
+) -> Path:
+    """The name of an output; a twin keeps the suffix of its source in it: a.flac.wav."""
+    stem = "stdin" if source == STANDARD else source.name if twin else _stem(source)
+    if folder is not None:
+        return folder / ("" if is_stream(source) else source.relative_to(root).parent) / f"{stem}{suffix}"
+    if output is not None:
+        return Path(output)
+    if source == STANDARD:
+        return STANDARD
+    if is_stream(source):
+        raise UsageError(f"{source} is a pipe; say with -o where the output goes")
+    return source.with_name(f"{stem}{MARK}{suffix}")
+
+
+def _stem(path: Path) -> str:
+    """A name without its suffix, where that is one: "take 1.5" has none."""
+    return path.stem if path.suffix[1:].isalnum() and not path.suffix[1:].isdecimal() else path.name
 
 
 def check_job(job: Job, overwrite: bool) -> None:
     """Refuse what would lose something; raises AudioFileError."""
     for path in (job.output, job.residual):
-        if path is None:
+        if path is None or is_stream(path):
             continue
-        if path.exists() and job.source.exists() and path.samefile(job.source):
+        try:
+            exists = path.exists()
+            replaces = exists and job.source.exists() and path.samefile(job.source)
+        except OSError as e:
+            raise AudioFileError(
+                f"{job.source}: {path}: {(e.strerror or str(e)).lower()}; choose another name with -o"
+            ) from e
+        if replaces:
             raise AudioFileError(f"{job.source}: the output would replace the input; choose another with -o")
         if path.is_dir():
             raise AudioFileError(f"{job.source}: the output {path} is a folder")
-        if path.exists() and not overwrite:
+        if exists and not overwrite:
             raise AudioFileError(f"{job.source}: {path} exists; add --overwrite to replace it")

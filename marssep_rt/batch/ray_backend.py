@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,42 @@ def check_reachable(address: str) -> None:
 
 def _connect(ray: Any, address: str, workers: int | None) -> None:
     check_reachable(address)
+    from ray.exceptions import RayError
+
     try:
         if address == LOCAL:
             ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
         else:
             ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as e:
-        raise MarssepError(f"no Ray cluster at {address}: {str(e).splitlines()[0]}") from e
+    except (RayError, ConnectionError, RuntimeError, ValueError) as e:
+        raise MarssepError(f"no Ray cluster at {address}: {said_first(e)}") from e
+
+
+def said_first(error: BaseException) -> str:
+    """What an error of Ray says: its first line that holds words, else its name."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line for line in lines if line), type(error).__name__)
+
+
+def for_workers(job: Job) -> Job:
+    """The job for a process whose working folder is another one."""
+    return replace(
+        job,
+        source=job.source.absolute(),
+        output=job.output.absolute(),
+        residual=job.residual and job.residual.absolute(),
+    )
+
+
+def failure(job: Job, error: Exception) -> str:
+    """Why a task of Ray failed, in one sentence; raises MarssepError where all others would fail, too."""
+    from ray.exceptions import AuthenticationError, RayTaskError
+
+    if isinstance(error, AuthenticationError):
+        raise MarssepError(f"the Ray cluster refuses: {said_first(error)}") from error
+    if isinstance(error, RayTaskError):  # our code raised it, and repeating would not help
+        return f"{job.source}: failed on a worker ({said_first(error.cause)})"
+    return f"{job.source}: its workers died {ATTEMPTS} times ({type(error).__name__}: {said_first(error)})"
 
 
 def on_ray(
@@ -92,7 +122,7 @@ def on_ray(
 
     Raises:
         UsageError: Ray is not installed.
-        MarssepError: The cluster cannot be reached.
+        MarssepError: The cluster cannot be reached, or refuses.
     """
     try:
         import ray
@@ -103,15 +133,14 @@ def on_ray(
     try:
         task = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(separate_one)
         shared = ray.put(query)
-        waiting = {task.remote(job, bundle, provider, shared, controls): job for job in jobs}
+        waiting = {task.remote(for_workers(job), bundle, provider, shared, controls): job for job in jobs}
         while waiting:
             ready, _ = ray.wait(list(waiting), num_returns=1)
             job = waiting.pop(ready[0])
             try:
                 answer = ray.get(ready[0])
             except RayError as e:
-                error = f"{job.source}: its workers died {ATTEMPTS} times ({type(e).__name__})"
-                yield Result(job, error=error)
+                yield Result(job, error=failure(job, e))
                 continue
             yield Result(job, error=answer) if isinstance(answer, str) else Result(job, *answer)
     finally:

@@ -2,7 +2,7 @@
 
 A line has ``source``, ``content`` (SHA-256 of the file), ``settings`` (SHA-256 of everything else that the
 output depends on), ``status`` (done, failed, skipped), ``outputs``, and if known ``seconds`` (of audio),
-``took`` (seconds of work), ``nan_samples`` and ``error``.
+``took`` (seconds of work), ``nan_samples``, ``notes`` (what was lost, mended or clipped) and ``error``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from marssep_rt.audio_io.streams import is_stream
 from marssep_rt.batch.plan import Job
 from marssep_rt.batch.separate import Outcome
 from marssep_rt.dsp.mixer import Controls
@@ -39,6 +40,8 @@ def settings_key(
 
 def content_key(path: Path) -> str:
     """SHA-256 of a file; "" where it cannot be read."""
+    if is_stream(path):
+        return ""  # reading it would take its sound away
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -89,7 +92,7 @@ class Report:
 
     def is_done(self, job: Job) -> bool:
         """Whether a file of this content was finished with these settings, and its outputs still exist."""
-        if self.path is None:
+        if self.path is None or is_stream(job.source) or is_stream(job.output):
             return False
         outputs = self.done.get((str(job.source.absolute()), self._content(job.source)))
         wanted = [str(p.absolute()) for p in (job.output, job.residual) if p]
@@ -120,6 +123,8 @@ class Report:
         }
         if outcome is not None:
             entry |= {"seconds": round(outcome.seconds, 3), "nan_samples": outcome.nan_samples}
+            if outcome.notes:
+                entry["notes"] = list(outcome.notes)
         if took is not None:
             entry["took"] = round(took, 3)
         if error is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -11,16 +13,21 @@ import soundfile
 import soxr
 
 from marssep_rt.arrays import Array
+from marssep_rt.audio_io.ffmpeg_writer import open_writer
 from marssep_rt.audio_io.reader import open_source, reason
-from marssep_rt.audio_io.writer import AtomicAudioWriter
+from marssep_rt.audio_io.source import AudioSource
+from marssep_rt.audio_io.streams import is_stream
+from marssep_rt.audio_io.writer import AudioWriter, SoundShape, resampled
+from marssep_rt.batch.output_stage import OutputStage
 from marssep_rt.batch.plan import Job
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import AudioFileError
 
 HOPS_AT_ONCE = 32
+MOST = 1e6  # finite but absurd samples are cut here: they would stay in the model's state
 
-Progress = Callable[[float, float], None]  # seconds done, seconds in all
+Progress = Callable[[float, float | None], None]  # seconds done, seconds in all if they are known
 
 
 @dataclass(frozen=True)
@@ -30,10 +37,12 @@ class Outcome:
     Attributes:
         seconds: The length of the file.
         nan_samples: Non-finite samples, which were replaced by silence.
+        notes: What was lost, mended or clipped, in sentences without the file's name.
     """
 
     seconds: float
     nan_samples: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,42 +60,6 @@ class Result:
     outcome: Outcome | None = None
     took: float = 0.0
     error: str = ""
-
-
-class OutputStage:
-    """Resamples target and residual to the file's rate and writes exactly as many frames as the file has.
-
-    Args:
-        model_rate: Sample rate of the model in Hz.
-        source: The file that is separated.
-        writers: One writer for the target, and perhaps one for the residual.
-    """
-
-    def __init__(
-        self, model_rate: int, source: soundfile.SoundFile, writers: list[AtomicAudioWriter]
-    ) -> None:
-        rate, channels = source.samplerate, source.channels
-        self.resamplers = (
-            [soxr.ResampleStream(model_rate, rate, channels) for _ in writers] if rate != model_rate else []
-        )
-        self.left = source.frames
-        self.writers = writers
-
-    def write(self, parts: list[Array], last: bool) -> None:
-        """Write one [C, n] for every writer; with the last one, missing samples become silence."""
-        if self.resamplers:
-            parts = [_resampled(r, x, last) for r, x in zip(self.resamplers, parts, strict=True)]
-        n = min(self.left, parts[0].shape[1])
-        for writer, x in zip(self.writers, parts, strict=True):
-            writer.write(x[:, :n])
-            if last and n < self.left:
-                writer.write(np.zeros((x.shape[0], self.left - n), np.float32))
-        self.left -= n if not last else self.left
-
-
-def _resampled(resampler: soxr.ResampleStream, x: Array, last: bool) -> Array:
-    # soxr wants [n, C], and for one channel too
-    return np.atleast_2d(resampler.resample_chunk(np.ascontiguousarray(x.T), last=last).T)
 
 
 def process_file(
@@ -110,77 +83,112 @@ def process_file(
     Raises:
         AudioFileError: The file cannot be separated; no output is left behind.
     """
-    writers: list[AtomicAudioWriter] = []
-    with open_source(job.source) as source:
-        rate, channels, frames = source.samplerate, source.channels, source.frames
-        processor = StreamProcessor(session, provider, channels, query, controls, HOPS_AT_ONCE)
+    writers: list[AudioWriter] = []
+    with open_source(job.source, lambda: progress(0.0, None)) as source:
+        rate, channels = source.samplerate, source.channels
+        # the mixer comes after the way back to the file's rate, in the output stage
+        processor = StreamProcessor(session, provider, channels, query, Controls(), HOPS_AT_ONCE)
         try:
             for path in (job.output, job.residual):
                 if path is not None:
-                    writers.append(AtomicAudioWriter(path, rate, channels, frames))
-            _stream(source, processor, OutputStage(processor.info.sample_rate, source, writers), progress)
+                    writers.append(_writer(job, path, source))
+            output = OutputStage(
+                processor.info.sample_rate, rate, channels, _mixes(controls, len(writers) > 1), writers
+            )
+            nan_samples = _stream(source, processor, output, progress)
             for writer in writers:
                 writer.finish()
-        except soundfile.LibsndfileError as e:
+        except BrokenPipeError:
+            raise
+        except (soundfile.LibsndfileError, OSError) as e:
             raise AudioFileError(
-                f"{job.source}: damaged after {source.tell() / rate:.1f} s ({reason(e)})"
+                f"{job.source}: damaged after {source.position / rate:.1f} s ({reason(e)})"
             ) from e
         finally:
             for writer in writers:
                 writer.discard()
-    return Outcome(frames / rate, processor.nan_samples)
+        notes = (*source.notes, *(note for writer in writers for note in _notes_of(writer)))
+        return Outcome(source.position / rate, nan_samples, notes)
 
 
-def _stream(
-    source: soundfile.SoundFile, processor: StreamProcessor, output: OutputStage, progress: Progress
-) -> None:
-    """The whole file through model and output; the graph's latency is cut off at the start."""
-    skip, size = processor.info.latency, processor.size
-    two = len(output.writers) > 1
+def _writer(job: Job, path: Path, source: AudioSource) -> AudioWriter:
+    """The writer of an output; its folder is made. Raises AudioFileError."""
+    if not is_stream(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise AudioFileError(f"{path}: cannot be written ({reason(e)})") from e
+    shape = SoundShape(source.samplerate, source.channels, source.frames, source.subtype, source.metadata)
+    return open_writer(path, shape, job.format_of(path), job.source)
+
+
+def _mixes(controls: Controls, residual: bool) -> list[tuple[float, float]]:
+    """(a, b) of a * target + b * input for the target's output and for the residual, their difference."""
+    a, b = controls.coefficients()
+    return [(a, b), (-a, 1.0 - b)] if residual else [(a, b)]
+
+
+def _notes_of(writer: AudioWriter) -> Iterator[str]:
+    """What to say of an output: another sample rate, clipping."""
+    if writer.note:
+        yield writer.note
+    if writer.clipped:
+        over = 20 * math.log10(writer.peak)
+        yield (
+            f"{writer.clipped} samples of {writer.path} are clipped, by up to {over:.1f} dB; "
+            f"lower --gain by that much, or choose --format wav32"
+        )
+
+
+def _stream(source: AudioSource, processor: StreamProcessor, output: OutputStage, progress: Progress) -> int:
+    """The whole file through model and output; the graph's latency is cut off at the start.
+
+    Returns:
+        The number of samples that were not finite.
+    """
+    skip, size, channels = processor.info.latency, processor.size, source.channels
 
     def run(block: Array, last: bool, keep: int) -> None:
         nonlocal skip
         out = processor.process(block)
-        parts = [out.copy(), processor.dry - out] if two else [out.copy()]
         first = min(skip, size)
         skip -= first
-        output.write([x[:, first:keep] for x in parts], last)
+        output.write(out[:, first:keep], last)
 
-    waiting: Array = np.zeros((source.channels, 0), np.float32)
+    waiting: Array = np.zeros((channels, 0), np.float32)
     nan_samples = 0
-    for block, bad, last in _chunks(source, processor):
+    for dry, block, bad in _blocks(source, processor):
         nan_samples += bad
+        output.dry.put(dry)
         waiting = np.concatenate([waiting, block], axis=1)
-        while not last and waiting.shape[1] >= size:
+        while waiting.shape[1] > size:  # the last block is kept back until the end is known
             run(waiting[:, :size], False, size)
             waiting = waiting[:, size:]
-        progress(source.tell() / source.samplerate, source.frames / source.samplerate)
-    tail = np.zeros((source.channels, processor.info.latency), np.float32)
+        progress(source.position / source.samplerate, source.seconds)
+    tail = np.zeros((channels, processor.info.latency), np.float32)
     waiting = np.concatenate([waiting, tail], axis=1)
     while waiting.shape[1]:
         block, waiting = waiting[:, :size], waiting[:, size:]
         keep = block.shape[1]
-        if keep < size:
-            block = np.concatenate([block, np.zeros((source.channels, size - keep), np.float32)], axis=1)
-        run(block, waiting.shape[1] == 0, keep)
-    processor.nan_samples += nan_samples
-    progress(source.frames / source.samplerate, source.frames / source.samplerate)
+        run(np.pad(block, ((0, 0), (0, size - keep))), waiting.shape[1] == 0, keep)
+    return nan_samples
 
 
-def _chunks(source: soundfile.SoundFile, processor: StreamProcessor) -> Iterator[tuple[Array, int, bool]]:
-    """Chunks of the file at the model's rate.
+def _blocks(source: AudioSource, processor: StreamProcessor) -> Iterator[tuple[Array, Array, int]]:
+    """Blocks of the file.
 
     Yields:
-        float32 [C, n], the number of samples that were not finite, and whether it is the last chunk.
+        float32 [C, n] at the file's rate, float32 [C, m] at the model's, and the number of samples that were
+        not finite and are silence in both.
     """
     rate, model_rate = source.samplerate, processor.info.sample_rate
     resampler = soxr.ResampleStream(rate, model_rate, source.channels) if rate != model_rate else None
     chunk = max(1, round(processor.size * rate / model_rate))
     last = False
     while not last:
-        read = source.read(chunk, dtype="float32", always_2d=True)
+        read = source.read(chunk)
         last = len(read) < chunk
         bad = ~np.isfinite(read)
         read[bad] = 0.0  # before the resampler, which would smear them
-        block = read.T if resampler is None else np.atleast_2d(resampler.resample_chunk(read, last=last).T)
-        yield block, int(bad.sum()), last
+        dry = np.ascontiguousarray(np.clip(read, -MOST, MOST).T)
+        yield dry, dry if resampler is None else resampled(resampler, dry, last), int(bad.sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,23 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from marssep_rt.audio_io.formats import FORMATS, format_named
+from marssep_rt.audio_io.streams import STANDARD, is_stream
+from marssep_rt.batch.gather import gather
 from marssep_rt.batch.local import on_threads
-from marssep_rt.batch.plan import Job, check_job, plan
+from marssep_rt.batch.plan import Job, check_job, folder_of, plan_of
 from marssep_rt.batch.ray_backend import on_ray
 from marssep_rt.batch.report import Report, settings_key
 from marssep_rt.batch.separate import Result
-from marssep_rt.cli.options import MixerOptions, QueryOptions, command
-from marssep_rt.console import console, print_error, print_understood, print_warning, print_warnings
+from marssep_rt.cli.options import Interrupted, MixerOptions, QueryOptions, command
+from marssep_rt.console import (
+    console,
+    print_error,
+    print_line,
+    print_understood,
+    print_warning,
+    print_warnings,
+)
 from marssep_rt.errors import AudioFileError, UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
@@ -27,7 +38,7 @@ from marssep_rt.query.build import build_query
 from marssep_rt.query.types import Query
 
 COLUMNS = (
-    TextColumn("{task.description}"),
+    TextColumn("{task.description}", markup=False),  # names of files
     BarColumn(),
     TextColumn("{task.percentage:3.0f} %  {task.fields[speed]}"),
     TimeRemainingColumn(),
@@ -39,13 +50,21 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 class FileOptions(MixerOptions, QueryOptions):
     """The options of ``marssep-file``."""
 
-    inputs: Annotated[list[Path], typer.Argument(help="Audio files or folders.", metavar="INPUT...")]
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="Audio files, videos or folders; - is standard input.", metavar="INPUT..."),
+    ]
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="A file, or a folder (ends in /).", metavar="FILE|FOLDER"),
+        typer.Option(
+            "-o",
+            "--output",
+            help="A file, a folder (ends in /), or - for standard output.",
+            metavar="FILE|FOLDER|-",
+        ),
     ] = None
     residual: Annotated[
-        bool, typer.Option("--residual", help="Write STEM.residual.wav (the residual) as well.")
+        bool, typer.Option("--write-residual", help="Write STEM.residual.wav (the residual) as well.")
     ] = False
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include subfolders.")] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False
@@ -68,23 +87,35 @@ class FileOptions(MixerOptions, QueryOptions):
         typer.Option("--ray", help="Work on a Ray cluster: its address, auto, or local.", metavar="ADDRESS"),
     ] = None
     kind: Annotated[
-        str, typer.Option("--format", help="wav (32-bit float) or flac (24-bit).", metavar="wav|flac")
-    ] = "wav"
+        str | None,
+        typer.Option(
+            "--format",
+            help="Default: by the name of the output, else WAV. WAV keeps the sample format of the input; "
+            "wav16, wav24, wav32 (float), flac (24-bit) and flac16 say it.",
+            metavar="|".join(FORMATS),
+        ),
+    ] = None
 
 
-def interrupt(*_: object) -> None:
-    """SIGTERM ends a run as Ctrl-C does."""
-    raise KeyboardInterrupt
+def interrupt(number: int, _: object) -> None:
+    """SIGTERM and SIGHUP end a run as Ctrl-C does."""
+    raise Interrupted(number)
+
+
+def answer_signals() -> None:
+    """Let what ends a run end it cleanly; a signal that is ignored (nohup) stays ignored."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
 
 
 @command(app, FileOptions)
 def main(options: FileOptions) -> None:
     """Keep only what the query names: marssep-file --query "dog barking" meeting.wav"""
-    if options.kind not in ("wav", "flac"):
-        raise UsageError(f"unknown format {options.kind!r}; choose wav or flac")
-    signal.signal(signal.SIGTERM, interrupt)
+    answer_signals()
     controls = options.controls()
-    jobs = plan(options.inputs, options.output, options.recursive, options.residual, options.kind)
+    jobs = planned(options)
     bundle = bundles.load(options.model)
     query = build_query(bundle, options.request)
     print_understood([query.understood])
@@ -92,7 +123,7 @@ def main(options: FileOptions) -> None:
     if query.remove:
         options.remove, controls = True, controls.with_changes(remove=True)
     report = Report(
-        options.report, settings_key(bundle, query.vector, controls, options.kind, options.residual)
+        options.report, settings_key(bundle, query.vector, controls, options.kind or "wav", options.residual)
     )
     left, failures = select_jobs(jobs, report, options)
     with Progress(*COLUMNS, console=console, transient=True) as progress:
@@ -105,6 +136,21 @@ def main(options: FileOptions) -> None:
         print_error(error)
     if failures:
         raise typer.Exit(1)
+
+
+def planned(options: FileOptions) -> list[Job]:
+    """The jobs of a run; says what folders hold beside them. Raises UsageError."""
+    if options.kind is not None:
+        format_named(options.kind)
+    found = gather(options.inputs, options.recursive, folder_of(options.inputs, options.output))
+    jobs = plan_of(found, options.inputs, options.output, options.recursive, options.residual, options.kind)
+    if options.ray is not None and any(is_stream(p) for job in jobs for p in (job.source, job.output)):
+        raise UsageError("--ray works on files, not on pipes or standard input and output")
+    if any(j.output == STANDARD for j in jobs) and sys.stdout.isatty():
+        raise UsageError("standard output is a terminal; redirect it, or name a file with -o")
+    for sentence in found.sentences():
+        print_line(sentence)
+    return jobs
 
 
 def select_jobs(jobs: Sequence[Job], report: Report, options: FileOptions) -> tuple[list[Job], list[str]]:
@@ -123,7 +169,7 @@ def select_jobs(jobs: Sequence[Job], report: Report, options: FileOptions) -> tu
             failures.append(str(e))
     if skipped := len(jobs) - len(left) - len(failures):
         message = f"{skipped} of {len(jobs)} files are done already ({options.report})"
-        console.print(message, markup=False, soft_wrap=True)
+        print_line(message)
     return left, failures
 
 
@@ -157,11 +203,9 @@ def note_result(result: Result, report: Report) -> str:
         print_warning(
             f"{job.source}: {outcome.nan_samples} samples were NaN or infinite and count as silence"
         )
+    for note in outcome.notes:
+        print_warning(f"{job.source}: {note}")
     written = " and ".join(str(p) for p in (job.output, job.residual) if p)
     speed = outcome.seconds / result.took
-    console.print(
-        f"{job.source} -> {written}  ({outcome.seconds:.1f} s, {speed:.1f} x real time)",
-        soft_wrap=True,
-        markup=False,
-    )
+    print_line(f"{job.source} -> {written}  ({outcome.seconds:.1f} s, {speed:.1f} x real time)")
     return ""

@@ -107,8 +107,8 @@ class LiveOptions(MixerOptions, QueryOptions):
     to: Annotated[
         list[int] | None,
         typer.Option(
-            "--to",
-            help="Output channel of a query: --query A --to 1 --query B --to 2.",
+            "--output-channel",
+            help="Output channel of a query: --query A --output-channel 1 ...",
             min=1,
             max=64,
             metavar="CHANNEL",
@@ -258,11 +258,13 @@ def choose_queries(options: LiveOptions, preset: Preset, bundle: Bundle) -> tupl
         requests = request.split() if options.to else [request]
         queries = [build_query(bundle, part) for part in requests]
     if len(queries) > 1 and any(query.remove for query in queries):
-        raise UsageError("with --to, name the sounds themselves; --remove gives what is left of each")
+        raise UsageError(
+            "with --output-channel, name the sounds themselves; --mode residual gives the residual of each"
+        )
     if options.to and len(options.to) != len(queries):
         raise UsageError(
             f"there are {len(queries)} queries and {len(options.to)} output channels; "
-            "give --to once for every query"
+            "give --output-channel once for every query"
         )
     return queries, learning
 

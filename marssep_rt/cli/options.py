@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
@@ -13,10 +14,12 @@ from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from marssep_rt.cli.renamed import modern
 from marssep_rt.console import console as console
 from marssep_rt.console import print_error, print_warning, print_warnings
+from marssep_rt.contract import MIXER
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.errors import MarssepError
+from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.live.presets import Preset
 from marssep_rt.query.types import QueryRequest
 
@@ -64,11 +67,16 @@ Not = Annotated[
 Model = Annotated[
     Path | None, typer.Option("--model", help="A model bundle other than the built-in one.", metavar="BUNDLE")
 ]
-Remove = Annotated[bool, typer.Option("--remove", help="Residual: everything but the query.")]
+Mode = Annotated[
+    str | None,
+    typer.Option("--mode", help="What is heard: target, or residual: all but it.", metavar="target|residual"),
+]
 Wet = Annotated[
     float | None, typer.Option("--wet", help="Mix: 0 (input) to 1 (separated, the default).", metavar="0..1")
 ]
-Limit = Annotated[float | None, typer.Option("--limit", help="Maximum attenuation in dB.", metavar="DB")]
+Limit = Annotated[
+    float | None, typer.Option("--attenuation-limit", help="Maximum attenuation in dB.", metavar="DB")
+]
 Gain = Annotated[float | None, typer.Option("--gain", help="Output gain in dB.", metavar="DB")]
 Provider = Annotated[
     str, typer.Option("--provider", help="Where the model runs: auto, cpu or cuda.", metavar="auto|cpu|cuda")
@@ -98,25 +106,44 @@ class QueryOptions:
 class MixerOptions:
     """The mixer settings and the provider; None leaves a setting to a preset or its default."""
 
-    remove: Remove = False
+    mode: Mode = None
     wet: Wet = None
     limit: Limit = None
     gain: Gain = None
     provider: Provider = "auto"
 
+    @property
+    def remove(self) -> bool:
+        """Whether the output is the residual."""
+        return self.mode == "residual"
+
+    @remove.setter
+    def remove(self, value: bool) -> None:
+        self.mode = "residual" if value else "target"
+
     def controls(self, preset: Preset = EMPTY_PRESET) -> Controls:
         """The mixer settings: of the command line, else of the preset, else the defaults."""
+        if self.mode not in (None, "target", "residual"):
+            raise UsageError(f"mode is {self.mode!r}; choose target or residual")
         return Controls(
-            self.remove or preset.remove,
-            _first(self.wet, preset.wet, 1.0),
+            preset.remove if self.mode is None else self.remove,
+            _first(self.wet, preset.wet, MIXER.wet_default),
             self.limit if self.limit is not None else preset.limit,
-            _first(self.gain, preset.gain, 0.0),
+            _first(self.gain, preset.gain, MIXER.gain_db_default),
         )
 
 
 def _first(*values: float | None) -> float:
     """The first value that is not None."""
     return next(v for v in values if v is not None)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends a run; ``number`` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def fail(message: str, code: int) -> typer.Exit:
@@ -126,7 +153,7 @@ def fail(message: str, code: int) -> typer.Exit:
 
 
 def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Our errors as a sentence and a code; Ctrl-C as exit 1 (a live run handles its own)."""
+    """Our errors as a sentence and a code; Ctrl-C as exit 130 (a live run handles its own)."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -139,8 +166,9 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
                 raise
             message = f'this command needs the package {e.name}: pip install "marssep[{extra}]"'
             raise fail(f"{message}, or in a clone pip install .[{extra}]", 2) from None
-        except KeyboardInterrupt:
-            raise fail("interrupted; nothing unfinished was left under a final name", 1) from None
+        except KeyboardInterrupt as e:
+            code = 128 + (e.number if isinstance(e, Interrupted) else signal.SIGINT)
+            raise fail("interrupted; nothing unfinished was left under a final name", code) from None
         except BrokenPipeError:
             sys.stderr.close()
             raise typer.Exit(1) from None
@@ -149,7 +177,11 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 
 class PlainCommand(TyperCommand):
-    """A command whose help shows flags as flags: Typer writes ``<bool>`` behind each."""
+    """A command that knows earlier names of options and shows flags without Typer's ``<bool>``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse a command line, in which options may have earlier names."""
+        return super().parse_args(ctx, modern(args, self.get_params(ctx)))
 
     def get_help_option(self, ctx: Any) -> Any:
         """``--help`` as a flag."""

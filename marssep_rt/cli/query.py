@@ -10,6 +10,7 @@ import typer
 
 from marssep_rt.cli.options import QueryOptions, command
 from marssep_rt.console import console, print_understood, print_warnings
+from marssep_rt.contract import FORMATS
 from marssep_rt.errors import UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import NO_RESIDUAL, build_query
@@ -31,8 +32,8 @@ class FileOptions(QueryOptions):
 def main(options: FileOptions) -> None:
     """Embed a query into a file: marssep-query --query "dog barking" -o dog.query"""
     output = options.output
-    if output.suffix != ".query":
-        raise UsageError(f"{output}: query files end in .query")
+    if output.suffix != FORMATS.query_suffix:
+        raise UsageError(f"{output}: query files end in {FORMATS.query_suffix}")
     refuse_existing(output, options.overwrite)
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from math import gcd
 
+from marssep_rt.contract import LATENCY
+
 
 def synchronous_delay(block: int, hop: int) -> int:
     """Smallest delay if the output is computed in the call that brings the input: hop - gcd(block, hop)."""
@@ -50,4 +52,5 @@ def slack_for(compute_seconds: float, block: int, sample_rate: int) -> int:
 
 def live_slack(slowest_hop: float, block: int, sample_rate: int) -> int:
     """Slack of a live run: twice the slowest hop in seconds, and 3 ms that a Python thread may oversleep."""
-    return slack_for(2 * slowest_hop + 0.003, block, sample_rate)
+    seconds = LATENCY.live_hop_factor * slowest_hop + LATENCY.live_oversleep_seconds
+    return slack_for(seconds, block, sample_rate)

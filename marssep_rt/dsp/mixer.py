@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import MIXER
 from marssep_rt.errors import UsageError
 
 
@@ -26,18 +27,16 @@ class Controls:
     """
 
     remove: bool = False
-    wet: float = 1.0
+    wet: float = MIXER.wet_default
     limit_db: float | None = None
-    gain_db: float = 0.0
+    gain_db: float = MIXER.gain_db_default
     bypass: bool = False
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.wet <= 1.0:
-            raise UsageError(f"wet is {self.wet:g}; it must lie between 0 and 1")
-        if self.limit_db is not None and not 0.0 <= self.limit_db <= 200.0:
-            raise UsageError(f"limit is {self.limit_db:g} dB; it must lie between 0 and 200")
-        if not -60.0 <= self.gain_db <= 40.0:
-            raise UsageError(f"gain is {self.gain_db:g} dB; it must lie between -60 and 40")
+        _check("wet", self.wet, "", MIXER.wet_min, MIXER.wet_max)
+        if self.limit_db is not None:
+            _check("limit", self.limit_db, " dB", MIXER.limit_db_min, MIXER.limit_db_max)
+        _check("gain", self.gain_db, " dB", MIXER.gain_db_min, MIXER.gain_db_max)
 
     def coefficients(self) -> tuple[float, float]:
         """(a, b) of y = a * target + b * dry: the signal formula, solved for its two inputs.
@@ -56,6 +55,12 @@ class Controls:
     def with_changes(self, **changes: object) -> Controls:
         """A checked copy."""
         return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def _check(name: str, value: float, unit: str, low: float, high: float) -> None:
+    """Raise UsageError for a value outside ``low``..``high``, or NaN."""
+    if not low <= value <= high:
+        raise UsageError(f"{name} is {value:g}{unit}; it must lie between {low:g} and {high:g}")
 
 
 class Mixer:

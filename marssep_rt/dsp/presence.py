@@ -16,11 +16,12 @@ from typing import Protocol
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import OLD_BUNDLES, PRESENCE
 
-SMOOTHING_SECONDS = 0.7
-FLOOR_DB = -60.0  # an input below is silence, in which nothing is present
-HEARD_SECONDS = 2.0  # of target, for the audio encoder
-PRESENCE_THRESHOLD = 0.5  # from here on the sound counts as present
+SMOOTHING_SECONDS = PRESENCE.smoothing_seconds
+FLOOR_DB = PRESENCE.floor_db  # an input below is silence, in which nothing is present
+HEARD_SECONDS = PRESENCE.window_seconds  # of target, for the audio encoder
+PRESENCE_THRESHOLD = PRESENCE.threshold  # from here on the sound counts as present
 
 
 class WindowEncoder(Protocol):
@@ -33,7 +34,7 @@ class WindowEncoder(Protocol):
 
 def share_db(target_energy: float, input_energy: float) -> float:
     """The target's share of the input's energy in dB, -60..0."""
-    return max(-60.0, min(0.0, 10 * math.log10((target_energy + 1e-12) / (input_energy + 1e-12))))
+    return max(FLOOR_DB, min(0.0, 10 * math.log10((target_energy + 1e-12) / (input_energy + 1e-12))))
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class PresenceCurve:
         share: Constant and weight per dB, for bundles without an audio encoder.
     """
 
-    both: tuple[float, float, float] = (-2.162, 0.138, 8.043)
-    share: tuple[float, float] = (1.823, 0.207)
+    both: tuple[float, float, float] = OLD_BUNDLES.presence_both
+    share: tuple[float, float] = OLD_BUNDLES.presence_share
 
     @classmethod
     def of(cls, metadata: Mapping[str, Sequence[float]]) -> PresenceCurve:
-        """The curve in a graph's metadata; the default for graphs that bring none."""
+        """The curve in a graph's metadata; that of the first models for graphs that bring none."""
         if not metadata:
             return cls()
         (constant, per_db, per_similarity), (alone, alone_per_db) = metadata["both"], metadata["share"]

@@ -11,22 +11,25 @@ from math import gcd
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import RESAMPLER
 
 
 class StreamResampler:
     """[C, n] at ``source`` Hz in, [C, m] at ``target`` Hz out; ``delay`` is the filter's, in seconds."""
 
-    def __init__(self, source: int, target: int, channels: int, half_width: int = 32) -> None:
+    def __init__(
+        self, source: int, target: int, channels: int, half_width: int = RESAMPLER.half_width
+    ) -> None:
         if source < 1 or target < 1:
             raise ValueError("sample rates must be positive")
         common = gcd(source, target)
         self.up, self.down = target // common, source // common
         self.taps = 2 * half_width
         self.delay = half_width / source
-        cutoff = 0.94 * min(1.0, target / source)
+        cutoff = RESAMPLER.cutoff * min(1.0, target / source)
         # phase p of ``up`` interpolates at the fractional position p / up between two input samples
         position = np.arange(self.taps)[None, :] - (half_width - 1) - np.arange(self.up)[:, None] / self.up
-        window = np.kaiser(2 * 4096 + 1, 9.0)
+        window = np.kaiser(2 * 4096 + 1, RESAMPLER.kaiser_beta)
         weights = np.interp(position / half_width, np.linspace(-1, 1, len(window)), window)
         kernel = cutoff * np.sinc(cutoff * position) * weights
         self.kernel: Array = (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)

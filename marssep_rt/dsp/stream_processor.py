@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime as ort
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import MIXER
 from marssep_rt.dsp.mixer import Controls, Mixer
 from marssep_rt.model.stream import GraphStream
 
@@ -69,7 +70,8 @@ class StreamProcessor:
             bad = ~np.isfinite(audio)
             self.nan_samples += int(bad.sum())
             audio[bad] = 0.0
-            np.clip(audio, -1e6, 1e6, out=audio)  # finite but absurd: keep the state sane
+            # finite but absurd: keep the state sane
+            np.clip(audio, -MIXER.largest_sample, MIXER.largest_sample, out=audio)
         if len(self.stream.audio) > 1:
             self.stream.audio[1:] = audio
         self.delay[:, :-n] = self.delay[:, n:]

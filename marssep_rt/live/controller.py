@@ -16,6 +16,7 @@ import numpy as np
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.recorder import Recorder
+from marssep_rt.contract import MIXER
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
 from marssep_rt.errors import MarssepError, SoundError
@@ -31,7 +32,7 @@ LEARN_SECONDS = 3.0
 LISTEN_INTERVAL_SECONDS = 0.5
 UNMATCHED_SECONDS = 3.0
 WET_STEP, GAIN_STEP, LIMIT_STEP, MAX_LIMIT_DB = 0.1, 1.0, 6.0, 30.0
-MIN_GAIN_DB, MAX_GAIN_DB = -60.0, 40.0
+MIN_GAIN_DB, MAX_GAIN_DB = MIXER.gain_db_min, MIXER.gain_db_max
 SILENT_PEAK = 1e-3
 
 

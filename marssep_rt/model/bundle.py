@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from marssep_rt.contract import FORMATS
 from marssep_rt.errors import BundleError
 from marssep_rt.utils.atomic_io import whole_folder, written_beside
 
-FORMAT = 1
+FORMAT = FORMATS.bundle
 DEFAULT = Path(__file__).parents[1] / "models" / "default"
 
 

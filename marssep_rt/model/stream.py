@@ -10,9 +10,10 @@ import numpy as np
 import onnxruntime as ort
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import FORMATS
 from marssep_rt.errors import BundleError
 
-GRAPH_FORMAT = 1
+GRAPH_FORMAT = FORMATS.graph
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class GraphInfo:
     @staticmethod
     def of(session: ort.InferenceSession) -> GraphInfo:
         """Raises BundleError when the graph has no such property or a newer format."""
-        text = session.get_modelmeta().custom_metadata_map.get("marssep")
+        text = session.get_modelmeta().custom_metadata_map.get(FORMATS.metadata_key)
         if text is None:
             raise BundleError("separator.onnx has no marssep metadata; it was not made by marssep-export")
         data: dict[str, Any] = json.loads(text)

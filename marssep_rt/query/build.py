@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import QUERY
 from marssep_rt.errors import QueryError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
@@ -23,7 +24,7 @@ from marssep_rt.query.types import Query, QueryRequest
 from marssep_rt.query.vocabulary import KnownSounds
 from marssep_rt.utils.vectors import unit_vector
 
-NEGATIVE_WEIGHT = 0.5
+NEGATIVE_WEIGHT = QUERY.negative_weight
 NO_RESIDUAL = "{} holds a sound, not what to do with it: name the sound here, and remove it where it is used"
 
 

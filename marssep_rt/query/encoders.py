@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import QUERY
 from marssep_rt.errors import QueryError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
@@ -18,7 +19,7 @@ from marssep_rt.query.audio_input import read_windows
 from marssep_rt.query.image_input import read_image, views
 from marssep_rt.utils.vectors import unit_vector
 
-LONGEST_TEXT = 500
+LONGEST_TEXT = QUERY.longest_text
 
 
 def check_text(text: str) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from marssep_rt.contract import FORMATS
 from marssep_rt.errors import QueryError
 from marssep_rt.query.types import Query
 from marssep_rt.utils.atomic_io import write_whole
 from marssep_rt.utils.vectors import unit_vector
 
-QUERY_FORMAT = 1
+QUERY_FORMAT = FORMATS.query
 
 
 def read_query(path: Path | str) -> Query:

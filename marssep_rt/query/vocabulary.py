@@ -2,7 +2,7 @@
 
 A bundle's ``sounds.json`` holds the vectors of the labels and a threshold for each kind of query. A query is
 out of vocabulary if its cosine similarity to the nearest label is below the threshold. ``marssep-train
-vocabulary`` fits the thresholds.
+vocabulary`` fits the thresholds. The file also holds the weights of snapping to labels.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import OLD_BUNDLES
 from marssep_rt.errors import BundleError
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.utils.vectors import unit_vector
 
 FILE = "sounds.json"
 EXAMPLES = ("audio", "image")
-EVIDENCE = 0.4  # weight of the other parts of a query against an example's own similarity
-OWN = 0.5  # weight of an example's own vector against its label's
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,16 @@ class KnownSounds:
         vectors: Their unit vectors, float32 [L, D].
         thresholds: Kind of query (text, audio, image) -> smallest cosine similarity inside the vocabulary.
         trained: The number of training labels; None means all.
+        snap_evidence: Weight of the other parts of a query against an example's own similarity.
+        snap_own: Weight of an example's own vector against its label's.
     """
 
     labels: tuple[str, ...]
     vectors: Array
     thresholds: dict[str, float]
     trained: int | None = None
+    snap_evidence: float = OLD_BUNDLES.snap_evidence
+    snap_own: float = OLD_BUNDLES.snap_own
 
     @classmethod
     def of(cls, bundle: Bundle) -> KnownSounds | None:
@@ -56,6 +59,8 @@ class KnownSounds:
                 vectors.reshape(len(labels), bundle.query_dim),
                 {k: float(v) for k, v in data["thresholds"].items()},
                 data.get("trained"),
+                float(data.get("snap_evidence", OLD_BUNDLES.snap_evidence)),
+                float(data.get("snap_own", OLD_BUNDLES.snap_own)),
             )
         except (ValueError, KeyError, TypeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
@@ -63,7 +68,8 @@ class KnownSounds:
     def only(self, labels: Collection[str]) -> KnownSounds:
         """The vocabulary without what is not among ``labels``."""
         kept = [i for i, label in enumerate(self.labels[: self.trained]) if label in labels]
-        return KnownSounds(tuple(self.labels[i] for i in kept), self.vectors[kept], self.thresholds)
+        labels = tuple(self.labels[i] for i in kept)
+        return replace(self, labels=labels, vectors=self.vectors[kept], trained=None)
 
     def dump(self, encoder: str, figures: dict[str, Any]) -> bytes:
         """The content of ``sounds.json``; ``figures``: error rates of the thresholds."""
@@ -73,6 +79,8 @@ class KnownSounds:
             "labels": list(self.labels),
             "trained": len(self.labels) if self.trained is None else self.trained,
             "thresholds": self.thresholds,
+            "snap_evidence": self.snap_evidence,
+            "snap_own": self.snap_own,
             "figures": figures,
             "vectors": packed,
         }
@@ -100,8 +108,8 @@ class KnownSounds:
         settled = []
         for (kind, vector), own in zip(parts, similarity, strict=True):
             if kind in EXAMPLES and own.max() >= self.thresholds.get(kind, np.inf):
-                best = int((own + EVIDENCE * (np.sum(similarity, axis=0) - own)).argmax())
-                drawn = self.vectors[best] + OWN * vector
+                best = int((own + self.snap_evidence * (np.sum(similarity, axis=0) - own)).argmax())
+                drawn = self.vectors[best] + self.snap_own * vector
                 settled.append((unit_vector(drawn), self.labels[best]))
             else:
                 settled.append((vector, ""))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import platform
+import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,10 +15,31 @@ from pathlib import Path
 
 from marssep_rt.errors import MarssepError, UsageError
 
+MAX_NAME = 255  # bytes, on all common file systems
+TAG_BYTES = 4  # of hexadecimal digits for the machine, and as many for the file
+
 
 def partial_path(path: Path) -> Path:
-    """The temporary name of a file that is being written."""
-    return path.with_name(f"{path.name}.part")
+    """A temporary name for a file that is being written, which nobody else uses: NAME.0123abcd.part."""
+    end = f".{_machine()}{secrets.token_hex(TAG_BYTES // 2)}.part"
+    name = path.name
+    while len(os.fsencode(name)) + len(end) > MAX_NAME:
+        name = name[:-1]
+    return path.with_name(name + end)
+
+
+def remove_stale_parts(path: Path) -> None:
+    """Delete what killed runs on this machine left of a file; nobody may be writing it meanwhile."""
+    pattern = re.compile(re.escape(path.name) + rf"\.{_machine()}[0-9a-f]{{{TAG_BYTES}}}\.part")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):
+            if pattern.fullmatch(name):
+                path.with_name(name).unlink()
+
+
+def _machine() -> str:
+    """Four digits for this machine, so that machines that share a folder keep off each other's files."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:TAG_BYTES]
 
 
 @contextlib.contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.contract import QUERY
 from marssep_rt.errors import QueryError
 
-MIN_LENGTH = 1e-6
+MIN_LENGTH = QUERY.min_vector_length
 
 
 def unit_vector(vector: Array) -> Array:

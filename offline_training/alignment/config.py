@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, Self
 
-from offline_training.utils import checkpoint_io
+from offline_training.alignment.mel_views import ViewConfig
+from offline_training.encoders.towers import TowerShape
+from offline_training.utils.recipe import Key, share
 
+QUICK_STEPS = 4
 TERMS = (
     "audio_labels",
     "image_labels",
@@ -25,22 +28,28 @@ TERMS = (
 
 @dataclass(frozen=True)
 class StageConfig:
-    """``trains``: name prefixes of the parameters that move; ``weights``: of the loss terms; ``select``:
-    figures whose sum on val decides which towers are handed on (none: the last); ``ema``: decay of the
-    averaged weights that are handed on then, 0 for none.
-    """
+    """One stage of an alignment."""
 
-    number: int
-    steps: int
-    batch: int = 64
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    warmup: int = 100
-    trains: tuple[str, ...] = ("audio.head", "image.head", "log_scale")
-    weights: dict[str, float] = field(default_factory=dict)
-    select: tuple[str, ...] = ("audio_top1",)
-    validate_every: int = 250
-    ema: float = 0.0
+    number: Annotated[int, Key("Of the stage; 0 pre-trains, 1 to 3 are the paper's.", least=0, most=9)]
+    steps: Annotated[int, Key("Steps of the stage.", least=1)]
+    batch: Annotated[int, Key("Items of a batch.", least=2)] = 64
+    lr: Annotated[float, Key("Highest learning rate; it falls to zero by a cosine.", least=0)] = 1e-3
+    weight_decay: Annotated[float, Key("AdamW's, of matrices and kernels.", least=0)] = 0.05
+    warmup: Annotated[int, Key("Steps in which the learning rate rises from zero.", least=0)] = 100
+    trains: Annotated[tuple[str, ...], Key("Beginnings of the names of the parameters that move.")] = (
+        "audio.head",
+        "image.head",
+        "log_scale",
+    )
+    weights: Annotated[dict[str, float], Key(f"Of the losses: {', '.join(TERMS)}.", least=0)] = field(
+        default_factory=dict
+    )
+    select: Annotated[
+        tuple[str, ...],
+        Key("Figures whose sum on val decides which encoders are handed on; none: the last ones."),
+    ] = ("audio_top1",)
+    validate_every: Annotated[int, Key("Steps between validations.", least=1)] = 250
+    ema: Annotated[float, share("Decay of averaged weights that are handed on then; 0: none.")] = 0.0
 
     def __post_init__(self) -> None:
         unknown = set(self.weights) - set(TERMS)
@@ -52,22 +61,55 @@ class StageConfig:
 
 
 @dataclass(frozen=True)
+class TowersConfig:
+    """The sizes of new encoders."""
+
+    audio: Annotated[dict[str, Any], Key("", table=TowerShape)] = field(default_factory=dict)
+    image: Annotated[dict[str, Any], Key("", table=TowerShape)] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class AlignmentConfig:
-    """``margin`` on cosine distance; ``mixture_margin`` of the clean sound over its mixture; ``temperature``
-    to start from.
-    """
+    """A recipe of kind align or judge."""
 
     stages: tuple[StageConfig, ...]
-    margin: float = 0.2
-    mixture_margin: float = 0.15
-    temperature: float = 0.07
-    thin_label_power: float = 0.5
-    seed: int = 1
-    bf16: bool = True
+    margin: Annotated[float, Key("Of triplets, on cosine distance.", least=0)] = 0.2
+    mixture_margin: Annotated[float, Key("Of the clean sound over its mixture.", least=0)] = 0.15
+    temperature: Annotated[float, Key("Of the contrasts to begin with.", least=1e-3)] = 0.07
+    thin_label_power: Annotated[float, share("Labels are drawn by number of items to this power.")] = 0.5
+    seed: Annotated[int, Key("Of the weights and of all draws.", least=0)] = 1
+    bf16: Annotated[bool, Key("bfloat16 where the processor computes in it.")] = True
+    held_out_labels: Annotated[tuple[str, ...], Key("Labels that never train.", named=True)] = ()
+    splits: Annotated[tuple[Literal["train", "val"], ...], Key("What trains; val only in a last lap.")] = (
+        "train",
+    )
+    fresh: Annotated[
+        tuple[Literal["audio", "image"], ...], Key("Which of the encoders of --start begin anew.")
+    ] = ()
+    one_hot: Annotated[bool, Key("Every label is an axis of its own: a plain classifier.")] = False
+    fold: Annotated[
+        tuple[int, int] | None, Key("Part and number of parts that are left out; see --fold.", least=0)
+    ] = None
+    vector_views: Annotated[int, Key("Views of an item that a large encoder embeds.", least=1)] = 3
+    val_pairs: Annotated[int, Key("Mixtures that heads on a large encoder are measured on.", least=1)] = 100
+    towers: TowersConfig = field(default_factory=TowersConfig)
+    views: ViewConfig = field(default_factory=ViewConfig)
 
-    @classmethod
-    def of(cls, recipe: dict[str, Any]) -> AlignmentConfig:
-        """From a recipe's plain data; raises TypeError or ValueError for unknown settings."""
-        plain = dict(recipe)
-        stages = tuple(StageConfig(**checkpoint_io.with_tuples(stage)) for stage in plain.pop("stages", []))
-        return cls(stages=stages, **plain)
+    def with_steps(self, steps: int) -> Self:
+        """The same with another number of steps in every stage; warm-ups are shortened where they would not
+        fit.
+        """
+        stages = tuple(replace(s, steps=steps, warmup=min(s.warmup, steps // 4)) for s in self.stages)
+        return replace(self, stages=stages)
+
+    def quick(self) -> Self:
+        """A run of seconds, to see whether everything runs; its result is good for nothing."""
+        stages = tuple(replace(s, batch=min(8, s.batch), validate_every=QUICK_STEPS) for s in self.stages)
+        return replace(self, stages=stages, vector_views=1, val_pairs=8).with_steps(QUICK_STEPS)
+
+    def for_heads(self) -> Self:
+        """The stages that align heads on a large encoder: no pre-training, and heads are all that moves."""
+        stages = tuple(
+            replace(s, trains=("audio", "image", "log_scale")) for s in self.stages if s.number != 0
+        )
+        return replace(self, stages=stages)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from marssep_rt.query.image_input import read_image, views
+from offline_training.alignment.config import AlignmentConfig
 from offline_training.alignment.mel_views import MelBank, MelViews, ViewConfig
 from offline_training.alignment.validation import HeldOut
 from offline_training.data.audio_windows import windows
@@ -24,7 +25,7 @@ from offline_training.encoders.base import Encoder, Vectors
 from offline_training.encoders.builtin import Mels, build_towers, describe, tower_shape
 from offline_training.encoders.heads import VectorViews, build_heads
 from offline_training.encoders.pair import Towers
-from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, TowerShape
+from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower
 from offline_training.utils.precision import half
 from offline_training.utils.vectors import unit
 
@@ -157,70 +158,69 @@ def builtin(
     corpus: Corpus,
     photos: PhotoBank | None,
     table: QueryTable,
-    recipe: dict[str, Any],
+    recipe: AlignmentConfig,
     report: Report = lambda *_: None,
     towers: Towers | None = None,
 ) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
-    """Builtin towers (untrained, unless ``towers`` are given), what they train on and are measured on, and
-    their description.
+    """Builtin towers, what they train on and are measured on, and their description.
 
-    Takes ``towers`` (shapes), ``views``, ``held_out_labels``, ``fold``, ``fresh`` and ``one_hot`` out of the
-    recipe. ``fresh``: which of the given towers ("audio", "image") begin anew. ``one_hot``: no text at all,
-    every label an axis of its own: the plain classifier of the same size that the audio tower is compared
-    with. ``fold`` [i, n]: without the items that ``crossfit.left_out`` says, which the description lists.
-    ``splits``: what trains, only the last time also "val".
+    Args:
+        corpus: Recordings.
+        photos: Photographs, if any.
+        table: Texts of the labels.
+        recipe: Its shapes, views, splits, fold and left out labels.
+        report: Called with what is being done, how far it is, and how far it goes.
+        towers: Towers to begin with; None: untrained ones.
     """
-    if recipe.pop("one_hot", False):
+    if recipe.one_hot:
         table = one_hot(table)
     shapes = {
-        part: tower_shape({"dim": table.dim, **plain}) for part, plain in recipe.pop("towers", {}).items()
+        part: tower_shape({"dim": table.dim, **getattr(recipe.towers, part)}) for part in ("audio", "image")
     }
-    held_out = tuple(recipe.pop("held_out_labels", ()))
-    splits = tuple(recipe.pop("splits", ("train",)))
-    if not set(splits) <= {"train", "val"}:
-        raise ValueError(f"a stage cannot train on the splits {', '.join(splits)}")
     without = frozenset[str]()
-    if "fold" in recipe:
-        items = [(c.label, c.group, c.path) for c in corpus.clips if c.split == "train"]
-        items += [
-            (f"photographs of {p.label}", p.path, p.path)
-            for p in (photos.photos if photos is not None else [])
-            if p.split == "train"
-        ]
-        without = left_out(items, *recipe.pop("fold"))
-    fresh = set(recipe.pop("fresh", ()))
-    if not fresh <= {"audio", "image"}:
-        raise ValueError(
-            f"a stage knows no tower {', '.join(sorted(fresh - {'audio', 'image'}))}; fresh "
-            "takes audio and image"
-        )
-    torch.manual_seed(int(recipe.get("seed", 1)))
-    untrained = build_towers(
-        shapes.get("audio", TowerShape(dim=table.dim)), shapes.get("image", TowerShape(dim=table.dim))
-    )
+    if recipe.fold is not None:
+        without = left_out(training_paths(corpus, photos), *recipe.fold)
+    torch.manual_seed(recipe.seed)
+    untrained = build_towers(shapes["audio"], shapes["image"])
     if towers is None:
         towers = untrained
-    for part in fresh:
+    for part in recipe.fresh:
         setattr(towers, part, getattr(untrained, part))
     labels = list(table.phrases)
     assert isinstance(towers.audio, AudioTower)
     front_end = towers.audio.front_end()
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total), front_end)
-    clips, groups = training_items(corpus, labels, held_out, without, splits)
-    audio = MelViews(
-        bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group]
-    )
+    clips, groups = training_items(corpus, labels, recipe.held_out_labels, without, recipe.splits)
+    audio = MelViews(bank, recipe.views, [c for group in clips.values() for c in group])
     image = PhotoViews(photos, image_size(towers)) if photos is not None else None
     material = Material(
-        table, labels, clips, groups, audio, photos_of(photos, labels, splits, held_out, without), image
+        table,
+        labels,
+        clips,
+        groups,
+        audio,
+        photos_of(photos, labels, recipe.splits, recipe.held_out_labels, without),
+        image,
     )
-    described = {**describe(towers), "labels": labels, "left_out": sorted(without), "splits": list(splits)}
+    described = {
+        **describe(towers),
+        "labels": labels,
+        "left_out": sorted(without),
+        "splits": list(recipe.splits),
+    }
     return (
         towers,
         material,
         builtin_held_out(corpus, photos, labels, "val", image_size(towers), front_end=front_end),
         described,
     )
+
+
+def training_paths(corpus: Corpus, photos: PhotoBank | None) -> list[tuple[str, str, str]]:
+    """(label, recording, path) of every clip and photograph of train."""
+    shown = [] if photos is None else photos.photos
+    items = [(c.label, c.group, c.path) for c in corpus.clips if c.split == "train"]
+    return items + [(f"photographs of {p.label}", p.path, p.path) for p in shown if p.split == "train"]
 
 
 def image_size(towers: Towers) -> int:
@@ -263,14 +263,13 @@ def heads(
     corpus: Corpus,
     photos: PhotoBank | None,
     table: QueryTable,
-    recipe: dict[str, Any],
+    recipe: AlignmentConfig,
     report: Report = lambda *_: None,
 ) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
     """As ``builtin``, for heads on a frozen encoder: its vectors of several augmented views of every item are
     made once.
     """
-    held_out = tuple(recipe.pop("held_out_labels", ()))
-    count = int(recipe.pop("vector_views", 3))
+    held_out, count = recipe.held_out_labels, recipe.vector_views
     labels = list(table.phrases)
     clips, groups = training_items(corpus, labels, held_out)
     pictures = photos_of(photos, labels, ("train",), held_out)
@@ -308,7 +307,7 @@ def heads(
         label: [torch.from_numpy(encoder.embed_image([rgb])) for rgb in group]
         for label, group in held_out_photos(photos, labels, "val").items()
     }
-    measured = HeldOut(corpus, labels, "val", prepare, int(recipe.pop("val_pairs", 100)), shown)
+    measured = HeldOut(corpus, labels, "val", prepare, recipe.val_pairs, shown)
     return build_heads(encoder.dim), material, measured, {"kind": "heads", "encoder": encoder.id}
 
 

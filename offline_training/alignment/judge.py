@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from offline_training.alignment.config import AlignmentConfig
 from offline_training.alignment.data import Material, Report, builtin_held_out, training_items
-from offline_training.alignment.mel_views import MelBank, MelViews, ViewConfig
+from offline_training.alignment.mel_views import MelBank, MelViews
 from offline_training.alignment.validation import HeldOut
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Corpus
@@ -60,17 +61,15 @@ def kept(group: str, share: float = SHARE) -> bool:
 
 
 def prepare(
-    corpus: Corpus, table: QueryTable, recipe: dict[str, Any], report: Report = lambda *_: None
+    corpus: Corpus, table: QueryTable, recipe: AlignmentConfig, report: Report = lambda *_: None
 ) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
     """An untrained judge, its part of the training recordings, and what it is measured on."""
     labels = list(table.phrases)
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
     clips, groups = training_items(corpus, labels)
     clips = {label: mine for label, group in clips.items() if (mine := [c for c in group if kept(groups[c])])}
-    views = MelViews(
-        bank, ViewConfig(**recipe.pop("views", {})), [c for group in clips.values() for c in group]
-    )
-    torch.manual_seed(int(recipe.get("seed", 2)))
+    views = MelViews(bank, recipe.views, [c for group in clips.values() for c in group])
+    torch.manual_seed(recipe.seed)
     towers = Towers(JudgeTower(table.dim), None)
     material = Material(table, labels, clips, groups, views)
     return (

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from torch import Tensor
 from marssep_rt.utils.atomic_io import written_beside
 from offline_training.data.corpus import Clip, Corpus
 from offline_training.encoders.towers import FrontEnd, LogMel
+from offline_training.utils.recipe import Key, share
 
 Mels = npt.NDArray[np.float32]
 FLOOR = 1e-10
@@ -27,17 +29,20 @@ FLOOR = 1e-10
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """How an augmented view of a clip is made. Probabilities in 0..1, levels in dB, ``frames`` of 10 ms."""
+    """How an augmented view of a clip is made. Probabilities in 0..1, levels in dB."""
 
-    frames: int = 240
-    speed: float = 0.6
-    equaliser: float = 0.6
-    equaliser_db: float = 8.0
-    bandwidth: float = 0.25
-    background: float = 0.5
-    background_snr_db: tuple[float, float] = (3.0, 25.0)
-    noise: float = 0.4
-    masks: float = 0.5
+    frames: Annotated[int, Key("Length of a view in frames of 10 ms.", least=1)] = 240
+    speed: Annotated[float, share("How often a view is played faster or slower.")] = 0.6
+    equaliser: Annotated[float, share("How often it is equalised.")] = 0.6
+    equaliser_db: Annotated[float, Key("Largest gain and loss of the equaliser.", least=0)] = 8.0
+    bandwidth: Annotated[float, share("How often it is limited in bandwidth.")] = 0.25
+    background: Annotated[float, share("How often another clip is behind it.")] = 0.5
+    background_snr_db: Annotated[tuple[float, float], Key("Range of its level over the other clip.")] = (
+        3.0,
+        25.0,
+    )
+    noise: Annotated[float, share("How often noise is added.")] = 0.4
+    masks: Annotated[float, share("How often stripes of time and frequency are cut out.")] = 0.5
 
 
 class MelBank:

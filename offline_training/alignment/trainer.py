@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import copy
 import json
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +33,14 @@ from offline_training.alignment.data import Material
 from offline_training.alignment.terms import Losses
 from offline_training.encoders.pair import Towers, load, load_weights
 from offline_training.utils import checkpoint_io
-from offline_training.utils.run import log_lines, parameter_groups, stop_signals
+from offline_training.utils.journal import Advance, Journal, Write, open_journal, unwatched
+from offline_training.utils.loop import Loop, Position, Rhythm
+from offline_training.utils.optimisation import descend, follow, parameter_groups, set_rate, young
+from offline_training.utils.run import check_recipe
+from offline_training.utils.schedules import half_cosine
 
-
-@torch.no_grad()
-def follow(average: Towers, towers: Towers, decay: float) -> None:
-    """average <- decay average + (1 - decay) towers, norm statistics included."""
-    theirs = towers.state_dict()
-    for name, value in average.state_dict().items():
-        if value.is_floating_point():
-            value.lerp_(theirs[name], 1 - decay)
-        else:
-            value.copy_(theirs[name])
+LOG_EVERY = 50
+Measure = Callable[[Towers], dict[str, float]]
 
 
 def freeze(towers: Towers, trains: Sequence[str]) -> list[nn.Parameter]:
@@ -70,6 +65,19 @@ def freeze(towers: Towers, trains: Sequence[str]) -> list[nn.Parameter]:
 class Alignment:
     """A run in ``folder``: ``last.pt`` (everything), ``stage0.pt`` .. ``stage3.pt`` (the best towers of each
     stage), ``log.jsonl``.
+
+    Args:
+        folder: Where it is kept; a run that is there already goes on.
+        towers: What is trained.
+        material: What it is trained on.
+        config: The recipe.
+        measure: The figures of towers on val.
+        describe: How the towers are built again, as plain data.
+        changed: An existing run may go on with another recipe than it was begun with.
+
+    Raises:
+        RunError: The run was begun with another recipe.
+        CheckpointError: Its last checkpoint cannot be used.
     """
 
     def __init__(
@@ -78,161 +86,152 @@ class Alignment:
         towers: Towers,
         material: Material,
         config: AlignmentConfig,
-        measure: Callable[[Towers], dict[str, float]],
+        measure: Measure,
         describe: dict[str, Any],
+        changed: bool = False,
     ) -> None:
-        self.folder, self.towers, self.material, self.config, self.measure = (
-            folder,
-            towers,
-            material,
-            config,
-            measure,
-        )
-        self.describe = describe
+        self.folder, self.towers, self.material, self.config = folder, towers, material, config
+        self.measure, self.describe = measure, describe
         self.reference = copy.deepcopy(towers.audio).eval().requires_grad_(False)  # as the run begins
         self.done: list[int] = []  # stages that are finished
-        self.step, self.best = 0, -math.inf
-        self.optimiser_state: dict[str, Any] | None = None
-        self.average: Towers | None = None
-        self.average_weights: dict[str, Tensor] = {}
+        self.interrupted: dict[str, Any] = {}  # what last.pt says of the stage that it is in
         if (folder / "last.pt").exists():
             content = load(folder / "last.pt")
+            if "recipe" in content:
+                check_recipe(folder, json.loads(content["recipe"]), self.plain_recipe(), changed)
             load_weights(towers, content)
-            self.done, self.step, self.best = content["done"], content["step"], content["best"]
-            self.optimiser_state = content["optimiser"]
-            self.average_weights = content.get("average", content["weights"])
+            self.done = content["done"]
+            self.interrupted = content if content["optimiser"] is not None else {}
+
+    def plain_recipe(self) -> dict[str, Any]:
+        """The recipe as JSON has it."""
+        return json.loads(json.dumps(asdict(self.config)))  # type: ignore[no-any-return]
 
     def save(self, name: str, **more: Any) -> None:
-        content = {
-            "kind": "towers",
-            "describe": json.dumps(self.describe),
-            "weights": self.towers.state_dict(),
-            **more,
-        }
+        """Write a checkpoint of the towers."""
+        description = json.dumps(self.describe)
+        content = {"kind": "towers", "describe": description, "weights": self.towers.state_dict(), **more}
         checkpoint_io.save(self.folder / name, content)
 
-    def save_state(self, optimiser: torch.optim.Optimizer) -> None:
-        """Everything that a resumed run needs, in the middle of a stage."""
-        average = {} if self.average is None else {"average": self.average.state_dict()}
-        self.save(
-            "last.pt",
-            done=self.done,
-            step=self.step,
-            best=self.best,
-            optimiser=optimiser.state_dict(),
-            **average,
-        )
+    def save_last(self, **more: Any) -> None:
+        """Write ``last.pt``."""
+        self.save("last.pt", done=self.done, recipe=json.dumps(self.plain_recipe()), **more)
 
-    def run(self, report: Callable[[dict[str, Any]], None] = lambda _: None) -> bool:
-        """All stages to the end, or to SIGTERM/SIGINT (the state is saved first); returns whether it came to
-        the end.
+    def run(self, report: Write = unwatched, advance: Advance = unwatched) -> bool:
+        """All stages to the end, or to SIGTERM/SIGINT (the state is saved first).
+
+        Args:
+            report: Gets every entry of the log.
+            advance: Called after every step.
+
+        Returns:
+            Whether it came to the end.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.stop = False
-
-        def ask_to_stop() -> None:
-            self.stop = True
-
-        with stop_signals(ask_to_stop), log_lines(self.folder / "log.jsonl", report) as write:
+        with open_journal(self.folder, report, advance) as journal:
             for stage in self.config.stages:
                 if stage.number in self.done:
                     continue
+                if journal.stopped:
+                    return False
                 if not self.material.photos and stage.weights.keys() & {"audio_image", "image_triplet"}:
-                    write({"stage": stage.number, "skipped": "there are no photographs"})
+                    journal.write({"stage": stage.number, "skipped": "there are no photographs"})
                     self.done.append(stage.number)
                     continue
-                self.run_stage(stage, write)
-                if self.stop:
+                if not self.run_stage(stage, journal):
                     return False
         return True
 
-    def run_stage(self, stage: StageConfig, write: Callable[[dict[str, Any]], None]) -> None:
+    def run_stage(self, stage: StageConfig, journal: Journal) -> bool:
+        """A stage to its end, from where ``last.pt`` stopped in it; False where the journal was stopped."""
         if not self.material.photos:
-            stage = StageConfig(
-                **{
-                    **asdict(stage),
-                    "weights": {k: w for k, w in stage.weights.items() if not k.startswith("image")},
-                }
-            )
-        moving = freeze(self.towers, stage.trains)
-        self.average = copy.deepcopy(self.towers).eval().requires_grad_(False) if stage.ema else None
-        optimiser = torch.optim.AdamW(parameter_groups(moving, stage.weight_decay), lr=stage.lr)
-        if self.optimiser_state is not None:
-            optimiser.load_state_dict(self.optimiser_state)
-            self.optimiser_state = None
-            if self.average is not None:
-                load_weights(self.average, {"weights": self.average_weights})
-        else:
-            self.step, self.best = 0, -math.inf
-            self.check(stage, write)  # the towers as handed on are the first candidate
-        sums: dict[str, float] = {}
-        while self.step < stage.steps and not self.stop:
-            rng = np.random.default_rng((self.config.seed, stage.number, self.step))
-            torch.manual_seed(int(rng.integers(2**31)))
-            rate = (
-                stage.lr
-                * min(1.0, (self.step + 1) / stage.warmup)
-                * 0.5
-                * (1 + math.cos(math.pi * self.step / stage.steps))
-            )
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            terms = Losses(self.towers, self.material, self.config, stage, rng, self.reference).all()
-            optimiser.zero_grad(set_to_none=True)
-            terms["loss"].backward()
-            if torch.isfinite(nn.utils.clip_grad_norm_(moving, 1.0)):  # one bad vector must not end a run
-                optimiser.step()
-            self.step += 1
-            if self.average is not None:
-                follow(self.average, self.towers, min(stage.ema, (1 + self.step) / (10 + self.step)))
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + value.item()
-            if self.step % 50 == 0:
-                write(
-                    {
-                        "stage": stage.number,
-                        "step": self.step,
-                        "steps": stage.steps,
-                        **{k: round(v / 50, 4) for k, v in sums.items()},
-                    }
-                )
-                sums = {}
-            if self.step % stage.validate_every == 0 or self.step == stage.steps:
-                self.check(stage, write)
-                self.save_state(optimiser)
-        if self.stop:
-            self.save_state(optimiser)
-            return
+            weights = {k: w for k, w in stage.weights.items() if not k.startswith("image")}
+            stage = replace(stage, weights=weights)
+        task = Stage(self, stage)
+        if self.interrupted:
+            task.resume(self.interrupted)
+            self.interrupted = {}
+        rhythm = Rhythm(stage.steps, LOG_EVERY, stage.validate_every, validate_first=True)
+        if not Loop(task, rhythm).run(journal):
+            return False
         load_weights(self.towers, load(self.folder / f"stage{stage.number}.pt"))
         self.done.append(stage.number)
-        self.save("last.pt", done=self.done, step=0, best=-math.inf, optimiser=None)
+        self.save_last(optimiser=None, **asdict(Position()))
+        return True
 
-    def check(self, stage: StageConfig, write: Callable[[dict[str, Any]], None]) -> None:
-        """Measure on val; the best so far becomes the stage's checkpoint."""
+
+class Stage:
+    """One stage of an alignment, as the loop's task."""
+
+    def __init__(self, run: Alignment, stage: StageConfig) -> None:
+        self.run, self.stage, self.towers = run, stage, run.towers
+        self.position = Position()
+        self.moving = freeze(run.towers, stage.trains)
+        average = copy.deepcopy(run.towers).eval().requires_grad_(False) if stage.ema else None
+        self.average: Towers | None = average
+        groups = parameter_groups(self.moving, stage.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, lr=stage.lr)
+
+    def resume(self, content: Mapping[str, Any]) -> None:
+        """Go on from what ``last.pt`` says of this stage."""
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.position = Position(content["step"], content["best"], content.get("stale", 0))
         if self.average is not None:
-            figures = self.measure(self.average)
-        else:
-            modes = {name: module.training for name, module in self.towers.named_modules()}
-            self.towers.eval()
-            figures = self.measure(self.towers)
-            for name, module in self.towers.named_modules():
-                module.training = modes[name]
-        score = sum(figures[name] for name in stage.select if name in figures)
-        write(
-            {
-                "stage": stage.number,
-                "step": self.step,
-                "val": {k: round(v, 4) for k, v in figures.items()},
-                "score": round(score, 4),
-            }
-        )
-        if score > self.best or not stage.select:
-            self.best = score
-            best = self.towers if self.average is None else self.average
-            self.save(
-                f"stage{stage.number}.pt",
-                stage=stage.number,
-                step=self.step,
-                val=figures,
-                weights=best.state_dict(),
-            )
+            load_weights(self.average, {"weights": content.get("average", content["weights"])})
+
+    def batches(self, first: int) -> Iterable[np.random.Generator]:
+        """The steps' own random generators, so that a resumed run draws what an uninterrupted one would."""
+        for step in range(first, self.stage.steps):
+            yield np.random.default_rng((self.run.config.seed, self.stage.number, step))
+
+    def train_step(self, rng: np.random.Generator) -> dict[str, float]:
+        """One update of what moves."""
+        torch.manual_seed(int(rng.integers(2**31)))
+        run, stage, step = self.run, self.stage, self.position.step
+        set_rate(self.optimiser, stage.lr * half_cosine(step, stage.steps, stage.warmup))
+        terms = Losses(self.towers, run.material, run.config, stage, rng, run.reference).all()
+        descend(self.optimiser, terms["loss"], self.moving)
+        self.position.step += 1
+        if self.average is not None:
+            follow(self.average, self.towers, young(stage.ema, self.position.step))
+        return {name: value.item() for name, value in terms.items()}
+
+    def log_entry(self, means: Mapping[str, float], rate: float) -> dict[str, Any]:
+        """The log's entry of mean losses."""
+        now = {"stage": self.stage.number, "step": self.position.step, "steps": self.stage.steps}
+        return {**now, **{k: round(v, 4) for k, v in means.items()}}
+
+    def validate(self) -> dict[str, float]:
+        """The averaged towers on val; without an average, the towers themselves."""
+        if self.average is not None:
+            return self.run.measure(self.average)
+        modes = {name: module.training for name, module in self.towers.named_modules()}
+        self.towers.eval()
+        figures = self.run.measure(self.towers)
+        for name, module in self.towers.named_modules():
+            module.training = modes[name]
+        return figures
+
+    def selected(self, figures: Mapping[str, float]) -> float:
+        """The sum of the figures that the stage selects by."""
+        return sum(figures[name] for name in self.stage.select if name in figures)
+
+    def score(self, figures: Mapping[str, float]) -> float:
+        """That sum; where nothing is selected by, the last towers are the best."""
+        return self.selected(figures) if self.stage.select else float(self.position.step)
+
+    def validation_entry(self, figures: Mapping[str, float]) -> dict[str, Any]:
+        """The log's entry of a validation."""
+        rounded = {k: round(v, 4) for k, v in figures.items()}
+        now = {"stage": self.stage.number, "step": self.position.step}
+        return {**now, "val": rounded, "score": round(self.selected(figures), 4)}
+
+    def save_best(self, figures: Mapping[str, float]) -> None:
+        """Write the stage's checkpoint."""
+        best: dict[str, Tensor] = (self.average or self.towers).state_dict()
+        number, step = self.stage.number, self.position.step
+        self.run.save(f"stage{number}.pt", stage=number, step=step, val=dict(figures), weights=best)
+
+    def save(self) -> None:
+        """Write ``last.pt`` in the middle of a stage."""
+        average = {} if self.average is None else {"average": self.average.state_dict()}
+        self.run.save_last(optimiser=self.optimiser.state_dict(), **asdict(self.position), **average)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
 from marssep_rt.utils.atomic_io import write_whole
+from offline_training.utils.recipe import RecipeError, read
 from offline_training.utils.recipe_files import recipe_path, shipped
 
 CorpusFolder = Annotated[
@@ -22,7 +23,7 @@ CorpusFolder = Annotated[
 ]
 Photos = Annotated[
     Path | None,
-    typer.Option("--photos", help="CSV of labelled photographs (path, label, split, group).", metavar="FILE"),
+    typer.Option("--images", help="CSV of labelled images (path, label, split, group).", metavar="FILE"),
 ]
 Queries = Annotated[
     Path, typer.Option("--queries", help="Query table of marssep-train embed (or text).", metavar="FILE.npz")
@@ -32,7 +33,7 @@ Weights = Annotated[
     str | None,
     typer.Option(
         "--weights",
-        help="builtin: towers of marssep-train align (else the bundle's); others: a name or folder.",
+        help="builtin: encoders of marssep-train align (else the bundle's); others: a name or folder.",
     ),
 ]
 Heads = Annotated[
@@ -41,13 +42,42 @@ Heads = Annotated[
 TextFrom = Annotated[
     Path | None,
     typer.Option(
-        "--text", help="builtin: its text tower, a bundle or a folder of marssep-train text.", metavar="PATH"
+        "--text",
+        help="builtin: its text encoder, a bundle or a folder of train text.",
+        metavar="PATH",
     ),
 ]
 Changed = Annotated[
-    bool, typer.Option("--changed", help="Go on with an existing run although its recipe was another.")
+    bool,
+    typer.Option("--allow-recipe-change", help="Go on with a run although its recipe was another."),
 ]
+Recipe = Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")]
+RunFolder = Annotated[
+    Path,
+    typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER"),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option("--steps", min=1, help="Train this many steps, with the schedule fitted.", metavar="N"),
+]
+Quick = Annotated[
+    bool,
+    typer.Option("--quick", help="A few steps and a small validation, to see whether everything runs."),
+]
+Split = Annotated[str, typer.Option("--split", help="val or test.")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+
+
+T = TypeVar("T")
+S = TypeVar("S", bound="Trainable")
+
+
+class Trainable(Protocol):
+    """A recipe of a training."""
+
+    def with_steps(self: S, steps: int) -> S: ...
+
+    def quick(self: S) -> S: ...
 
 
 @contextmanager
@@ -61,7 +91,7 @@ def sentences() -> Iterator[None]:
 
     try:
         yield
-    except (CorpusError, CheckpointError, EncoderError, LexiconError, RunError) as e:
+    except (CorpusError, CheckpointError, EncoderError, LexiconError, RecipeError, RunError) as e:
         raise UsageError(str(e)) from e
 
 
@@ -75,22 +105,40 @@ def bar() -> Progress:
     )
 
 
-def read_recipe(name: Path, kind: str) -> dict[str, Any]:
-    """A recipe by path or by the name of one that ships; raises UsageError when it is missing, no TOML, or
-    has unknown sections.
+def read_plain_recipe(name: Path, kind: str) -> dict[str, Any]:
+    """A recipe's plain data, by path or by the name of one that ships.
+
+    Raises:
+        UsageError: It is missing, no TOML, or of another kind.
     """
     path = recipe_path(name)
     if path is None:
         raise UsageError(f"there is no recipe {name}; give a file, or one of: {', '.join(shipped())}")
     try:
         recipe = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as e:
-        raise UsageError(f"cannot read {path}: {e.strerror}") from e
+    except (OSError, UnicodeDecodeError) as e:
+        raise UsageError(f"cannot read {path}: {getattr(e, 'strerror', None) or 'it is no text'}") from e
     except tomllib.TOMLDecodeError as e:
         raise UsageError(f"{path} is not valid TOML: {e}") from e
     if recipe.pop("kind", kind) != kind:
         raise UsageError(f"{path} is not a recipe for marssep-train {kind}")
     return recipe
+
+
+def read_recipe(name: Path, kind: str, made: type[T]) -> T:
+    """A recipe as an object of its class; raises UsageError where it cannot be read or a key is wrong."""
+    plain = read_plain_recipe(name, kind)
+    try:
+        return read(made, plain)
+    except RecipeError as e:
+        raise UsageError(f"recipe {name}: {e}") from e
+
+
+def chosen(recipe: S, steps: int | None, quick: bool) -> S:
+    """A recipe with what ``--steps`` and ``--quick`` change."""
+    if quick:
+        recipe = recipe.quick()
+    return recipe if steps is None else recipe.with_steps(steps)
 
 
 def read_table(path: Path) -> Any:
@@ -127,9 +175,54 @@ def stepwise(progress: Progress) -> Any:
     return report
 
 
+def watch(progress: Progress, name: str, tell: Callable[[dict[str, Any]], bool] = lambda _: True) -> Any:
+    """What shows a training: functions for entries of its log and for steps, from the first one on.
+
+    Args:
+        progress: Gets a bar.
+        name: Of the training; a stage has its number instead.
+        tell: Which entries are printed.
+    """
+    task = progress.add_task(name, total=None)
+    shown = name
+
+    def report(entry: dict[str, Any]) -> None:
+        nonlocal shown
+        if "stage" in entry:
+            shown = f"stage {entry['stage']}"
+        if tell(entry):
+            progress.console.print(json.dumps(entry), markup=False, soft_wrap=True)
+
+    def advance(step: int, steps: int, figures: dict[str, float]) -> None:
+        said = f"{shown}, loss {figures['loss']:.3f}"
+        progress.update(task, completed=step, total=steps, description=said)
+
+    return report, advance
+
+
+def write_text(path: Path, text: str | bytes) -> None:
+    """A text, written beside and renamed; its folder is made."""
+    make_folder_of(path)
+    write_whole(path, text)
+
+
+def make_folder_of(path: Path) -> None:
+    """Make the folder that a file is to be written into; raises UsageError where that is impossible."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UsageError(f"cannot make the folder {path.parent}: {e.strerror}") from e
+
+
 def write_json(path: Path, figures: Any) -> None:
     """Figures as JSON, written beside and renamed."""
-    write_whole(path, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+
+
+def check_split(split: str) -> None:
+    """Raises UsageError for a split that nothing is measured on."""
+    if split not in ("val", "test"):
+        raise UsageError(f"split is {split!r}; choose val or test")
 
 
 def check_device(device: str) -> None:

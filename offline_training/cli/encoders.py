@@ -1,8 +1,9 @@
-"""``marssep-train``: the commands about encoders (align, judge, embed, query, semantics, vocabulary)."""
+"""``marssep-train``: the commands about encoders and their query space (trunk, space, rebase, embed ...)."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,6 @@ import typer
 
 from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
-from marssep_rt.utils.atomic_io import write_whole
 from offline_training.cli.common import (
     CorpusFolder,
     Device,
@@ -18,105 +18,19 @@ from offline_training.cli.common import (
     Heads,
     Photos,
     Queries,
+    Recipe,
     TextFrom,
     Weights,
     bar,
+    make_folder_of,
     photo_bank,
     read_recipe,
     read_table,
     sentences,
     stepwise,
     write_json,
+    write_text,
 )
-
-
-@opt.plain_errors
-def align(
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")
-    ],
-    corpus: CorpusFolder = Path("cache/corpus"),
-    photos: Photos = None,
-    queries: Queries = Path("runs/text.npz"),
-    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("align"),
-    encoder: EncoderName = "builtin",
-    weights: Weights = None,
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            "--start", help="builtin: begin with these towers, a checkpoint or a bundle.", metavar="PATH"
-        ),
-    ] = None,
-    fold: Annotated[
-        str | None,
-        typer.Option(
-            "--fold",
-            help="builtin: leave out part I of N of clips and photographs (embed --crossed).",
-            metavar="I/N",
-        ),
-    ] = None,
-    trunk: Annotated[
-        Path | None,
-        typer.Option(
-            "--trunk",
-            help="builtin: a new image tower on this trunk of marssep-train trunk.",
-            metavar="FILE.pt",
-        ),
-    ] = None,
-    device: Device = "cpu",
-) -> None:
-    """Align sounds and pictures with the text space, stage by stage. Ctrl-C saves; the same command goes on
-    from there.
-
-    builtin: trains its towers (stage 0) and aligns them; a large encoder stays as it is and gets heads.
-    """
-    from offline_training.alignment import data as alignment_data
-    from offline_training.alignment.config import AlignmentConfig
-    from offline_training.alignment.trainer import Alignment
-    from offline_training.data.corpus import Corpus
-    from offline_training.encoders import open_encoder
-    from offline_training.encoders.builtin import build_towers, open_towers, with_trunk
-    from offline_training.encoders.towers import TowerShape
-
-    settings = read_recipe(recipe, "align")
-    if fold is not None:
-        settings["fold"] = read_fold(fold)
-    with sentences(), bar() as progress:
-        table = read_table(queries)
-        bank = photo_bank(photos, progress)
-        data = Corpus(corpus)
-        try:
-            if encoder == "builtin":
-                begun = None if start is None else open_towers(start)
-                if trunk is not None:
-                    begun = with_trunk(
-                        begun or build_towers(TowerShape(dim=table.dim), TowerShape(dim=table.dim)), trunk
-                    )
-                towers, drawn, held, describe = alignment_data.builtin(
-                    data, bank, table, settings, stepwise(progress), begun
-                )
-            else:
-                loaded = open_encoder(encoder, weights, device=device)
-                if loaded.id != table.encoder:
-                    raise UsageError(
-                        f"{queries} holds vectors of the encoder {table.encoder}, not of "
-                        f"{loaded.id}; make it with embed"
-                    )
-                settings["stages"] = [s for s in settings.get("stages", []) if s.get("number") != 0]
-                for stage in settings["stages"]:
-                    stage["trains"] = ["audio", "image", "log_scale"]  # heads are all there is
-                towers, drawn, held, describe = alignment_data.heads(
-                    loaded, data, bank, table, settings, stepwise(progress)
-                )
-            run = Alignment(
-                output, towers, drawn, AlignmentConfig.of(settings), held.of(drawn.anchors), describe
-            )
-        except (TypeError, ValueError) as e:
-            if isinstance(e, TypeError) or "stage" in str(e):
-                raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
-            raise
-        finished = _run(run, progress)
-    _close(finished, output)
 
 
 @opt.plain_errors
@@ -146,11 +60,13 @@ def space(
         Path, typer.Option("--trunk", help="YAMNet's trunk, by marssep-train trunk.", metavar="FILE.pt")
     ],
     corpus: CorpusFolder = Path("cache/corpus"),
-    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("space"),
+    recipe: Recipe = Path("space"),
     image_from: Annotated[
         Path | None,
         typer.Option(
-            "--image-from", help="Towers or a bundle whose image tower goes along in ear.pt.", metavar="PATH"
+            "--image-from",
+            help="File or a bundle whose image encoder goes along in ear.pt.",
+            metavar="PATH",
         ),
     ] = None,
 ) -> None:
@@ -166,10 +82,7 @@ def space(
     from offline_training.encoders.towers import ImageTower, TowerShape
     from offline_training.utils import checkpoint_io
 
-    try:
-        config = sound_space.space_config(read_recipe(recipe, "space"))
-    except TypeError as e:
-        raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
+    config = read_recipe(recipe, "space", sound_space.SpaceConfig)
     with sentences(), bar() as progress:
         report = stepwise(progress)
         made = sound_space.make(
@@ -225,134 +138,68 @@ def rebase(
     opt.console.print(f"wrote {output} (encoder {table.encoder})", markup=False, soft_wrap=True)
 
 
-def read_fold(plain: str) -> list[int]:
-    """``I/N``, I counted from 1, as [I - 1, N]."""
-    part, _, parts = plain.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts) and int(parts) >= 2):
-        raise UsageError(f"--fold is {plain!r}; give the part and the number of parts, such as 1/3")
-    return [int(part) - 1, int(parts)]
+@dataclass(kw_only=True)
+class EmbedOptions:
+    """The options of ``marssep-train embed``."""
 
-
-def _run(run: Any, progress: Any) -> bool:
-    """An alignment with its progress shown."""
-    task = progress.add_task("aligning", total=None)
-
-    def report(entry: dict[str, Any]) -> None:
-        if "steps" in entry:
-            progress.update(
-                task, description=f"stage {entry['stage']}", completed=entry["step"], total=entry["steps"]
-            )
-        progress.console.print(json.dumps(entry), markup=False, soft_wrap=True)
-
-    return bool(run.run(report))
-
-
-def _close(finished: bool, folder: Path) -> None:
-    from offline_training.evaluation.plots import alignment_curves
-
-    alignment_curves(folder / "log.jsonl", folder / "curves.png")
-    opt.console.print(
-        "all stages are done" if finished else f"stopped; the same command goes on ({folder})",
-        markup=False,
-        soft_wrap=True,
-    )
-
-
-@opt.plain_errors
-def judge(
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Run folder; an existing run is resumed.", metavar="FOLDER")
-    ],
-    corpus: CorpusFolder = Path("cache/corpus"),
-    queries: Queries = Path("runs/text.npz"),
-    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name.")] = Path("judge"),
-) -> None:
-    """Train the independent judge that measures separations in meaning (evaluate --judge FOLDER/stage0.pt).
-    Ctrl-C saves.
-    """
-    from offline_training.alignment.config import AlignmentConfig
-    from offline_training.alignment.judge import prepare
-    from offline_training.alignment.trainer import Alignment
-    from offline_training.data.corpus import Corpus
-
-    settings = read_recipe(recipe, "judge")
-    with sentences(), bar() as progress:
-        towers, drawn, held, describe = prepare(
-            Corpus(corpus), read_table(queries), settings, stepwise(progress)
-        )
-        finished = _run(
-            Alignment(output, towers, drawn, AlignmentConfig.of(settings), held.of(drawn.anchors), describe),
-            progress,
-        )
-    _close(finished, output)
-
-
-@opt.plain_errors
-def embed(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The query table to write.", metavar="FILE.npz")
-    ],
+    ]
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")
-    ] = None,
-    photos: Photos = None,
-    encoder: EncoderName = "builtin",
-    weights: Weights = None,
-    heads: Heads = None,
-    text: TextFrom = None,
+    ] = None
+    photos: Photos = None
+    encoder: EncoderName = "builtin"
+    weights: Weights = None
+    heads: Heads = None
+    text: TextFrom = None
     wordnet: Annotated[Path, typer.Option("--wordnet", help="Folder of WordNet's files.")] = Path(
         "/usr/share/wordnet"
-    ),
+    )
     crossed: Annotated[
         list[Path] | None,
         typer.Option(
-            "--crossed",
-            help="builtin: towers of align --fold, for the items that they left out.",
+            "--cross-fitted",
+            help="builtin: encoders of align --fold, for the items that they left out.",
             metavar="FILE.pt",
         ),
-    ] = None,
-    device: Device = "cpu",
-) -> None:
-    """Embed every label's phrases, and with --corpus and --photos its recordings and photographs: what
-    supervise asks with.
-    """
+    ] = None
+    device: Device = "cpu"
+
+
+def embed(options: EmbedOptions) -> None:
+    """Embed every label's phrases, and with --corpus and --images its recordings and photographs: what
+    supervise asks with."""
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import Corpus
     from offline_training.encoders import open_encoder
 
-    if not output.parent.is_dir():
-        raise UsageError(f"there is no folder {output.parent}")
+    make_folder_of(options.output)
+    text = options.text
     with sentences(), bar() as progress:
-        loaded = open_encoder(encoder, weights, heads, device, text)
-        bank = photo_bank(photos, progress)
-        data = Corpus(corpus) if corpus is not None else None
-        others = crossed_encoders(crossed or [], text)
+        loaded = open_encoder(options.encoder, options.weights, options.heads, options.device, text)
+        bank = photo_bank(options.photos, progress)
+        data = Corpus(options.corpus) if options.corpus is not None else None
+        others = crossed_encoders(options.crossed or [], text)
         report = stepwise(progress)
-        words = (
-            None if text is None or not (text / "queries.npz").exists() else read_table(text / "queries.npz")
-        )
-        phrases = (
-            words.phrases
-            if words
-            else alignment_data.phrase_lists(wordnet, [p.label for p in bank.photos] if bank else [])
-        )
-        ear = getattr(loaded, "ear", None)
-        rough = None
+        words = None
+        if text is not None and (text / "queries.npz").exists():
+            words = read_table(text / "queries.npz")
+        photographed = [p.label for p in bank.photos] if bank else []
+        phrases = words.phrases if words else alignment_data.phrase_lists(options.wordnet, photographed)
+        ear, rough = getattr(loaded, "ear", None), None
         if data is not None and ear is not None and not others:
             rough = alignment_data.rough_vectors(ear, data, 4, report)
         table = alignment_data.query_table(
             loaded, phrases, data, bank, report=report, crossed=others, rough_of=rough
         )
         if words:
-            table.families, table.family_vectors, table.classes = (
-                words.families,
-                words.family_vectors,
-                words.classes,
-            )
-    table.save(output)
+            table.families, table.family_vectors = words.families, words.family_vectors
+            table.classes = words.classes
+    table.save(options.output)
     opt.console.print(
-        f"{output}: encoder {table.encoder}, {len(phrases)} labels, {len(table.audio)} with recordings, "
-        f"{len(table.image)} with photographs",
+        f"{options.output}: encoder {table.encoder}, {len(phrases)} labels, {len(table.audio)} with "
+        f"recordings, {len(table.image)} with photographs",
         markup=False,
         soft_wrap=True,
     )
@@ -366,7 +213,9 @@ def crossed_encoders(towers: list[Path], text: Path | None) -> dict[str, Any]:
     for path in towers:
         items = left_out_of(path)
         if not items:
-            raise UsageError(f"{path} was trained on everything; --crossed takes towers of align --fold")
+            raise UsageError(
+                f"{path} was trained on everything; --cross-fitted takes encoders of align --fold"
+            )
         encoder = BuiltinEncoder(path, text)
         for item in items:
             found.setdefault(item, encoder)
@@ -496,11 +345,16 @@ def vocabulary(
             pictures = encoder.embed_image([rgb for group in shown.values() for rgb in group])
         words = [*labels, *(n for n in dict.fromkeys(named) if n not in labels)]
         known, figures = vocabulary_fit.fit(encoder, words, sounds, pictures, len(labels))
-    write_whole(output, known.dump(encoder.id, figures))
+    write_text(output, known.dump(encoder.id, figures))
     print(json.dumps(figures, indent=1))
 
 
 def register(app: typer.Typer) -> None:
     """Put the commands on ``marssep-train``."""
-    for command in (align, trunk, space, rebase, judge, embed, query, semantics, vocabulary):
-        app.command()(command)
+    app.command(cls=opt.PlainCommand)(trunk)
+    app.command(cls=opt.PlainCommand)(space)
+    app.command(cls=opt.PlainCommand)(rebase)
+    opt.command(app, EmbedOptions)(embed)
+    app.command(cls=opt.PlainCommand)(query)
+    app.command(cls=opt.PlainCommand)(semantics)
+    app.command(cls=opt.PlainCommand)(vocabulary)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress
 
 from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
@@ -18,128 +19,175 @@ from offline_training.cli.common import (
     bar,
     check_device,
     photo_bank,
+    read_plain_recipe,
     read_recipe,
     read_table,
     sentences,
+    watch,
 )
+from offline_training.utils.recipe import RecipeError, read
+
+Rewards = dict[str, tuple[Path, Path]]  # name -> checkpoint of align, query table by it
 
 
-@opt.plain_errors
-def experiment(
+@dataclass(kw_only=True)
+class ExperimentOptions:
+    """The options of ``marssep-train experiment``."""
+
     output: Annotated[
         Path,
         typer.Option(
             "-o", "--output", help="Folder; what is there already is not made again.", metavar="FOLDER"
         ),
-    ],
+    ]
     start: Annotated[
         Path, typer.Option("--start", help="The checkpoint that all arms begin with.", metavar="CHECKPOINT")
-    ],
-    recipe: Annotated[
-        Path, typer.Option("--recipe", help="TOML file or shipped name: ablation, sweep.")
-    ] = Path("ablation"),
+    ]
+    recipe: Annotated[Path, typer.Option("--recipe", help="TOML file or shipped name: ablation, sweep.")] = (
+        Path("ablation")
+    )
     reward: Annotated[
         list[str] | None,
         typer.Option(
             "--reward",
-            help="A reward of the recipe: towers of align, and a table by them.",
+            help="A reward of the recipe: encoders of align, and a table by them.",
             metavar="NAME=PT,NPZ",
         ),
-    ] = None,
+    ] = None
     bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="Whose towers embed the queries of the measurement.")
-    ] = None,
-    corpus: CorpusFolder = Path("cache/corpus"),
-    photos: Photos = None,
-    queries: Queries = Path("runs/queries.npz"),
-    judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge.")] = None,
+        Path | None, typer.Option("--bundle", help="Whose encoders embed the queries of the measurement.")
+    ] = None
+    corpus: CorpusFolder = Path("cache/corpus")
+    photos: Photos = None
+    queries: Queries = Path("runs/queries.npz")
+    judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge.")] = None
     only: Annotated[
         list[str] | None,
         typer.Option(
             "--only", help="This arm, or this run (ARM-SEED), and no other: several processes share the work."
         ),
-    ] = None,
-    device: Device = "cpu",
-) -> None:
+    ] = None
+    device: Device = "cpu"
+
+
+def experiment(options: ExperimentOptions) -> None:
     """Train every arm of a recipe with every seed, compare all on the same mixtures. Ctrl-C saves; the same
     command goes on.
     """
-    from marssep_rt.model import bundle as bundles
-    from offline_training.alignment.judge import Judge
-    from offline_training.data.corpus import Corpus
-    from offline_training.data.eval_mixtures import EvalConfig
-    from offline_training.encoders.builtin import BuiltinEncoder
-    from offline_training.evaluation.experiment import Arm, Experiment, Plan
+    from offline_training.evaluation.experiment import Experiment, Plan
     from offline_training.evaluation.plots import comparison
-    from offline_training.evaluation.separation import CheckpointListener, measure
-    from offline_training.reinforce.setup import prepare
-    from offline_training.training.supervised import Trainer
 
-    check_device(device)
-    try:
-        plan = Plan.of(read_recipe(recipe, "experiment"))
-    except (TypeError, ValueError) as e:
-        raise UsageError(f"{recipe}: {str(e).split('__init__() ')[-1]}") from e
-    rewards = read_rewards(reward or [], {arm.reward for arm in plan.arms if arm.reward})
-    loaded = bundles.load(bundle)
+    check_device(options.device)
+    plan = read_recipe(options.recipe, "experiment", Plan)
+    check_arms(plan)
+    rewards = read_rewards(options.reward or [], {arm.reward for arm in plan.arms if arm.reward})
     with sentences(), bar() as progress:
-        data, table, bank = Corpus(corpus), read_table(queries), photo_bank(photos, progress)
-        judging = Judge(judge, BuiltinEncoder()) if judge is not None else None
-
-        def train(arm: Arm, settings: dict[str, Any], folder: Path) -> bool:
-            if arm.kind == "reinforce":
-                towers, rewarding = rewards[arm.reward]
-                trainer: Trainer = prepare(
-                    folder, data, table, settings, start, towers, read_table(rewarding), judge, device
-                )
-            else:
-                trainer = Trainer(folder, data, table, settings, device, start)
-            task = progress.add_task(folder.name, total=trainer.config.steps, completed=trainer.step)
-
-            def report(entry: dict[str, Any]) -> None:
-                progress.update(task, completed=entry["step"])
-                if "val" in entry:
-                    progress.console.print(folder.name, json.dumps(entry), markup=False, soft_wrap=True)
-
-            trainer.run(report)
-            return trainer.done
-
-        def figures(checkpoint: Path) -> list[Any]:
-            task = progress.add_task(f"measuring {checkpoint.parent.name}", total=plan.mixtures)
-            return measure(
-                loaded,
-                data,
-                EvalConfig(split=plan.split, mixtures=plan.mixtures),
-                lambda done, _: progress.update(task, completed=done),
-                bank,
-                judging,
-                CheckpointListener(checkpoint, loaded, device),
-                plan.bss,
-                plan.by_example,
-                plan.absent_of,
-                bounds=False,
-            )
-
-        experiment = Experiment(
-            output, plan, start, lambda name, kind: read_recipe(Path(name), kind), train, figures
+        work = Work(options, plan, rewards, progress)
+        made = Experiment(
+            options.output,
+            plan,
+            options.start,
+            lambda name, kind: read_plain_recipe(Path(name), kind),
+            work.train,
+            work.measure,
         )
         try:
-            report = experiment.run(only or ())
+            report = made.run(options.only or ())
         except ValueError as e:
             raise UsageError(str(e)) from e
     if report is None:
-        left = ", ".join(experiment.missing())
+        left = ", ".join(made.missing())
         opt.console.print(
-            f"not all is there yet ({left}); the same command goes on ({output})",
+            f"not all is there yet ({left}); the same command goes on ({options.output})",
             markup=False,
             soft_wrap=True,
         )
         return
-    comparison(report["arms"], plan.control, output / "report.png")
-    print((output / "report.md").read_text(encoding="utf-8"))
+    comparison(report["arms"], plan.control, options.output / "report.png")
+    print((options.output / "report.md").read_text(encoding="utf-8"))
 
 
-def read_rewards(given: list[str], needed: set[str]) -> dict[str, tuple[Path, Path]]:
+def check_arms(plan: Any) -> None:
+    """Raises UsageError where the recipe of an arm, with what it changes, cannot be trained."""
+    from offline_training.evaluation.experiment import changed
+
+    for arm in plan.arms:
+        if arm.kind != "start":
+            plain = changed(read_plain_recipe(Path(arm.recipe), arm.kind), arm.set)
+            try:
+                typed(arm.kind, plain)
+            except RecipeError as e:
+                raise UsageError(f"arm {arm.name}: {e}") from e
+
+
+def typed(kind: str, plain: dict[str, Any]) -> Any:
+    """The recipe of an arm; raises RecipeError."""
+    from offline_training.reinforce.config import ReinforceRecipe
+    from offline_training.training.config import SuperviseRecipe
+
+    return read(ReinforceRecipe if kind == "reinforce" else SuperviseRecipe, plain)
+
+
+class Work:
+    """What an experiment's command trains and measures with."""
+
+    def __init__(self, options: ExperimentOptions, plan: Any, rewards: Rewards, progress: Progress) -> None:
+        from marssep_rt.model import bundle as bundles
+        from offline_training.alignment.judge import Judge
+        from offline_training.data.corpus import Corpus
+        from offline_training.encoders.builtin import BuiltinEncoder
+        from offline_training.evaluation.separation import Extras
+
+        self.options, self.plan, self.rewards, self.progress = options, plan, rewards, progress
+        self.bundle = bundles.load(options.bundle)
+        self.corpus, self.table = Corpus(options.corpus), read_table(options.queries)
+        judge = Judge(options.judge, BuiltinEncoder()) if options.judge is not None else None
+        self.extras = Extras(
+            photo_bank(options.photos, progress),
+            judge,
+            bss=plan.bss,
+            by_example=plan.by_example,
+            absent_of=plan.absent_of,
+            bounds=False,
+        )
+
+    def train(self, arm: Any, plain: dict[str, Any], folder: Path) -> bool:
+        """Train an arm to the end; False when it was stopped."""
+        from offline_training.reinforce.setup import RewardSources, prepare_hearing
+        from offline_training.reinforce.trainer import Reinforcer
+        from offline_training.training.supervised import Trainer
+
+        recipe, options = typed(arm.kind, plain), self.options
+        where = (folder, self.corpus, self.table, recipe)
+        if arm.kind == "reinforce":
+            towers, rewarding = self.rewards[arm.reward]
+            sources = RewardSources(towers, read_table(rewarding), options.judge)
+            hearing = prepare_hearing(folder, self.table, recipe, sources, options.device)
+            trainer: Trainer = Reinforcer(*where, hearing, options.device, options.start)
+        else:
+            trainer = Trainer(*where, options.device, options.start)
+        trainer.run(*watch(self.progress, folder.name, lambda entry: "val" in entry))
+        return trainer.done
+
+    def measure(self, checkpoint: Path) -> list[Any]:
+        """The rows of a trained arm on the plan's mixtures."""
+        from offline_training.data.eval_mixtures import EvalConfig
+        from offline_training.evaluation.listeners import CheckpointListener
+        from offline_training.evaluation.separation import measure
+
+        task = self.progress.add_task(f"measuring {checkpoint.parent.name}", total=self.plan.mixtures)
+        config = EvalConfig(split=self.plan.split, mixtures=self.plan.mixtures)
+        extras = replace(self.extras, listener=CheckpointListener(checkpoint, self.options.device))
+        return measure(
+            self.bundle,
+            self.corpus,
+            config,
+            extras,
+            lambda done, _: self.progress.update(task, completed=done),
+        )
+
+
+def read_rewards(given: list[str], needed: set[str]) -> Rewards:
     """``NAME=TOWERS.pt,TABLE.npz`` for every reward that a recipe names."""
     found: dict[str, tuple[Path, Path]] = {}
     for plain in given:
@@ -158,4 +206,4 @@ def read_rewards(given: list[str], needed: set[str]) -> dict[str, tuple[Path, Pa
 
 def register(app: typer.Typer) -> None:
     """Put the command on ``marssep-train``."""
-    app.command()(experiment)
+    opt.command(app, ExperimentOptions)(experiment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -57,75 +58,79 @@ def field_lists(
     )
 
 
-@opt.plain_errors
-def clean_plus(
+@dataclass(kw_only=True)
+class CleanPlusOptions:
+    """The options of ``marssep-train clean-plus``."""
+
     checkpoint: Annotated[
         Path, typer.Argument(help="A checkpoint of supervise or reinforce.", metavar="CHECKPOINT")
-    ],
+    ]
     targets: Annotated[
         Path, typer.Option("--targets", help="List of targets (test-good.csv).", metavar="CSV")
-    ],
+    ]
     others: Annotated[
         Path, typer.Option("--others", help="List of interferers (test-no-music.csv).", metavar="CSV")
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Figures to write.", metavar="FILE.json")],
+    ]
+    output: Annotated[Path, typer.Option("-o", "--output", help="Figures to write.", metavar="FILE.json")]
     examples: Annotated[
         Path | None, typer.Option("--examples", help="List of clips for audio queries.", metavar="CSV")
-    ] = None,
-    root: Root = Path(),
-    query: Annotated[str, typer.Option("--query", help="text, audio, image or omni.")] = "text",
-    encoder: EncoderName = "builtin",
-    weights: Weights = None,
-    heads: Heads = None,
-    text: TextFrom = None,
+    ] = None
+    root: Root = Path()
+    query: Annotated[str, typer.Option("--query", help="text, audio, image or omni.")] = "text"
+    encoder: EncoderName = "builtin"
+    weights: Weights = None
+    heads: Heads = None
+    text: TextFrom = None
     clap: Annotated[
         str | None, typer.Option("--clap", help="CLAP weights (name or folder) for CLAPt and CLAPa.")
-    ] = None,
-    device: Device = "cpu",
-) -> None:
+    ] = None
+    device: Device = "cpu"
+
+
+def clean_plus(options: CleanPlusOptions) -> None:
     """The tables of the papers: VGGSound-clean+ and MUSIC-clean+ by the field's own protocol, mean and
     standard error.
     """
     from offline_training.data.vggsound import read_list, there
     from offline_training.encoders import open_encoder
     from offline_training.encoders.clap_clip import Clap
-    from offline_training.evaluation.clean_plus import KINDS, measure, summarise
+    from offline_training.evaluation.clean_plus import KINDS, Queries, measure, summarise
     from offline_training.models.registry import load_separator
 
-    check_device(device)
-    if query not in KINDS:
-        raise UsageError(f"query is {query!r}; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    check_device(options.device)
+    if options.query not in KINDS:
+        raise UsageError(f"query is {options.query!r}; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     with sentences(), bar() as progress:
-        model, content = load_separator(checkpoint)
-        loaded = open_encoder(encoder, weights, heads, device, text)
+        model, content = load_separator(options.checkpoint)
+        loaded = open_encoder(options.encoder, options.weights, options.heads, options.device, options.text)
         if content.get("encoder", loaded.id) != loaded.id:
             raise UsageError(
-                f"{checkpoint} was trained on encoder {content['encoder']}, not on "
+                f"{options.checkpoint} was trained on encoder {content['encoder']}, not on "
                 f"{loaded.id}; name it with --encoder"
             )
-        lists = [
-            there(read_list(path, root), str(path)) if path is not None else []
-            for path in (targets, others, examples)
-        ]
-        judge = Clap.from_pretrained(clap, device) if clap is not None else None
-        task = progress.add_task("measuring", total=len(lists[0]))
+        targets, others, examples = (
+            there(read_list(path, options.root), str(path)) if path is not None else []
+            for path in (options.targets, options.others, options.examples)
+        )
+        clap = Clap.from_pretrained(options.clap, options.device) if options.clap is not None else None
+        task = progress.add_task("measuring", total=len(targets))
         rows = measure(
-            model.to(device),
-            loaded,
-            lists[0],
-            lists[1],
-            query,
-            lists[2],
-            judge,
-            device,
+            model.to(options.device),
+            Queries(loaded, examples),
+            targets,
+            others,
+            options.query,
+            clap,
+            options.device,
             lambda done, _: progress.update(task, completed=done),
         )
-    figures = {"query": query, "targets_list": targets.name, "others_list": others.name, **summarise(rows)}
-    write_json(output, {**figures, "rows": rows})
+    named = {"targets_list": options.targets.name, "others_list": options.others.name}
+    figures = {"query": options.query, **named, **summarise(rows)}
+    write_json(options.output, {**figures, "rows": rows})
     print(json.dumps(figures, indent=1))
 
 
 def register(app: typer.Typer) -> None:
     """Put the commands on ``marssep-train``."""
-    for command in (field_lists, clean_plus):
-        app.command()(command)
+    app.command(cls=opt.PlainCommand)(field_lists)
+    opt.command(app, CleanPlusOptions)(clean_plus)

@@ -7,27 +7,31 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 
-from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus, CorpusError
+from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, SPLITS, Clip, Corpus, CorpusError
+from offline_training.utils.recipe import Key
 
 Audio = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """``least_training_clips``: a label takes part only with that many clips in train."""
+    """A fixed set of two-source mixtures."""
 
-    split: str = "val"
-    mixtures: int = 160
-    seconds: float = 4.0
-    snr_db: float = 5.0
-    least_training_clips: int = 8
-    seed: int = 20261123
-    level_dbfs: float = -25.0
-    unseen_mixtures: int = 0
+    split: Annotated[str, Key("Whose recordings are mixed.", choices=SPLITS)] = "val"
+    mixtures: Annotated[int, Key("How many.", least=0)] = 160
+    seconds: Annotated[float, Key("Length of a mixture.", least=0.1)] = 4.0
+    snr_db: Annotated[float, Key("The target's level over the interferer's, plus or minus.", least=0)] = 5.0
+    least_training_clips: Annotated[
+        int, Key("A label takes part only with that many recordings in train.", least=1)
+    ] = 8
+    seed: Annotated[int, Key("Of the draws; another seed gives other mixtures.")] = 20261123
+    level_dbfs: Annotated[float, Key("Level of a mixture.")] = -25.0
+    unseen_mixtures: Annotated[int, Key("Further mixtures, of held-out labels.", least=0)] = 0
 
 
 @dataclass(frozen=True)

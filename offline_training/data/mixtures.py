@@ -8,8 +8,8 @@ uninterrupted one would have.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,10 @@ import scipy.fft
 import torch
 from torch.utils.data import Dataset
 
+from marssep_rt.contract import QUERY
 from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus, CorpusError
 from offline_training.data.query_table import ROUGH, Examples, QueryTable, omni
+from offline_training.utils.recipe import Key, share
 from offline_training.utils.vectors import unit
 
 Audio = npt.NDArray[np.float32]
@@ -28,57 +30,57 @@ FAR_OTHER = 0.15  # how often what is pushed away is not in the mixture at all: 
 
 @dataclass(frozen=True)
 class MixtureConfig:
-    """How training mixtures are drawn. Probabilities in 0..1, levels in dB; ``layer``: that a source is two
-    recordings at once.
+    """How training mixtures are drawn and queried. Probabilities in 0..1, levels in dB."""
 
-    ``query_kinds``: shares of queries by text, by another recording of the label, by photographs, and by a
-    blend of the three (OmniSep's query mix-up; half of them in its omni weights, half in random ones);
-    ``negative``: that a query is pushed away from another source of its mixture; ``held_out_labels`` never
-    take part.
+    seconds: Annotated[float, Key("Length of a mixture.", least=0.1)] = 2.4
+    queries: Annotated[int, Key("Queries of a batch; every source of a mixture is one.", least=1)] = 10
+    absent: Annotated[float, Key("Share of queries for a sound that is not there.", least=0, most=0.9)] = 0.12
+    absent_sibling: Annotated[float, share("How often an absent sound is near to a source in meaning.")] = 0.5
+    label_query: Annotated[float, share("How often a text query is the label, not a paraphrase.")] = 0.5
+    query_noise_cosine: Annotated[float, share("Cosine that noise on a query keeps at least.")] = 0.9
+    easy_steps: Annotated[int, Key("Steps with two sources at similar levels.", least=0)] = 1000
+    easy_snr_db: Annotated[float, Key("Spread of the levels in those steps.", least=0)] = 4.0
+    snr_db: Annotated[float, Key("Spread of the sources' levels.", least=0)] = 10.0
+    source_counts: Annotated[
+        tuple[float, float, float],
+        share("Shares of mixtures of two, three and four sources; sum 1."),
+    ] = (0.7, 0.2, 0.1)
+    sibling_mixture: Annotated[float, share("How often a source is near to the first in meaning.")] = 0.2
+    level_dbfs: Annotated[tuple[float, float], Key("Range of a mixture's level.")] = (-40.0, -12.0)
+    speed: Annotated[float, share("How often a recording is played faster or slower.")] = 0.4
+    equaliser: Annotated[float, share("How often a source is equalised.")] = 0.5
+    equaliser_db: Annotated[float, Key("Largest gain and loss of the equaliser.", least=0)] = 8.0
+    bandwidth: Annotated[float, share("How often a source is limited in bandwidth.")] = 0.25
+    room: Annotated[float, share("How often a source is in a room.")] = 0.25
+    noise: Annotated[float, share("How often white noise is in a mixture.")] = 0.3
+    layer: Annotated[float, share("How often a source is two recordings at once.")] = 0.0
+    thin_label_power: Annotated[
+        float, share("Labels are drawn by their number of recordings to this power.")
+    ] = 0.5
+    sibling_count: Annotated[int, Key("How many labels count as near to one.", least=1)] = 6
+    query_kinds: Annotated[
+        tuple[float, float, float, float],
+        share("Shares of queries by text, recording, image and blends of them; sum 1."),
+    ] = (1.0, 0.0, 0.0, 0.0)
+    negative: Annotated[float, share("How often a query is pushed away from another source.")] = 0.0
+    held_out_labels: Annotated[tuple[str, ...], Key("Labels that never take part.", named=True)] = ()
+    own_query: Annotated[float, share("Share of queries by recording that are by the very recording.")] = 0.0
+    several_query: Annotated[float, share("Share of the others that are the mean of two to five.")] = 0.0
+    query_dropout: Annotated[float, share("How often a query loses 30 % of its dimensions.")] = 0.0
+    other: Annotated[float, share("How often a query comes with what to push away.")] = 0.0
+    family: Annotated[float, share("How often a family is asked for; its members are the target.")] = 0.0
+    background: Annotated[float, share("How often something nobody asks for is behind a mixture.")] = 0.0
+    background_labels: Annotated[tuple[str, ...], Key("Labels of such backgrounds.")] = BACKGROUNDS
+    background_snr_db: Annotated[
+        tuple[float, float], Key("Range of the first source's level over the background.")
+    ] = (0.0, 25.0)
+    target_noise: Annotated[float, share("How often noise belongs to a source.")] = 0.0
+    microphone: Annotated[float, share("How often all sources share an equaliser and a bandwidth.")] = 0.0
 
-    ``own_query``: share of queries by recording that are by the recording itself, ``several_query``: of the
-    others that are the mean of two to five; ``query_dropout``: that a query loses ``QUERY_LOSS`` of its
-    dimensions. ``other``: that a query comes with vectors of what else is there. ``family``: that a family is
-    asked for, whose members are then the target. ``background``: that something nobody asks for is behind a
-    mixture (``background_labels``; music only where no music is asked for), ``background_snr_db`` under the
-    first source; ``target_noise``: that some of it belongs to a source. ``microphone``: that all sources
-    share an equaliser and a bandwidth.
-    """
-
-    seconds: float = 2.4
-    queries: int = 10
-    absent: float = 0.12
-    absent_sibling: float = 0.5
-    label_query: float = 0.5
-    query_noise_cosine: float = 0.9
-    easy_steps: int = 1000
-    easy_snr_db: float = 4.0
-    snr_db: float = 10.0
-    source_counts: tuple[float, float, float] = (0.7, 0.2, 0.1)
-    sibling_mixture: float = 0.2
-    level_dbfs: tuple[float, float] = (-40.0, -12.0)
-    speed: float = 0.4
-    equaliser: float = 0.5
-    equaliser_db: float = 8.0
-    bandwidth: float = 0.25
-    room: float = 0.25
-    noise: float = 0.3
-    layer: float = 0.0
-    thin_label_power: float = 0.5
-    sibling_count: int = field(default=6)
-    query_kinds: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    negative: float = 0.0
-    held_out_labels: tuple[str, ...] = ()
-    own_query: float = 0.0
-    several_query: float = 0.0
-    query_dropout: float = 0.0
-    other: float = 0.0
-    family: float = 0.0
-    background: float = 0.0
-    background_labels: tuple[str, ...] = BACKGROUNDS
-    background_snr_db: tuple[float, float] = (0.0, 25.0)
-    target_noise: float = 0.0
-    microphone: float = 0.0
+    def __post_init__(self) -> None:
+        for name in ("source_counts", "query_kinds"):
+            if abs(sum(getattr(self, name)) - 1) > 1e-6:
+                raise ValueError(f"the shares of {name} are {sum(getattr(self, name)):g} together, not 1")
 
 
 class Batch(TypedDict):
@@ -401,7 +403,10 @@ class MixtureDataset(Dataset[Batch]):
                 )
             )
         if others and rng.random() < config.negative:
-            q = unit(1.5 * q - 0.5 * self.words(others[int(rng.integers(len(others)))], rng))
+            q = unit(
+                (1 + QUERY.negative_weight) * q
+                - QUERY.negative_weight * self.words(others[int(rng.integers(len(others)))], rng)
+            )
         return self.noisy(q, rng)
 
     def noisy(self, q: Audio, rng: np.random.Generator) -> Audio:

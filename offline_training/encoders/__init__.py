@@ -20,9 +20,10 @@ def open_encoder(
 ) -> Encoder:
     """The encoder called ``name``. Local files are tried first, then the model hub.
 
-    ``weights``: builtin: towers of marssep-train align (none: the bundle's own); clap+clip: "CLAP,CLIP" names
-    or folders; pe-av: a name or folder; imagebind: a .pth file. ``text``: where builtin's text tower is (a
-    bundle or a folder of marssep-train text). ``heads``: aligned heads for a large encoder, by marssep-train
+    ``weights``: builtin: encoders of marssep-train align (none: the bundle's own); clap+clip: "CLAP,CLIP"
+    names or folders; pe-av: a name or folder; imagebind: a .pth file. ``text``: where builtin's text encoder
+    is (a bundle or a folder of marssep-train text). ``heads``: aligned heads for a large encoder, by
+    marssep-train
     align. Raises EncoderError.
     """
     if name not in NAMES:

@@ -25,13 +25,14 @@ from offline_training.encoders.text_tower import Tokens, embed, load_tower, spac
 from offline_training.encoders.tflite_weights import load_trunk
 from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower, LogMel, TowerShape
 from offline_training.models.vectors import mean_vector
-from offline_training.utils.checkpoint_io import CheckpointError, with_tuples
+from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.precision import half
+from offline_training.utils.recipe import read
 
 
 def tower_shape(plain: dict[str, Any]) -> TowerShape:
-    """From plain data, as it stands in recipes and checkpoints; raises TypeError for unknown settings."""
-    return TowerShape(**with_tuples(plain))
+    """From plain data, as it stands in recipes and checkpoints; raises RecipeError for unknown settings."""
+    return read(TowerShape, plain, "towers")
 
 
 def build_towers(audio: TowerShape, image: TowerShape, temperature: float = 0.07) -> Towers:
@@ -84,66 +85,75 @@ def towers_of(bundle: Bundle) -> Towers:
     """The towers of a bundle's graphs as torch modules, in eval mode, for going on with their training; as
     exact as int8 weights are.
 
-    Batch norms were folded into the convolutions before them: they come back as the identity and the folded
-    bias. Raises CheckpointError where the bundle has no such towers.
+    Raises:
+        CheckpointError: The bundle has no such towers.
     """
-    import onnx
-    import onnx.numpy_helper
-
     weights: dict[str, dict[str, Tensor]] = {}
-    size = 0
+    shapes: dict[str, TowerShape] = {}
     for kind in ("audio", "image"):
         if not bundle.has(f"{kind}.onnx"):
             raise CheckpointError(f"the bundle {bundle.path} has no {kind} tower to begin with")
-        graph = onnx.load_from_string(bundle.read(f"{kind}.onnx")).graph
-        size = graph.input[0].type.tensor_type.shape.dim[-1].dim_value
-        stored = {
-            t.name.removeprefix("tower."): torch.from_numpy(onnx.numpy_helper.to_array(t).copy())
-            for t in graph.initializer
-        }
-        found: dict[str, Tensor] = {}
-        for name, value in stored.items():
-            if name.endswith("_small"):
-                whole = name.removesuffix("_small")
-                found[whole] = value.float() * stored.get(
-                    f"{whole}_scale", stored.get(f"{whole}_step", torch.ones(()))
-                )
-            elif name.endswith(".weight_bias"):
-                conv = name.removesuffix(".weight_bias")
-                parent, _, last = conv.rpartition(".")
-                norm = f"{parent}.{'norm' if last == 'stem' else last.replace('conv', 'norm')}"
-                zero = torch.zeros_like(value)
-                found |= {f"{norm}.weight": zero + 1, f"{norm}.bias": value}
-                found |= {f"{norm}.running_mean": zero, f"{norm}.running_var": zero + 1 - 1e-5}
-            else:
-                found[name] = value
-        weights[kind] = found
-    shapes = []
-    for kind, found in weights.items():
+        weights[kind], size = graph_weights(bundle.read(f"{kind}.onnx"))
         try:
-            dim = len(found["head.linear.weight"])
-            if "head.deviation" in found:
-                shapes.append(TowerShape(dim=dim, trunk=yamnet.NAME))
-                continue
-            if "trunk.blocks.0.depthwise.weight" in found:
-                shapes.append(TowerShape(dim=dim, trunk="mobilenet", size=size))
-                continue
-            levels = len({name.split(".")[2] for name in found if name.startswith("trunk.levels.")})
-            widths = (
-                len(found["trunk.stem.weight"]),
-                *(len(found[f"trunk.levels.{i}.conv1.weight"]) for i in range(levels)),
-            )
-            shapes.append(TowerShape(widths=widths, dim=dim, size=size if kind == "image" else 64))
+            shapes[kind] = shape_of(weights[kind], size if kind == "image" else 64)
         except KeyError as e:
             raise CheckpointError(
                 f"the towers of the bundle {bundle.path} are not marssep's own: they lack {e}"
             ) from e
-    towers = build_towers(shapes[0], shapes[1])
+    towers = build_towers(shapes["audio"], shapes["image"])
     for kind, found in weights.items():
         tower = getattr(towers, kind)
         own = tower.state_dict()
         tower.load_state_dict({k: found.get(k, v).reshape(v.shape) for k, v in own.items()})
     return towers.eval()
+
+
+def graph_weights(graph_bytes: bytes) -> tuple[dict[str, Tensor], int]:
+    """The weights of a tower's graph by the names of its module, and the last size of its input.
+
+    Batch norms were folded into the convolutions before them: they come back as the identity and the folded
+    bias. Weights of 8 bits come back scaled.
+    """
+    import onnx
+    import onnx.numpy_helper
+
+    graph = onnx.load_from_string(graph_bytes).graph
+    stored = {
+        t.name.removeprefix("tower."): torch.from_numpy(onnx.numpy_helper.to_array(t).copy())
+        for t in graph.initializer
+    }
+    found: dict[str, Tensor] = {}
+    for name, value in stored.items():
+        if name.endswith("_small"):
+            whole = name.removesuffix("_small")
+            step = stored.get(f"{whole}_step", torch.ones(()))
+            found[whole] = value.float() * stored.get(f"{whole}_scale", step)
+        elif name.endswith(".weight_bias"):
+            conv = name.removesuffix(".weight_bias")
+            parent, _, last = conv.rpartition(".")
+            norm = f"{parent}.{'norm' if last == 'stem' else last.replace('conv', 'norm')}"
+            zero = torch.zeros_like(value)
+            found |= {f"{norm}.weight": zero + 1, f"{norm}.bias": value}
+            found |= {f"{norm}.running_mean": zero, f"{norm}.running_var": zero + 1 - 1e-5}
+        else:
+            found[name] = value
+    return found, graph.input[0].type.tensor_type.shape.dim[-1].dim_value
+
+
+def shape_of(weights: dict[str, Tensor], size: int) -> TowerShape:
+    """The shape of the tower that weights belong to; ``size``: what an image tower looks at, in pixels.
+
+    Raises:
+        KeyError: They belong to none.
+    """
+    dim = len(weights["head.linear.weight"])
+    if "head.deviation" in weights:
+        return TowerShape(dim=dim, trunk=yamnet.NAME)
+    if "trunk.blocks.0.depthwise.weight" in weights:
+        return TowerShape(dim=dim, trunk="mobilenet", size=size)
+    levels = len({name.split(".")[2] for name in weights if name.startswith("trunk.levels.")})
+    outer = (len(weights[f"trunk.levels.{i}.conv1.weight"]) for i in range(levels))
+    return TowerShape(widths=(len(weights["trunk.stem.weight"]), *outer), dim=dim, size=size)
 
 
 def open_towers(path: Path | None) -> Towers:

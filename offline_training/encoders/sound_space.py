@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +30,9 @@ from offline_training.data.query_table import QueryTable
 from offline_training.encoders.tflite_weights import load_trunk
 from offline_training.encoders.towers import AudioTower, TowerShape
 from offline_training.encoders.yamnet import NAME, YamnetMel, YamnetTrunk
-from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.precision import half
+from offline_training.utils.recipe import Key, share
 from offline_training.utils.recipe_files import LEXICON
 from offline_training.utils.vectors import unit
 
@@ -42,15 +42,16 @@ Features = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SpaceConfig:
-    """``shrinkage``: of the within-class covariance towards a multiple of the identity, 0..1; ``unseen``:
-    labels that take no part; ``class_recordings``: how many recordings say where a class of the classifier
-    lies.
-    """
+    """A recipe of kind space."""
 
-    dim: int = 384
-    shrinkage: float = 0.3
-    unseen: tuple[str, ...] = ()
-    class_recordings: int = 8
+    dim: Annotated[int, Key("Dimensions of the space.", least=1)] = 384
+    shrinkage: Annotated[
+        float, share("Of the within-class covariance towards a multiple of the identity.")
+    ] = 0.3
+    unseen: Annotated[tuple[str, ...], Key("Labels that take no part.", named=True)] = ()
+    class_recordings: Annotated[
+        int, Key("Recordings that say where a class of the classifier lies.", least=1)
+    ] = 8
 
 
 @dataclass(frozen=True)
@@ -237,11 +238,6 @@ def build_ear(trunk: YamnetTrunk, fitted: Mapping[str, Tensor], dim: int) -> Aud
     tower.trunk.load_state_dict(trunk.state_dict())
     tower.head.load_state_dict({**tower.head.state_dict(), **fitted})
     return tower.eval()
-
-
-def space_config(plain: Mapping[str, Any]) -> SpaceConfig:
-    """From a recipe; raises TypeError for unknown settings."""
-    return SpaceConfig(**checkpoint_io.with_tuples(plain))
 
 
 @dataclass(frozen=True)

@@ -14,20 +14,18 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from marssep_rt.utils.atomic_io import written_beside
 from offline_training.data.lexicon import (
     FRAMES,
     LexiconError,
     WordNet,
-    general_phrases,
     normalised,
     read_lexicon,
     read_paraphrases,
@@ -35,35 +33,43 @@ from offline_training.data.lexicon import (
 )
 from offline_training.data.query_table import QueryTable, Vectors
 from offline_training.encoders.sound_space import read_families
-from offline_training.encoders.text_tower import MOST_TOKENS, Layer, TextTower, Tokens, embed, load_tower
-from offline_training.utils.checkpoint_io import CheckpointError
-from offline_training.utils.precision import half
-from offline_training.utils.retrieval import retrieval
+from offline_training.encoders.text_tower import MOST_TOKENS, Layer, TextTower
+from offline_training.utils.recipe import Key, share
+
+QUICK_STEPS = 6
 
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """``teacher_layers``: which of the teacher's layers the student starts from, one each; ``neighbours``:
-    between how many taught phrases other language is put, weighted by their similarities over
-    ``neighbour_temperature``; phrases less similar than ``sure`` to all of them move, over a range of
-    ``sure_width``, to the place that is far from every sound.
-    """
+    """A recipe of kind text."""
 
-    vocabulary: int = 9_000
-    teacher_layers: tuple[int, ...] = (0, 2, 5)
-    general_phrases: int = 40_000
-    steps: int = 1_500
-    batch: int = 192
-    taught_share: float = 0.5
-    lr: float = 3e-4
-    temperature: float = 0.05
-    cosine_weight: float = 4.0
-    neighbours: int = 16
-    neighbour_temperature: float = 0.05
-    sure: float = 0.42
-    sure_width: float = 0.04
-    held_out: float = 0.08
-    seed: int = 1
+    vocabulary: Annotated[int, Key("Word pieces.", least=100)] = 9_000
+    teacher_layers: Annotated[
+        tuple[int, ...], Key("Layers of the teacher that the student starts from.", least=0, most=5)
+    ] = (0, 2, 5)
+    general_phrases: Annotated[int, Key("Phrases of other language.", least=1)] = 40_000
+    steps: Annotated[int, Key("Steps of the run.", least=1)] = 1_500
+    batch: Annotated[int, Key("Phrases of a batch.", least=2)] = 192
+    taught_share: Annotated[float, share("Share of them that have a place of their own.")] = 0.5
+    lr: Annotated[float, Key("Highest learning rate.", least=0)] = 3e-4
+    temperature: Annotated[float, Key("Of the contrast between places.", least=1e-3)] = 0.05
+    cosine_weight: Annotated[float, Key("Weight of the distance to the place.", least=0)] = 4.0
+    neighbours: Annotated[int, Key("Taught phrases that other language is put between.", least=1)] = 16
+    neighbour_temperature: Annotated[float, Key("Of their similarities.", least=1e-3)] = 0.05
+    sure: Annotated[
+        float, share("A phrase less similar to all of them moves to the place far from every sound.")
+    ] = 0.42
+    sure_width: Annotated[float, Key("Range of similarity over which it moves.", least=1e-3)] = 0.04
+    held_out: Annotated[float, share("Share of taught phrases that only measure.")] = 0.08
+    seed: Annotated[int, Key("Of the weights and of all draws.", least=0)] = 1
+
+    def with_steps(self, steps: int) -> Self:
+        """The same for another number of steps."""
+        return replace(self, steps=steps)
+
+    def quick(self) -> Self:
+        """A run of a minute, to see whether everything runs; its result is good for nothing."""
+        return replace(self, steps=QUICK_STEPS, batch=min(32, self.batch), general_phrases=200)
 
 
 def teacher_folder() -> Path:
@@ -224,132 +230,6 @@ def place_of(places: QueryTable, name: str) -> Vectors:
     if name in places.families:
         return places.family_vectors[name][0]
     return places.label_vector(name) if name in places.index else places.classes[name]
-
-
-def build(
-    config: TowerConfig,
-    places: QueryTable,
-    folder: Path,
-    wordnet_folder: Path,
-    report: Callable[[dict[str, Any]], None],
-    start: Path | None = None,
-) -> dict[str, Any]:
-    """Teach a tower the ``places`` into ``folder`` (``tower.pt``, ``tokenizer.json``, ``queries.npz``);
-    returns the measured figures.
-
-    ``start``: folder of a tower taught from the same lists, to go on from. Raises CheckpointError where its
-    word pieces are others.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(config.seed)
-    torch.manual_seed(config.seed)
-    teacher, wordnet = Teacher(), WordNet(wordnet_folder)
-    taught = taught_phrases(places, wordnet, rng)
-    names = list(taught)
-    anchors = torch.from_numpy(np.stack([place_of(places, name) for name in names]))
-    general, explained = zip(*general_phrases(wordnet, rng, config.general_phrases), strict=True)
-    tokenizer, kept = prune_vocabulary(
-        teacher,
-        [*(p for group in taught.values() for p in group for _ in range(5)), *general],
-        config.vocabulary,
-    )
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
-    tokens = Tokens(tokenizer)
-
-    pairs = [(p, i) for i, name in enumerate(names) for p in taught[name][1:]]
-    held = set(rng.permutation(len(pairs))[: int(config.held_out * len(pairs))].tolist())
-    train = [pairs[i] for i in range(len(pairs)) if i not in held] + [
-        (name, i) for i, name in enumerate(names) for _ in range(12)
-    ]
-    held_pairs = [pairs[i] for i in sorted(held)]
-    train_ids, train_targets = tokens.ids([p for p, _ in train]), torch.tensor([i for _, i in train])
-    report({"stage": "teacher", "phrases": len(general), "taught": len(train), "held_out": len(held_pairs)})
-    known = teacher.embed(
-        [p for p, _ in train], progress=lambda n: report({"stage": "teacher", "embedded": n})
-    )
-    general_targets = between(
-        teacher.embed(list(explained), progress=lambda n: report({"stage": "teacher", "embedded": n})),
-        known,
-        anchors[train_targets],
-        config,
-    )
-    general_ids = tokens.ids(list(general))
-
-    tower = student_from_teacher(teacher, kept, config.teacher_layers)
-    if start is not None:
-        if (start / "tokenizer.json").read_text(encoding="utf-8") != json.dumps(tokenizer):
-            raise CheckpointError(
-                f"the tower in {start} has other word pieces; teach a new one, without --start"
-            )
-        tower.load_state_dict(load_tower(start).state_dict())
-        tower.train()
-    optimiser = torch.optim.AdamW(tower.parameters(), lr=config.lr, weight_decay=0.01)
-    n_taught = int(config.batch * config.taught_share)
-    for step in range(config.steps):
-        rate = config.lr * min(1.0, (step + 1) / 100) * min(1.0, (config.steps - step) / (0.6 * config.steps))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        mine = rng.integers(0, len(train), n_taught)
-        rest = rng.integers(0, len(general), config.batch - n_taught)
-        ids, mask = tokens.pad([train_ids[i] for i in mine] + [general_ids[i] for i in rest])
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half() is not None):
-            vectors = tower(ids, mask)
-        vectors = vectors.float()
-        target = train_targets[mine]
-        named = nn.functional.cross_entropy(vectors[:n_taught] @ anchors.T / config.temperature, target)
-        near = 1 - (vectors[:n_taught] * anchors[target]).sum(1).mean()
-        placed = 1 - (vectors[n_taught:] * general_targets[rest]).sum(1).mean()
-        loss = named + config.cosine_weight * (near + 2 * placed)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(tower.parameters(), 1.0)
-        optimiser.step()
-        if (step + 1) % 100 == 0:
-            tower.eval()
-            top1, top5 = retrieval(
-                embed(tower, tokens, [p for p, _ in held_pairs]), [i for _, i in held_pairs], anchors
-            )
-            tower.train()
-            report(
-                {
-                    "stage": "student",
-                    "step": step + 1,
-                    "named": named.item(),
-                    "near": near.item(),
-                    "general": placed.item(),
-                    "held_out_top1": top1,
-                    "held_out_top5": top5,
-                }
-            )
-    tower.eval()
-    with written_beside(folder / "tower.pt") as beside:
-        torch.save(
-            {
-                "tower": tower.state_dict(),
-                "vocabulary": len(kept),
-                "layers": len(config.teacher_layers),
-                "encoder": places.encoder,
-            },
-            beside,
-        )
-    labels = [label for label in places.phrases if label in taught]
-    asked, wanted = zip(
-        *((p, label) for p, label in read_paraphrases() if label in places.index), strict=True
-    )
-    targets = [labels.index(label) for label in wanted]
-    label_places = torch.from_numpy(np.stack([place_of(places, label) for label in labels]))
-    figures = {
-        "student": retrieval(embed(tower, tokens, list(asked)), targets, embed(tower, tokens, labels)),
-        "teacher": retrieval(teacher.embed(list(asked)), targets, teacher.embed(labels)),
-        "paraphrases": len(asked),
-        "labels": len(labels),
-        "label_to_place_cosine": (embed(tower, tokens, labels) * label_places).sum(1).min().item(),
-    }
-    embed_places(places, taught, lambda phrases: embed(tower, tokens, phrases).numpy()).save(
-        folder / "queries.npz"
-    )
-    (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    return figures
 
 
 def embed_places(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from offline_training.encoders.yamnet import FEATURES as YAMNET_FEATURES
 from offline_training.encoders.yamnet import YamnetMel, YamnetTrunk
 from offline_training.models.stft import SpectralConfig, Transform, mel_matrix
 from offline_training.models.vectors import to_unit
+from offline_training.utils.recipe import Key, share
 
 SILENCE = 1e-9  # mean mel power under which there is nothing to hear (about -90 dBFS)
 TRUNKS = ("residual", "mobilenet", "yamnet")
@@ -25,18 +27,19 @@ DEPTH = 1e4  # log-mels reach 40 dB under the clip's mean, then bend to zero
 
 @dataclass(frozen=True)
 class TowerShape:
-    """``widths``: channels of the trunk's levels, each at half the resolution of the one before; ``dim``: of
-    the shared space.
+    """Sizes of an encoder."""
 
-    ``trunk``: residual, or one with widths of its own: mobilenet for images, yamnet for sounds. Of image
-    towers also ``size`` in pixels.
-    """
-
-    widths: tuple[int, ...] = (32, 64, 128, 192)
-    dim: int = 384
-    dropout: float = 0.2
-    trunk: str = "residual"
-    size: int = 64
+    widths: Annotated[
+        tuple[int, ...],
+        Key("Channels of the trunk's levels, each at half the resolution of the one before.", least=1),
+    ] = (32, 64, 128, 192)
+    dim: Annotated[int, Key("Of the shared space; by default that of the query table.", least=1)] = 384
+    dropout: Annotated[float, share("Share of the features that training drops.")] = 0.2
+    trunk: Annotated[
+        str,
+        Key("residual has the widths; mobilenet (images) and yamnet (sounds) have theirs.", choices=TRUNKS),
+    ] = "residual"
+    size: Annotated[int, Key("Pixels a side that an image encoder looks at.", least=8)] = 64
 
     def __post_init__(self) -> None:
         if self.trunk not in TRUNKS:

@@ -104,11 +104,10 @@ class Queries:
 
 def measure(
     model: Separator,
-    encoder: Encoder,
+    queries: Queries,
     targets: Sequence[Listed],
     others: Sequence[Listed],
     kind: str = "text",
-    examples: Sequence[Listed] = (),
     clap: Encoder | None = None,
     device: str = "cpu",
     progress: Callable[[int, int], None] = lambda *_: None,
@@ -116,7 +115,6 @@ def measure(
     """A row of figures for each target that can be asked for by ``kind``: SDR, SIR, SAR, SI-SDRi in dB, and
     with ``clap`` its text and audio scores (100 x cosine to the label and to the clean target).
     """
-    queries = Queries(encoder, examples)
     rows: list[dict[str, Any]] = []
     for i, (row, other) in enumerate(zip(targets, partners(targets, others), strict=True)):
         query = queries.of(row, kind)

@@ -12,17 +12,16 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from marssep_rt.utils.atomic_io import write_whole
 from offline_training.evaluation.separation import Row
-from offline_training.utils.checkpoint_io import with_tuples
+from offline_training.utils.recipe import Key
 
 Numbers = npt.NDArray[np.float64]
-KINDS = ("start", "supervise", "reinforce")
 COLUMNS = (
     "si_sdri",
     "sdri",
@@ -42,55 +41,48 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Arm:
-    """``kind``: start (the checkpoint that all begin with), supervise or reinforce; ``recipe``: name or path;
-    ``set``: settings of it that are changed, by dotted name; ``reward``: which of the experiment's rewards a
-    reinforced arm earns.
-    """
+    """One way to train."""
 
-    name: str
-    kind: str
-    recipe: str = ""
-    set: dict[str, Any] = field(default_factory=dict)
-    reward: str = ""
+    name: Annotated[str, Key("Of the arm.")]
+    kind: Annotated[
+        Literal["start", "supervise", "reinforce"],
+        Key("start: the checkpoint that all begin with; else how the arm goes on from it."),
+    ]
+    recipe: Annotated[str, Key("Name or file of the arm's recipe.")] = ""
+    set: Annotated[dict[str, Any], Key("Keys of it that are changed, by dotted name.")] = field(
+        default_factory=dict
+    )
+    reward: Annotated[str, Key("Which of the rewards (--reward) a reinforced arm earns.")] = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"arm {self.name}: kind is {self.kind!r}; choose {', '.join(KINDS)}")
         if self.kind == "reinforce" and not self.reward:
             raise ValueError(f"arm {self.name} is reinforced and names no reward")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``control``: the arm that the others are compared with; ``bss``: of how many mixtures BSS-eval is
-    worked out; ``by_example``: with how many recordings and pictures ask, too, and ``absent_of`` with how
-    many an absent label (None: with all).
-    """
+    """A recipe of kind experiment."""
 
     arms: tuple[Arm, ...]
-    control: str
-    seeds: tuple[int, ...] = (1, 2, 3)
-    split: str = "val"
-    mixtures: int = 1000
-    bss: int = 200
-    by_example: int | None = None
-    absent_of: int | None = None
+    control: Annotated[str, Key("The arm that the others are compared with.")]
+    seeds: Annotated[tuple[int, ...], Key("Every arm is trained once with each.", least=0)] = (1, 2, 3)
+    split: Annotated[Literal["val", "test"], Key("What is measured on.")] = "val"
+    mixtures: Annotated[int, Key("Mixtures that all are measured on.", least=1)] = 1000
+    bss: Annotated[int, Key("Of how many BSS-eval is worked out.", least=0)] = 200
+    by_example: Annotated[
+        int | None, Key("With how many recordings and images query, too; unset: with all.", least=0)
+    ] = None
+    absent_of: Annotated[
+        int | None, Key("With how many an absent label is queried; unset: with all.", least=0)
+    ] = None
 
-    @classmethod
-    def of(cls, plain: dict[str, Any]) -> Plan:
-        """From a recipe of kind experiment; raises TypeError for unknown settings, ValueError for impossible
-        ones.
-        """
-        settings = dict(plain)
-        arms = tuple(Arm(**arm) for arm in settings.pop("arms", []))
-        plan = cls(arms=arms, **with_tuples(settings))
-        names = [arm.name for arm in arms]
-        if len(set(names)) != len(names) or plan.control not in names:
+    def __post_init__(self) -> None:
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) != len(names) or self.control not in names:
             told = ", ".join(names) or "missing"
             raise ValueError(
-                f"arms are {told}; each needs a name of its own and one must be the control {plan.control!r}"
+                f"arms are {told}; each needs a name of its own and one must be the control {self.control!r}"
             )
-        return plan
 
 
 def changed(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,15 @@ Array = npt.NDArray[np.float32]
 
 
 SUPERVISED = {"loss terms, dB": ("snr", "absent")}
+PLOTTED = (
+    "audio_top1",
+    "audio_top5",
+    "image_top1",
+    "image_top5",
+    "gap",
+    "held_out_top1",
+    "held_out_top5",
+)
 COMPARED = ("si_sdri", "similarity", "wins", "sir", "absent_db", "audio", "image")
 REINFORCED = {
     "reward": ("reward", "cosine", "judge"),
@@ -78,7 +87,7 @@ def alignment_curves(log: Path, output: Path) -> None:
     )
     for axis, stage in zip(axes[0], stages, strict=True):
         vals = [e for e in entries if e["stage"] == stage and "val" in e]
-        for name in ("audio_top1", "audio_top5", "image_top1", "image_top5", "gap"):
+        for name in PLOTTED:
             if name in vals[0]["val"]:
                 axis.plot([e["step"] for e in vals], [e["val"][name] for e in vals], marker=".", label=name)
         axis.set(xlabel="step", title=f"stage {stage}", ylim=(0, 1))

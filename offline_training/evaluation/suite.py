@@ -9,32 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from offline_training.data.lexicon import read_lines, read_paraphrases
 from offline_training.evaluation import questions as q
 from offline_training.evaluation.bootstrap import interval
+from offline_training.evaluation.listeners import Listener
 from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
 from offline_training.evaluation.questions import Ask, Question, Questions, Sources, Voice
 from offline_training.utils.recipe_files import LEXICON
 
-Array = npt.NDArray[np.float32]
 BATCH = 8
-
-
-class Separator(Protocol):
-    """What is measured: a bundle's graph, a checkpoint, or another program. ``others``: what to push away,
-    zeros where nothing is said.
-    """
-
-    def separate(self, mixtures: Array, queries: Array, others: Array) -> Tensor:
-        """[B, samples], [B, D], [B, D] -> [B, at most samples], aligned to the mixture."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -53,14 +41,14 @@ def batches(questions: Questions) -> Iterator[list[Question]]:
         yield group
 
 
-def measure(separator: Separator, questions: Questions) -> list[Answer]:
+def measure(listener: Listener, questions: Questions) -> list[Answer]:
     """An answer for every question."""
     answers: list[Answer] = []
     for group in batches(questions):
         asks = [(row, ask) for row, question in enumerate(group) for ask in question.asks]
         vectors = np.stack([ask.query for _, ask in asks])
         away = np.stack([np.zeros_like(ask.query) if ask.other is None else ask.other for _, ask in asks])
-        found = separator.separate(np.stack([group[row].mixture for row, _ in asks]), vectors, away)
+        found = listener.separate(np.stack([group[row].mixture for row, _ in asks]), vectors, away)
         for row, question in enumerate(group):
             output = found[[i for i, (of, _) in enumerate(asks) if of == row]].sum(0)
             mixture, target = (
@@ -145,7 +133,7 @@ def sets(sources: Sources, voice: Voice, count: int) -> dict[str, Callable[[], Q
 
 
 def run(
-    separator: Separator,
+    listener: Listener,
     asked: Mapping[str, Callable[[], Questions]],
     only: Sequence[str] = (),
     report: Callable[[str, dict[str, Any]], None] = lambda *_: None,
@@ -155,7 +143,7 @@ def run(
     for name, draw in asked.items():
         if only and name not in only:
             continue
-        answers = measure(separator, draw())
+        answers = measure(listener, draw())
         if answers:
             results[name] = summary(answers)
             report(name, results[name])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -17,27 +18,31 @@ from torchaudio.functional import resample
 
 from offline_training.models.separator import Spectra
 from offline_training.models.streaming_state import Memory
+from offline_training.utils.recipe import Key
+
+CHANNELS = (64, 128, 256, 512, 512, 512, 512)
 
 
 @dataclass(frozen=True)
 class PaperSpectral:
-    """``hop`` in samples at ``sample_rate``; ``base`` of the warp; the network's own rate is a
-    third of it."""
+    """The paper's analysis; the network's own rate is a third of the outer one."""
 
-    sample_rate: int = 48_000
-    hop: int = 768
-    own_rate: int = 16_000
-    n_fft: int = 1024
-    rows: int = 256
-    base: float = 21.0
+    sample_rate: Annotated[int, Key("Samples a second.", least=1)] = 48_000
+    hop: Annotated[int, Key("Samples between frames at that rate.", least=1)] = 768
+    own_rate: Annotated[int, Key("Samples a second inside the network.", least=1)] = 16_000
+    n_fft: Annotated[int, Key("Length of the analysis at the inner rate.", least=1)] = 1024
+    rows: Annotated[int, Key("Rows of the warped spectrogram.", least=1)] = 256
+    base: Annotated[float, Key("Base of the frequency warp.", least=1)] = 21.0
 
 
 @dataclass(frozen=True)
 class PaperConfig:
+    """Sizes of the paper's U-Net."""
+
     spectral: PaperSpectral = field(default_factory=PaperSpectral)
-    channels: tuple[int, ...] = (64, 128, 256, 512, 512, 512, 512)
-    components: int = 32
-    query_dim: int = 1024
+    channels: Annotated[tuple[int, ...], Key("Channels of the levels, outermost first.", least=1)] = CHANNELS
+    components: Annotated[int, Key("Mask components that the query weighs.", least=1)] = 32
+    query_dim: Annotated[int, Key("Of a query; by default those of the query table.", least=1)] = 1024
 
 
 def warped_positions(config: PaperSpectral) -> Tensor:

@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from offline_training.models.omnisep import PaperConfig, PaperSeparator, PaperSpectral
 from offline_training.models.separator import MaskSeparator, SeparatorConfig
 from offline_training.models.stft import SpectralConfig
 from offline_training.models.unet import UNetConfig
-from offline_training.utils.checkpoint_io import load, load_weights, with_tuples
+from offline_training.utils.checkpoint_io import load, load_weights
+from offline_training.utils.recipe import Key, read
 
 Separator = MaskSeparator | PaperSeparator
 
 
-def build(data: Mapping[str, Any]) -> Separator:
-    """An untrained separator from plain data as it stands in recipes and checkpoints: ``network`` streaming
-    (default) or paper, its ``spectral`` and ``unet`` settings; raises TypeError for unknown settings,
-    ValueError for an unknown network.
-    """
-    unet, spectral, network = (
-        with_tuples(data.get("unet", {})),
-        dict(data.get("spectral", {})),
-        data.get("network", "streaming"),
+@dataclass(frozen=True)
+class SeparatorRecipe:
+    """A separator as recipes and checkpoints describe it; what is not set has the network's default."""
+
+    network: Annotated[Literal["streaming", "paper"], Key("The streaming network, or the paper's own.")] = (
+        "streaming"
     )
-    if network == "paper":
-        return PaperSeparator(PaperConfig(PaperSpectral(**spectral), **unet))
-    if network != "streaming":
-        raise ValueError(f"network is {network!r}; choose streaming or paper")
-    return MaskSeparator(SeparatorConfig(SpectralConfig(**spectral), UNetConfig(**unet)))
+    spectral: Annotated[dict[str, Any], Key("The keys of [separator.spectral] below.")] = field(
+        default_factory=dict
+    )
+    unet: Annotated[dict[str, Any], Key("The keys of [separator.unet] below.")] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.config()
+
+    def config(self) -> SeparatorConfig | PaperConfig:
+        """The settings of the network; raises RecipeError for those that it does not have."""
+        if self.network == "paper":
+            spectral = read(PaperSpectral, self.spectral, "separator.spectral")
+            return replace(read(PaperConfig, self.unet, "separator.unet"), spectral=spectral)
+        return SeparatorConfig(
+            read(SpectralConfig, self.spectral, "separator.spectral"),
+            read(UNetConfig, self.unet, "separator.unet"),
+        )
+
+
+def build(data: Mapping[str, Any]) -> Separator:
+    """An untrained separator from plain data as it stands in recipes and checkpoints (``SeparatorRecipe``).
+
+    Raises:
+        RecipeError: A setting is unknown or has a value that it cannot have.
+    """
+    config = read(SeparatorRecipe, data, "separator").config()
+    return PaperSeparator(config) if isinstance(config, PaperConfig) else MaskSeparator(config)
 
 
 def describe(model: Separator) -> dict[str, Any]:

@@ -13,22 +13,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from offline_training.utils.recipe import Key
+
 
 @dataclass(frozen=True)
 class SpectralConfig:
-    """Sizes in samples. ``analysis`` must be a multiple of ``hop``, ``synthesis`` twice the hop."""
+    """Sizes of analysis and synthesis in samples."""
 
-    sample_rate: int = 48_000
-    hop: int = 480
-    analysis: int = 1920
-    synthesis: int = 960
-    bands: int = 128
-    top_hz: float = 16_000.0
-    warp_base: float = 12.0
+    sample_rate: Annotated[int, Key("Samples a second.", least=1)] = 48_000
+    hop: Annotated[int, Key("Samples between frames.", least=1)] = 480
+    analysis: Annotated[int, Key("Length of the analysis window, a multiple of the hop.", least=1)] = 1920
+    synthesis: Annotated[int, Key("Length of the synthesis window, twice the hop.", least=1)] = 960
+    bands: Annotated[int, Key("Bands that the bins are warped to.", least=1)] = 128
+    top_hz: Annotated[float, Key("Frequency of the last band.", least=1)] = 16_000.0
+    warp_base: Annotated[float, Key("Base of the frequency warp.", least=1)] = 12.0
 
     def __post_init__(self) -> None:
         if self.synthesis != 2 * self.hop or self.analysis % self.hop or self.analysis < self.synthesis:

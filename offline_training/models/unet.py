@@ -12,32 +12,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from offline_training.models.streaming_state import Memory
+from offline_training.utils.recipe import Key
+
+CHANNELS = (32, 48, 64, 96, 112, 112, 112)
+DILATIONS = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """``channels``: per level, outermost first; ``dilations``: of the bottleneck's blocks, in frames.
+    """Sizes of the streaming U-Net."""
 
-    ``other``: whether a second vector says what to push away; ``query_inner``: width of a residual layer
-    between query and FiLM, 0 for none; ``band_memory``: bands of the levels whose encoder remembers each band
-    for itself, by time kernels of ``band_dilations``.
-    """
-
-    bands: int = 128
-    channels: tuple[int, ...] = (32, 48, 64, 96, 112, 112, 112)
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32)
-    components: int = 32
-    query_dim: int = 384
-    query_hidden: int = 96
-    other: bool = False
-    query_inner: int = 0
-    band_memory: tuple[int, ...] = ()
-    band_dilations: tuple[int, ...] = (1, 4, 16)
+    bands: Annotated[int, Key("Bands of the mask; every level halves them, down to one.", least=1)] = 128
+    channels: Annotated[tuple[int, ...], Key("Channels of the levels, outermost first.", least=1)] = CHANNELS
+    dilations: Annotated[tuple[int, ...], Key("Dilations of the bottleneck in frames.", least=1)] = DILATIONS
+    components: Annotated[int, Key("Mask components that the query weighs.", least=1)] = 32
+    query_dim: Annotated[int, Key("Of a query; by default those of the query table.", least=1)] = 384
+    query_hidden: Annotated[int, Key("Features that are made of a query.", least=1)] = 96
+    other: Annotated[bool, Key("A second vector says what to push away.")] = False
+    query_inner: Annotated[
+        int, Key("Width of a residual layer between query and FiLM; 0: no such layer.", least=0)
+    ] = 0
+    band_memory: Annotated[
+        tuple[int, ...], Key("Bands of the levels whose encoder remembers each band for itself.", least=1)
+    ] = ()
+    band_dilations: Annotated[tuple[int, ...], Key("Their dilations in frames.", least=1)] = (
+        1,
+        4,
+        16,
+    )
 
 
 class Film(nn.Module):

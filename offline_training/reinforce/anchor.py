@@ -23,7 +23,9 @@ from offline_training.data.query_table import ROUGH, Examples, QueryTable
 from offline_training.models.vectors import to_unit
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
-from offline_training.utils.run import parameter_groups
+from offline_training.utils.optimisation import parameter_groups, set_rate
+from offline_training.utils.run import RunError
+from offline_training.utils.schedules import half_cosine
 
 MODALITIES = ("audio", "text", "image")
 
@@ -116,19 +118,18 @@ def fit(
     frozen, and how well it fits.
 
     The figure ``top1`` is of labels that win among all labels' anchors for held-out (validation) recordings;
-    ``top1_mean`` the same for ``mean_anchor``. Raises ValueError when the table has no recordings.
+    ``top1_mean`` the same for ``mean_anchor``. Raises RunError when the table has no recordings.
     """
     labels = [label for label, examples in table.audio.items() if len(examples.of("train"))]
     if len(labels) < 2:
-        raise ValueError("the anchor is fitted on recordings: make the query table with embed --corpus")
+        raise RunError("the anchor is fitted on recordings: make the query table with embed --corpus")
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = Mlbp(table.dim, rank)
     log_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
     optimiser = torch.optim.AdamW(parameter_groups([*model.parameters(), log_scale], 0.05), lr=lr)
     for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = lr * min(1.0, (step + 1) / 50) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        set_rate(optimiser, lr * half_cosine(step, steps, 50))
         chosen = rng.choice(len(labels), min(batch, len(labels)), replace=False)
         views, parts, present = draw(table, [labels[i] for i in chosen], rng)
         loss = losses.info_nce(

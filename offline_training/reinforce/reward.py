@@ -9,27 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from offline_training.encoders.towers import AudioTower, LogMel
 from offline_training.evaluation.metrics import ratio_db, si_sdr
+from offline_training.utils.recipe import Key
 
 SoundVectors = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class RewardConfig:
-    """Weights of the terms. ``level``: guard against silence and all-pass; ``si_sdr``: of a tenth of the
-    SI-SDR in dB; ``absent``: of silence where the queried sound is not there (such rows earn nothing else).
-    The paper's reward is the cosine alone.
-    """
+    """Weights of the reward's terms. The paper's reward is the cosine alone."""
 
-    cosine: float = 1.0
-    level: float = 0.0
-    si_sdr: float = 0.0
-    absent: float = 0.0
+    cosine: Annotated[float, Key("Weight of the cosine to the anchor.", least=0)] = 1.0
+    level: Annotated[float, Key("Weight of a guard against silence and all-pass.", least=0)] = 0.0
+    si_sdr: Annotated[float, Key("Weight of a tenth of the SI-SDR in dB.", least=0)] = 0.0
+    absent: Annotated[
+        float, Key("Weight of silence where the sound is absent; nothing else is earned there.", least=0)
+    ] = 0.0
 
 
 class TowerEar:

@@ -9,10 +9,12 @@ reward, so leaving it out takes noise out of the gradient and nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
+
+from offline_training.utils.recipe import Key
 
 Ratio = Literal["bin", "mean"]
 
@@ -95,14 +97,13 @@ def moving_baseline(baseline: float | None, rewards: Tensor, decay: float = 0.92
 
 @dataclass(frozen=True)
 class SurrogateConfig:
-    """``clip``: of ratios, +-; weights of entropy, of KL to the old policy, and of KL to a frozen
-    reference."""
+    """The clipped surrogate."""
 
-    ratio: Ratio = "bin"
-    clip: float = 0.2
-    entropy: float = 0.1
-    kl: float = 0.01
-    reference_kl: float = 0.0
+    ratio: Annotated[Ratio, Key("Importance ratio: of each bin, or the geometric mean over bins.")] = "bin"
+    clip: Annotated[float, Key("Of ratios, plus or minus.", least=0)] = 0.2
+    entropy: Annotated[float, Key("Weight of the entropy.", least=0)] = 0.1
+    kl: Annotated[float, Key("Weight of the KL to the old policy.", least=0)] = 0.01
+    reference_kl: Annotated[float, Key("Weight of the KL to the policy of --start.", least=0)] = 0.0
 
 
 def objective(

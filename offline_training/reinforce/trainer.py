@@ -13,7 +13,8 @@ Everything around it (data, averaged weights, validation, checkpoints) is the su
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,54 +31,20 @@ from offline_training.models.separator import Spectra
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
 from offline_training.reinforce.anchor import mean_anchor
-from offline_training.reinforce.reward import RewardConfig, SoundVectors, rewards
+from offline_training.reinforce.config import ReinforceRecipe
+from offline_training.reinforce.reward import SoundVectors, rewards
 from offline_training.reinforce.surrogate import (
-    SurrogateConfig,
     group_advantages,
     importance_ratio,
     moving_baseline,
     objective,
 )
-from offline_training.training.supervised import Trainer, learning_rate, mask_losses, whole_hops
+from offline_training.training.objective import mask_losses, whole_hops
+from offline_training.training.supervised import Trainer, learning_rate
 from offline_training.utils import checkpoint_io
+from offline_training.utils.loop import Meter
+from offline_training.utils.optimisation import set_rate
 from offline_training.utils.vectors import unit
-
-
-@dataclass(frozen=True)
-class ReinforceConfig:
-    """``group``: masks a mixture and query; ``supervised``: weight of the supervised loss beside the
-    surrogate; ``audible_db``: bins further under the mixture's loudest do not count; ``block``: frames and
-    bands that are drawn together (``policy.sample``); ``centred``: sampled masks are heard on the scale on
-    which their mean is what is deployed (``policy.centred``; not in the paper); ``baseline_decay``: of the
-    moving baseline that serves groups of one.
-    """
-
-    kappa: float = policy.KAPPA
-    group: int = 6
-    inner_steps: int = 2
-    refresh_every: int = 1
-    supervised: float = 0.0
-    audible_db: float = 60.0
-    block: tuple[int, int] = (1, 1)
-    centred: bool = False
-    baseline_decay: float = 0.92
-    surrogate: SurrogateConfig = field(default_factory=SurrogateConfig)
-    reward: RewardConfig = field(default_factory=RewardConfig)
-
-    @classmethod
-    def of(cls, plain: dict[str, Any]) -> ReinforceConfig:
-        """From a recipe's [reinforce], [surrogate] and [reward]; raises TypeError for unknown settings,
-        ValueError for impossible ones.
-        """
-        own = checkpoint_io.with_tuples(plain.get("reinforce", {}))
-        config = cls(
-            **own,
-            surrogate=SurrogateConfig(**plain.get("surrogate", {})),
-            reward=RewardConfig(**plain.get("reward", {})),
-        )
-        if min(config.group, config.inner_steps, config.refresh_every, *config.block) < 1:
-            raise ValueError("group, inner_steps, refresh_every and the sides of block must be at least 1")
-        return config
 
 
 class Rollout(NamedTuple):
@@ -124,26 +91,35 @@ class Anchors:
         return self.fuse(parts, {"audio": there, "text": there, "image": self.shown[labels]})  # type: ignore[no-any-return]
 
 
+@dataclass(frozen=True)
+class Hearing:
+    """What listens: the encoder that rewards, what it compares with, and the held-out judge."""
+
+    ear: SoundVectors
+    anchors: Anchors
+    judge: SoundVectors | None = None
+
+
 class Reinforcer(Trainer):
     """A reinforcement run in ``folder``, beginning with the weights of ``start``; files as the supervised
     trainer's.
     """
+
+    recipe: ReinforceRecipe
 
     def __init__(
         self,
         folder: Path,
         corpus: Corpus,
         table: QueryTable,
-        recipe: dict[str, Any],
-        ear: SoundVectors,
-        anchors: Anchors,
+        recipe: ReinforceRecipe,
+        hearing: Hearing,
         device: str = "cpu",
         start: Path | None = None,
-        judge: SoundVectors | None = None,
         changed: bool = False,
     ) -> None:
-        self.rl = ReinforceConfig.of(recipe)
-        self.ear, self.anchors, self.judge = ear, anchors, judge
+        self.rl = recipe.reinforce
+        self.ear, self.anchors, self.judge = hearing.ear, hearing.anchors, hearing.judge
         self.baseline: float | None = None
         self.old_weights: dict[str, Tensor] | None = None
         super().__init__(folder, corpus, table, recipe, device, start, changed)
@@ -151,7 +127,7 @@ class Reinforcer(Trainer):
         if self.old_weights is not None:
             checkpoint_io.load_weights(self.old, self.old_weights)
         self.reference = None
-        if self.rl.surrogate.reference_kl:
+        if recipe.surrogate.reference_kl:
             self.reference = frozen(self.average)
             if start is not None:  # a resumed run's own weights have moved on
                 checkpoint_io.load_weights(self.reference, checkpoint_io.load(start)["weights"])
@@ -159,6 +135,12 @@ class Reinforcer(Trainer):
     @property
     def frozen_norms(self) -> bool:
         return True  # in both policies: ratios differ from one for no reason but the weights
+
+    def stored_recipe(self, content: dict[str, Any]) -> dict[str, Any]:
+        stored = json.loads(content["recipe"])
+        # runs of before did not say with what outputs are compared
+        plain = {"anchor": self.recipe.anchor, **stored}
+        return super().stored_recipe({**content, "recipe": json.dumps(plain)})
 
     def resume(self, content: dict[str, Any]) -> None:
         super().resume(content)
@@ -191,7 +173,7 @@ class Reinforcer(Trainer):
         for g in range(group):  # one mask a query at a time: G times the memory would buy nothing
             estimate = self.model.apply_mask(spectra, heard[:, g], Memory())[:, 0, latency:]
             reward, terms = rewards(
-                self.ear, estimate, targets, mixture, anchor, batch["absent"], config.reward
+                self.ear, estimate, targets, mixture, anchor, batch["absent"], self.recipe.reward
             )
             earned.append(reward)
             said.append(terms)
@@ -229,7 +211,7 @@ class Reinforcer(Trainer):
 
     def surrogate(self, proposal: Tensor, rollout: Rollout, reference: Tensor | None) -> dict[str, Tensor]:
         """The objective's terms for the present policy's P [Q, T, bands]."""
-        config, kappa = self.rl.surrogate, self.rl.kappa
+        config, kappa = self.recipe.surrogate, self.rl.kappa
         p = proposal[:, None]
         group = rollout.masks.shape[1]
         log_new, log_old = (
@@ -248,9 +230,8 @@ class Reinforcer(Trainer):
         ``skipped``.
         """
         self.model.eval()  # batch norms keep the statistics of the start
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
-        batch = {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[assignment, attr-defined]
+        set_rate(self.optimiser, learning_rate(self.config, self.step))
+        batch = self.on_device(batch)
         with torch.no_grad():
             mixtures = batch["mixtures"][:, None, : whole_hops(self.model, batch)]
             spectra = self.model.spectra(mixtures, Memory()).repeat(batch["mixture_of"])
@@ -263,40 +244,35 @@ class Reinforcer(Trainer):
             with torch.no_grad():
                 old = self.logits(self.old, spectra, batch["queries"])
         rollout = self.rollout(spectra, batch, torch.sigmoid(old))
-        sums: dict[str, float] = {}
+        meter = Meter()
         skipped = 0
         for inner in range(self.rl.inner_steps):
             if inner:
                 logits = self.logits(self.model, spectra, batch["queries"])
-            proposal = torch.sigmoid(logits)
-            terms = self.surrogate(proposal, rollout, reference)
-            if self.rl.supervised:
-                terms["supervised"] = mask_losses(
-                    self.model, spectra, logits, batch, self.config, self.config.bce_steps
-                )["loss"]
-                terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]
-            self.check(terms["loss"], batch)
-            self.optimiser.zero_grad(set_to_none=True)
-            terms["loss"].backward()
-            norm, finite = self.descend()
+            figures, finite = self.inner_step(spectra, logits, rollout, reference, batch)
             skipped += not finite
-            said = {
-                **{k: v.item() for k, v in terms.items()},
-                "norm": norm,
-                "decided": (proposal.detach() - 0.5).abs().mean().item(),
-            }
-            for name, value in said.items():
-                sums[name] = sums.get(name, 0.0) + value / self.rl.inner_steps
-        self.step += 1
-        self.update_average()
+            meter.add(figures)
+        self.stepped()
         if self.step % self.rl.refresh_every == 0:
             self.old.load_state_dict(self.model.state_dict())
-        return {
-            **sums,
-            **rollout.figures,
-            **self.heard(spectra, batch, rollout.proposal[:, 0]),
-            "skipped": float(skipped),
-        }
+        heard = self.heard(spectra, batch, rollout.proposal[:, 0])
+        return {**meter.means, **rollout.figures, **heard, "skipped": float(skipped)}
+
+    def inner_step(
+        self, spectra: Spectra, logits: Tensor, rollout: Rollout, reference: Tensor | None, batch: Batch
+    ) -> tuple[dict[str, float], bool]:
+        """One step of the optimiser on the masks of a rollout; its figures, and whether its gradient was
+        finite.
+        """
+        proposal = torch.sigmoid(logits)
+        terms = self.surrogate(proposal, rollout, reference)
+        if self.rl.supervised:
+            losses = mask_losses(self.model, spectra, logits, batch, self.config, self.config.bce_steps)
+            terms["supervised"] = losses["loss"]
+            terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]
+        norm, finite = self.descend(terms["loss"], batch)
+        decided = (proposal.detach() - 0.5).abs().mean().item()
+        return {**{k: v.item() for k, v in terms.items()}, "norm": norm, "decided": decided}, finite
 
     @torch.no_grad()
     def heard(self, spectra: Spectra, batch: Batch, proposal: Tensor) -> dict[str, float]:

@@ -66,4 +66,5 @@ def rebase(content: Mapping[str, Any], old: Mapping[str, Vectors], new: QueryTab
         "weights": weights,
         "encoder": new.encoder,
         "rebased_from": content["encoder"],
+        **({"heard": content["heard"]} if "heard" in content else {}),
     }

@@ -17,11 +17,6 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be used; the message says why in one sentence."""
 
 
-def with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain data of a recipe or checkpoint as frozen settings take it: lists become tuples."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
-
-
 def save(path: Path, content: dict[str, Any]) -> None:
     """Atomic torch.save; raises CheckpointError where it cannot be written: what was there before stays."""
     try:
@@ -86,6 +81,8 @@ def mean(paths: Sequence[Path]) -> dict[str, Any]:
     told: dict[str, Any] = {
         key: first[key] for key in ("encoder", "labels", "trained_on", "licence") if key in first
     }
+    if all("heard" in content for content in contents):
+        told["heard"] = torch.cat([content["heard"] for content in contents]).unique()
     return {
         "separator": first["separator"],
         "weights": weights,

@@ -36,3 +36,12 @@ def recipe_path(name: Path) -> Path | None:
     if found is None or (len(name.parts) > 1 and found != RECIPES / f"{name}.toml"):
         return None
     return found
+
+
+def word_list(name: str) -> tuple[str, ...]:
+    """The lines of a list in ``recipes/lexicon``; raises ValueError where there is none by that name."""
+    path = LEXICON / f"{name}.txt"
+    if not path.is_file():
+        raise ValueError(f"no {path.name} in recipes/lexicon")
+    lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in lines if line)

@@ -17,8 +17,10 @@ from offline_training.data.mixtures import MixtureDataset
 from offline_training.evaluation.metrics import si_sdr
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
-from offline_training.reinforce.setup import prepare
-from offline_training.training.supervised import whole_hops
+from offline_training.reinforce.config import ReinforceRecipe
+from offline_training.reinforce.setup import RewardSources, prepare_hearing
+from offline_training.reinforce.trainer import Reinforcer
+from offline_training.training.objective import whole_hops
 
 BLOCKS = ((1, 1), (6, 4), (12, 8), (24, 8), (24, 16), (48, 8), (1000, 8), (1000, 16))
 GROUP = 8
@@ -34,9 +36,9 @@ def main() -> None:
     given = options.parse_args()
     table = read_table(given.queries)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = prepare(
-            Path(folder), Corpus(given.corpus), table, read_recipe(Path("reinforce"), "reinforce"), given.checkpoint, given.towers
-        )
+        recipe = read_recipe(Path("reinforce"), "reinforce", ReinforceRecipe)
+        hearing = prepare_hearing(Path(folder), table, recipe, RewardSources(given.towers))
+        trainer = Reinforcer(Path(folder), Corpus(given.corpus), table, recipe, hearing, start=given.checkpoint)
     model = trainer.model.eval()
     data = MixtureDataset(trainer.corpus, table, trainer.mixtures, given.batches, trainer.config.seed)
     print(f"{'block':>10} {'kappa':>5} {'centred':>7} {'reward':>7} {'spread':>7} {'SI-SDR':>7} {'spread':>7} {'correlation':>11}")

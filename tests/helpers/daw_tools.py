@@ -110,6 +110,20 @@ def probe(*flags):
 
 
 @cache
+def golden():
+    """The plug-in's pure functions, linked to the engine (golden.cpp)."""
+    library = core()
+    source = Path(__file__).with_name("golden.cpp")
+    built = compile_cpp(library.with_name("libgolden.so"), [source, library], f"-Wl,-rpath,{library.parent}")
+    loaded = c.CDLL(str(built))
+    loaded.golden_mixer.argtypes = [c.c_float, c.c_float, c.c_float, c.c_int, FLOATS]
+    loaded.golden_resample.argtypes = [c.c_uint, c.c_uint, FLOATS, c.c_uint, FLOATS]
+    loaded.golden_latency.argtypes = [c.c_uint] * 6
+    loaded.golden_query.argtypes = [c.c_char_p, c.c_char_p, c.c_uint, FLOATS]
+    return loaded
+
+
+@cache
 def helper(name, *flags):
     """A C++ file beside this one, compiled as a program, or as a library where ``name`` ends in .so."""
     source = Path(__file__).with_name(Path(name).stem).with_suffix(".cpp")

@@ -88,3 +88,15 @@ def test_separate_a_file_brings_its_rate(vector, tmp_path):
         separate(tmp_path / "nothing.wav", vector)
     with pytest.raises(UsageError, match="8000 to 192000"):
         separate(mixture(100), vector, sample_rate=4000)
+
+
+def test_separate_says_what_a_file_has_lost(vector, tmp_path):
+    soundfile.write(tmp_path / "x.wav", mixture(RATE), RATE)
+    content = (tmp_path / "x.wav").read_bytes()
+    (tmp_path / "x.wav").write_bytes(content[: len(content) // 2])
+    with pytest.warns(UserWarning, match=r"x\.wav: the file is cut off"):
+        found, _ = separate(tmp_path / "x.wav", vector)
+    assert len(found) == pytest.approx(RATE // 2, abs=50)
+    soundfile.write(tmp_path / "six.wav", np.zeros((100, 6)), RATE)
+    with pytest.raises(MarssepError, match="6 channels; mono and stereo work here, marssep file takes more"):
+        separate(tmp_path / "six.wav", vector)

@@ -14,8 +14,8 @@ globalThis.registerProcessor = (name, made) => (Processor = made);
 await import(new URL("../../export/web/page/worklet.mjs", import.meta.url));
 
 // A processor, and a model's thread that keeps what it got until it is told to answer.
-function made({ connected = true } = {}) {
-  const io = new Processor({ processorOptions: { hop: HOP, slack: SLACK } });
+function made({ connected = true, deviceRate = 48000 } = {}) {
+  const io = new Processor({ processorOptions: { hop: HOP, slack: SLACK, rate: 48000, deviceRate } });
   const model = { waiting: [], buffers: new Set(), postMessage: (hop) => model.waiting.push(hop) };
   model.answer = (count = Infinity) => {
     for (const hop of model.waiting.splice(0, count)) {
@@ -63,28 +63,45 @@ test("channels are mixed to their mean, and no input is silence", () => {
   assert.ok(out[0].every((x) => x === 0));
 });
 
-test("nothing is allocated while it runs, and buffers come back", () => {
-  const it = made(), Real = globalThis.Float32Array;
-  run(it, 20, () => it.model.answer());
-  let allocated = 0;
-  const input = [[new Real(QUANTUM), new Real(QUANTUM)]], out = [[new Real(QUANTUM)]];
-  globalThis.Float32Array = class extends Real {
-    constructor(...values) {
-      super(...values);
-      ++allocated;
+for (const deviceRate of [48000, 44100])
+  test(`nothing is allocated while it runs, and buffers come back, at ${deviceRate} Hz`, () => {
+    const it = made({ deviceRate }), Real = globalThis.Float32Array;
+    run(it, 20, () => it.model.answer());
+    let allocated = 0;
+    const input = [[new Real(QUANTUM), new Real(QUANTUM)]], out = [[new Real(QUANTUM)]];
+    globalThis.Float32Array = class extends Real {
+      constructor(...values) {
+        super(...values);
+        ++allocated;
+      }
+    };
+    try {
+      for (let q = 0; q < 2000; ++q) {
+        it.io.process(input, out);
+        it.model.answer();
+      }
+    } finally {
+      globalThis.Float32Array = Real;
     }
-  };
-  try {
-    for (let q = 0; q < 2000; ++q) {
-      it.io.process(input, out);
+    assert.equal(allocated, 0);
+    assert.ok(it.model.buffers.size <= 64);
+  });
+
+for (const deviceRate of [44100, 16000, 96000])
+  test(`a device at ${deviceRate} Hz hears its own sound, later`, () => {
+    const it = made({ deviceRate }), played = [], quanta = 400;
+    const tone = (i) => Math.sin((2 * Math.PI * 500 * i) / deviceRate);
+    for (let q = 0; q < quanta; ++q) {
+      const out = [new Float32Array(QUANTUM)];
+      it.io.process([[Float32Array.from({ length: QUANTUM }, (_, i) => tone(q * QUANTUM + i))]], [out]);
       it.model.answer();
+      played.push(...out[0]);
     }
-  } finally {
-    globalThis.Float32Array = Real;
-  }
-  assert.equal(allocated, 0);
-  assert.ok(it.model.buffers.size <= 64);
-});
+    const late = ((HOP + SLACK) / 48000 + it.io.toModel.delay + it.io.toDevice.delay) * deviceRate;
+    const from = Math.ceil(late) + 200, error = played.slice(from).reduce((most, x, i) => Math.max(most, Math.abs(x - tone(from + i - late))), 0);
+    assert.ok(error < 2e-3, `${error}`);
+    assert.equal(it.io.missed, 0);
+  });
 
 test("after hops that came too late, latency is what it was", () => {
   const it = made();

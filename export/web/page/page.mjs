@@ -1,121 +1,250 @@
-// The page: controls, microphone, files, results. What sounds is in worker.mjs.
+// The page: what is asked for, in which sound, and where it goes. What sounds is in worker.mjs.
 
-import { draw } from "./spectrogram.mjs";
-import { wav } from "./wav.mjs";
+import { FORMATS, LATENCY } from "./contract.mjs";
+import { demoSound } from "./demo.mjs";
+import { inWords, understand } from "./language.mjs";
+import { Microphone } from "./microphone.mjs";
+import { slug } from "./names.mjs";
+import { Absence } from "./presence.mjs";
+import { Results, save } from "./results.mjs";
+import { reasons, statusOf } from "./status.mjs";
+import { microphoneRefused, noMicrophone } from "./support.mjs";
 
-const SLACK = 960; // samples that the model's thread may be late by in live use
+const slack = () => LATENCY.page_extra_hops * model.hop; // samples that the model's thread may be late by in live use
+const MOST_SOUNDS = 8; // in one sentence: each is a stream through the model
+const MOST_MINUTES = 30; // of a file: input and output lie in memory
+const DEMO = { name: "demo.wav", seconds: 8, query: "dog barking" };
 const $ = (id) => document.getElementById(id);
 const worker = new Worker(new URL("./worker.mjs", import.meta.url), { type: "module" });
-let model, context, node, source, listening = false, lost = 0; // samples that came too late
-
-function say(words, error = false) {
-  $("status").textContent = words;
-  $("status").classList.toggle("error", error);
-}
+const results = new Results($);
+const lacking = noMicrophone({
+  secure: window.isSecureContext,
+  microphone: Boolean(navigator.mediaDevices?.getUserMedia),
+  worklet: Boolean(window.AudioWorkletNode),
+});
+// see statusOf; source: { name, rows }; residual: whether the sentence, not the user, chose the residual
+const state = { loading: {}, error: null, wish: null, far: {}, source: null, busy: null, done: false, live: false, residual: false, failed: null };
+let model, microphone, absence, pending = null, applied = "", asked = 0, job = 0, lost = 0;
+// pending: a sentence that waits for the model; applied: the last sentence; lost: samples that came too late
 
 function ask(type, more = {}, moved = []) {
   worker.postMessage({ type, ...more }, moved);
 }
 
+// Something new is done: an earlier error is over.
+function change(values) {
+  Object.assign(state, { error: null }, values);
+  render();
+}
+
+function fail(words) {
+  change({ error: words });
+}
+
+function render() {
+  const { words, kind } = statusOf({ ...state, source: state.source?.name });
+  if ($("status").textContent !== words) $("status").textContent = words;
+  $("status").className = kind;
+  $("progress").hidden = state.busy === null;
+  $("progress").value = state.busy ?? 0;
+  $("live").hidden = !state.live;
+  $("empty").hidden = state.live || state.source !== null;
+  const why = reasons({ ...state, lacking });
+  $("file").disabled = $("demo").disabled = why.sources !== null;
+  $("microphone").disabled = why.microphone !== null;
+  $("sources-reason").textContent = why.sources ?? "";
+  $("microphone-reason").textContent = why.microphone ?? "";
+}
+
+function settings() {
+  return { output: document.querySelector("input[name=output]:checked").value, wet: Number($("strength").value) / 100 };
+}
+
+function settingsChanged() {
+  $("strength").ariaValueText = $("strength-value").textContent = `${$("strength").value} %`;
+  ask("settings", { value: settings() });
+  results.set(settings());
+  if (state.error) change({});
+}
+
+function choose(output) {
+  document.querySelector(`input[name=output][value=${output}]`).checked = true;
+  settingsChanged();
+}
+
+// A sentence becomes the query, once the model is there.
+function query(sentence) {
+  applied = sentence;
+  if (!sentence.trim()) return fail("Say what you want to hear");
+  const wish = understand(sentence), count = wish.keep.length + wish.drop.length;
+  if (count > MOST_SOUNDS) return fail(`That names ${count} sounds; ${MOST_SOUNDS} at once work`);
+  change({});
+  if (model) ask("query", { wish, number: ++asked });
+  else pending = sentence;
+}
+
+// The sound, separated by the query: from the start, whatever is being done.
+function separate() {
+  if (!state.source || !state.wish || state.live) return;
+  results.wait();
+  ask("file", { rows: state.source.rows, number: ++job });
+  change({ busy: 0, done: false });
+}
+
+function open(name, rows) {
+  results.open(name, rows, model.rate);
+  change({ source: { name, rows }, done: false });
+}
+
+// A sound that was chosen, by the query: the one in the field, even if it was not applied yet.
+function proceed() {
+  const sentence = $("query").value;
+  if (sentence.trim() && sentence !== applied) query(sentence);
+  else separate();
+}
+
+function showResult(target, presences) {
+  const { keep } = state.wish;
+  results.show(target, Object.fromEntries(keep.map((words, i) => [words, presences[i]])), inWords({ ...state.wish, remove: false }));
+  change({ busy: null, done: true });
+  reveal($("results"));
+}
+
+function reveal(element) {
+  element.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+}
+
+// The query's vectors as files for the plug-in and the commands, one for each sound.
+function offerQueries(keep, vectors) {
+  $("queries").hidden = false;
+  $("query-files").replaceChildren(
+    ...keep.map((words, i) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: `Save the query “${words}”` });
+      const kept = { format: FORMATS.query, encoder: model.encoder, dim: vectors[i].length, label: words, vector: [...vectors[i]] };
+      button.addEventListener("click", () => save(new Blob([JSON.stringify(kept)], { type: "application/json" }), `${slug(words)}${FORMATS.query_suffix}`));
+      return button;
+    }),
+  );
+}
+
 const answers = {
+  loading({ got, total }) {
+    state.loading = { got, total };
+    render();
+  },
   ready(data) {
     model = data;
     $("known").replaceChildren(...data.sounds.map((value) => Object.assign(document.createElement("option"), { value })));
-    for (const id of ["query", "set"]) $(id).disabled = false;
-    say("Ready. Say what you want to hear.");
-    const asked = new URLSearchParams(location.search).get("query");
-    if (asked) {
-      $("query").value = asked;
-      ask("query", { words: asked });
-    }
+    change({ loading: null });
+    const first = pending ?? new URLSearchParams(location.search).get("query");
+    if (!first) return;
+    $("query").value = first;
+    query(first);
   },
-  listening({ words, vector, far }) {
-    listening = true;
-    const kept = { format: 1, encoder: model.encoder, dim: vector.length, label: words, vector: [...vector] };
-    $("save-query").href = URL.createObjectURL(new Blob([JSON.stringify(kept)], { type: "application/json" }));
-    $("save-query").download = `${words.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.query`;
-    $("save-query").hidden = false;
-    for (const id of ["microphone", "file"]) $(id).disabled = false;
-    const warning = far ? `. This is far from every sound that the model was trained on; the nearest are ${far.join(", ")}; expect a poor separation.` : "";
-    say(`Listening for: ${words}${warning}`);
+  query({ number, wish, vectors, far }) {
+    if (number !== asked) return;
+    offerQueries(wish.keep, vectors);
+    const { residual } = state;
+    absence = new Absence();
+    change({ wish, far, residual: wish.remove });
+    if (wish.remove) choose("residual");
+    else if (residual && settings().output === "residual") choose("target");
+    separate();
   },
   progress({ part }) {
-    $("progress").value = part;
+    if (state.busy === null) return;
+    state.busy = part;
+    render();
   },
-  meters({ input, output, presence, hop_ms: hop }) {
-    $("level-in").value = input;
-    $("level-out").value = output;
-    $("presence").value = presence;
-    const late = ((model.latency + model.hop + SLACK) / model.rate) * 1000;
-    const missing = lost ? `; the computer was too slow for ${((1000 * lost) / model.rate).toFixed(0)} ms in all, which are silent` : "";
-    $("timing").textContent =
-      `${late.toFixed(0)} ms from input to output on this page; ${hop.toFixed(1)} ms of work for every 10 ms of sound${missing}`;
+  separated({ number, target, presences }) {
+    if (number === job) showResult(target, presences);
   },
-  separated({ input, output }) {
-    $("progress").hidden = true;
-    $("results").hidden = false;
-    for (const [name, rows] of [["before", input], ["after", output]]) {
-      draw($(name), rows[0], model.rate);
-      const url = URL.createObjectURL(wav(rows, model.rate));
-      $(`play-${name}`).src = url;
-      $(`save-${name}`).href = url;
+  recorded({ input, target, presences }) {
+    if (!input[0].length) return fail("The recording is too short");
+    open("recording.wav", input);
+    showResult(target, presences);
+  },
+  meters({ input, output, presences, latency, hop_ms: hop }) {
+    if (!state.live) return;
+    if (state.error) change({});
+    const presence = Math.max(...presences), late = ((latency + model.hop + slack()) / model.rate) * 1000;
+    const missing = lost ? `; this computer was too slow for ${((1000 * lost) / model.rate).toFixed(0)} ms in all, which are silent` : "";
+    for (const [id, value, words] of [
+      ["level-in", input, `${input.toFixed(0)} dBFS`],
+      ["level-out", output, `${output.toFixed(0)} dBFS`],
+      ["presence", presence, presence.toFixed(2)],
+    ]) {
+      $(id).value = value;
+      $(id).ariaValueText = $(`${id}-value`).textContent = words;
     }
-    say("Done. The results are below.");
+    const unmatched = absence.add(performance.now() / 1000, input, presence) && settings().output !== "bypass";
+    $("unmatched").textContent = unmatched ? "Nothing matches your query." : "";
+    $("timing").textContent = `Latency: ${late.toFixed(0)} ms on this page; ${hop.toFixed(1)} ms of work for every 10 ms of sound${missing}`;
   },
   error({ words }) {
-    $("progress").hidden = true;
-    say(`That did not work: ${words}`, true);
+    if (model) change({ busy: null, error: `That did not work: ${words}` });
+    else change({ failed: words });
   },
 };
 
 worker.onmessage = ({ data }) => answers[data.type](data);
-worker.onerror = (event) => say(`The separator cannot run in this browser: ${event.message}`, true);
+worker.onerror = (event) => change({ failed: event.message ?? "this browser cannot run it" });
 
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
-  const words = $("query").value.trim();
-  if (words) ask("query", { words });
+  query($("query").value);
 });
-
-for (const radio of document.querySelectorAll("input[name=mode]")) radio.addEventListener("change", () => ask("mode", { value: radio.value }));
-
-async function start() {
-  const stream = await navigator.mediaDevices.getUserMedia({
-    audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 },
+$("query").addEventListener("input", () => state.error && change({}));
+$("examples").addEventListener("click", ({ target }) => {
+  if (target.tagName !== "BUTTON") return;
+  $("query").value = target.textContent;
+  query(target.textContent);
+});
+for (const radio of document.querySelectorAll("input[name=output]"))
+  radio.addEventListener("change", () => {
+    state.residual = false;
+    settingsChanged();
   });
-  context = new AudioContext({ sampleRate: model.rate, latencyHint: "interactive" });
-  await context.audioWorklet.addModule(new URL("./worklet.mjs", import.meta.url));
-  source = context.createMediaStreamSource(stream);
-  node = new AudioWorkletNode(context, "marssep-io", { processorOptions: { hop: model.hop, slack: SLACK } });
-  lost = 0;
-  node.port.onmessage = ({ data }) => (lost = data.missed);
-  const { port1, port2 } = new MessageChannel();
-  node.port.postMessage({ port: port1 }, [port1]);
-  ask("live", { port: port2 }, [port2]);
-  source.connect(node).connect(context.destination);
-}
-
-async function stop() {
-  if ($("record").getAttribute("aria-pressed") === "true") finishRecording();
-  node.port.postMessage({ stop: true });
-  for (const track of source.mediaStream.getTracks()) track.stop();
-  await context.close();
-}
+$("strength").addEventListener("input", settingsChanged);
 
 function pressed(button, on, words) {
   button.setAttribute("aria-pressed", String(on));
   button.textContent = words;
 }
 
+async function startMicrophone() {
+  microphone = new Microphone({
+    hop: model.hop,
+    slack: slack(),
+    rate: model.rate,
+    onmissed: (samples) => (lost = samples),
+    onlost: () => stopMicrophone().then(() => fail("The microphone was disconnected")),
+  });
+  lost = 0;
+  absence = new Absence();
+  const port = await microphone.start();
+  ask("cancel");
+  ask("live", { port }, [port]);
+  results.close();
+  change({ live: true, busy: null, done: false, source: null });
+  reveal($("live"));
+}
+
+async function stopMicrophone() {
+  if ($("record").getAttribute("aria-pressed") === "true") finishRecording();
+  ask("stopped");
+  change({ live: false });
+  await microphone.stop();
+}
+
 $("microphone").addEventListener("click", async () => {
-  const on = $("microphone").getAttribute("aria-pressed") !== "true";
+  const on = !state.live;
   try {
-    await (on ? start() : stop());
-    pressed($("microphone"), on, on ? "Stop the microphone" : "Start the microphone");
-    $("record").disabled = !on;
+    await (on ? startMicrophone() : stopMicrophone());
   } catch (error) {
-    say(`The microphone cannot be used: ${error.message}`, true);
+    fail(microphoneRefused(error));
   }
+  pressed($("microphone"), state.live, state.live ? "Stop the microphone" : "Start the microphone");
 });
 
 function finishRecording() {
@@ -129,31 +258,40 @@ $("record").addEventListener("click", () => {
   ask("record");
 });
 
-async function separateFile(file) {
-  if (!listening) return say("Say first what you want to hear.", true);
+async function openFile(file) {
+  change({});
   try {
     const decoder = new OfflineAudioContext(1, 1, model.rate); // decodes to the model's rate
     const sound = await decoder.decodeAudioData(await file.arrayBuffer());
-    if (sound.numberOfChannels > 2) return say(`${file.name} has ${sound.numberOfChannels} channels; mono and stereo work.`, true);
-    const rows = Array.from({ length: sound.numberOfChannels }, (_, c) => sound.getChannelData(c).slice());
-    $("progress").value = 0;
-    $("progress").hidden = false;
-    say(`Separating ${file.name} ...`);
-    ask("file", { rows }, rows.map((row) => row.buffer));
+    if (sound.numberOfChannels > 2) return fail(`${file.name} has ${sound.numberOfChannels} channels; mono and stereo work`);
+    if (sound.duration > 60 * MOST_MINUTES)
+      return fail(`${file.name} is ${Math.round(sound.duration / 60)} minutes long; the page takes ${MOST_MINUTES}, “marssep file” any length`);
+    open(file.name, Array.from({ length: sound.numberOfChannels }, (_, c) => sound.getChannelData(c).slice()));
+    proceed();
   } catch {
-    say(`${file.name} is no sound that this browser can read.`, true);
+    fail(`${file.name} is no sound that this browser can read`);
   }
 }
 
 $("file").addEventListener("change", () => {
-  if ($("file").files[0]) separateFile($("file").files[0]);
+  if ($("file").files[0]) openFile($("file").files[0]);
   $("file").value = ""; // or the same file chosen again would be no change
 });
 for (const type of ["dragover", "dragleave", "drop"])
-  $("drop").addEventListener(type, (event) => {
+  addEventListener(type, (event) => {
     event.preventDefault();
-    $("drop").classList.toggle("over", type === "dragover");
-    if (type === "drop" && event.dataTransfer.files[0]) separateFile(event.dataTransfer.files[0]);
+    document.body.classList.toggle("dragging", type === "dragover");
+    if (type !== "drop" || !event.dataTransfer.files[0]) return;
+    const why = reasons({ ...state, lacking }).sources;
+    if (why) fail(why);
+    else openFile(event.dataTransfer.files[0]);
   });
 
+$("demo").addEventListener("click", () => {
+  open(DEMO.name, [demoSound(DEMO.seconds, model.rate)]);
+  if (!state.wish) $("query").value ||= DEMO.query;
+  proceed();
+});
+
+render();
 ask("load");

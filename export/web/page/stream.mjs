@@ -1,14 +1,22 @@
-// One stream through the graph: hops in, hops out, the state in between. No page, no audio device.
+// One input through the graph, once for every query: hops in, hops out, the state in between. No page, no audio device.
 
+import { energy } from "./mixer.mjs";
+import { PresenceMeter } from "./presence.mjs";
+import { Union } from "./union.mjs";
+
+// Parallel streams of one input: the graph's batch axis.
 export class Stream {
-  // card: hop, latency, states; session: an InferenceSession of separator.onnx
-  constructor(ort, session, card, channels) {
-    Object.assign(this, { ort, session, card, channels });
+  // card: hop, latency, states; session: an InferenceSession of separator.onnx; queries, others: unit vectors, one of each for every stream
+  constructor(ort, session, card, channels, queries, others) {
+    Object.assign(this, { ort, session, card, channels, count: queries.length });
+    const tensor = (vectors) => new ort.Tensor("float32", joined(vectors), [vectors.length, vectors[0].length]);
+    this.vectors = { query: tensor(queries) };
+    if (session.inputNames.includes("other")) this.vectors.other = tensor(others);
     this.reset();
   }
 
   reset() {
-    const sizes = { B: 1, C: this.channels };
+    const sizes = { B: this.count, C: this.channels };
     this.state = {};
     for (const [name, shape] of Object.entries(this.card.states)) {
       const numbers = shape.map((d) => sizes[d] ?? d);
@@ -17,15 +25,13 @@ export class Stream {
     this.past = new Float32Array(this.channels * this.card.latency); // what the delayed input still waits for
   }
 
-  // audio: Float32Array [channels * n * hop], a row for each channel; query: unit vector. -> { target, dry }, dry the input as late as the target.
-  async run(audio, query) {
-    const { ort, card, channels } = this;
+  // audio: Float32Array [channels * n * hop], a row for each channel. -> { targets, dry }, dry the input as late as the targets.
+  async run(audio) {
+    const { ort, card, channels, count } = this;
     const n = audio.length / channels;
     for (let i = 0; i < audio.length; ++i) if (!Number.isFinite(audio[i])) audio[i] = 0;
-    const vectors = { query: new ort.Tensor("float32", query, [1, query.length]) };
-    // what to push away: zeros, nothing is known of it
-    if (this.session.inputNames.includes("other")) vectors.other = new ort.Tensor("float32", new Float32Array(query.length), [1, query.length]);
-    const result = await this.session.run({ audio: new ort.Tensor("float32", audio, [1, channels, n]), ...vectors, ...this.state });
+    const all = count === 1 ? audio : joined(Array(count).fill(audio));
+    const result = await this.session.run({ audio: new ort.Tensor("float32", all, [count, channels, n]), ...this.vectors, ...this.state });
     for (const name of Object.keys(card.states)) this.state[name] = result[`${name}_next`];
     const dry = new Float32Array(audio.length);
     const late = card.latency;
@@ -36,18 +42,71 @@ export class Stream {
       dry.set(line.subarray(0, n), c * n);
       this.past.set(line.subarray(n), c * late);
     }
-    return { target: result.target.data, dry };
+    const heard = result.target.data;
+    return { targets: Array.from({ length: count }, (_, s) => heard.slice(s * channels * n, (s + 1) * channels * n)), dry };
   }
 }
 
-// What is heard: the target, everything else, or all.
-export function mixed({ target, dry }, mode) {
-  if (mode === "bypass") return dry;
-  return mode === "residual" ? dry.map((x, i) => x - target[i]) : Float32Array.from(target);
+// The separation by one wish: a stream for every sound that it names, and the union of what they let through.
+export class Separation {
+  // keep, drop: unit vectors of the sounds to keep and to leave out
+  constructor(ort, session, card, channels, { keep, drop }) {
+    Object.assign(this, { card, channels, kept: keep.length });
+    const others = [...keep.map(() => opposite(drop, keep[0].length)), ...drop.map(() => opposite(keep, keep[0].length))];
+    this.stream = new Stream(ort, session, card, channels, [...keep, ...drop], others);
+    this.union = this.stream.count > 1 ? new Union(keep.length, this.stream.count, channels, card.hop) : null;
+    this.latency = card.latency + (this.union?.latency ?? 0);
+    this.meters = keep.map(() => new PresenceMeter(card.presence, card.hop, card.sample_rate));
+  }
+
+  reset() {
+    this.stream.reset();
+    this.union?.reset();
+  }
+
+  // audio: Float32Array [channels * n * hop] -> { target, dry }, both ``latency`` samples later.
+  async run(audio) {
+    const { targets, dry } = await this.stream.run(audio), { channels, union } = this, { hop } = this.card;
+    const n = audio.length / channels;
+    const out = union ? { target: new Float32Array(audio.length), dry: new Float32Array(audio.length) } : { target: targets[0], dry };
+    for (let at = 0; at < n; at += hop) {
+      const [input, ...heard] = [dry, ...targets].map((signal) => piece(signal, channels, at, hop));
+      this.meters.forEach((meter, i) => meter.add(energy(heard[i]) / heard[i].length, energy(input) / input.length));
+      if (!union) continue;
+      const united = union.process(heard, input);
+      for (const name of ["target", "dry"])
+        for (let c = 0; c < channels; ++c) out[name].set(united[name].subarray(c * hop, (c + 1) * hop), c * n + at);
+    }
+    return out;
+  }
+
+  // 0..1 for every sound to keep.
+  presences() {
+    return this.meters.map((meter) => meter.presence());
+  }
 }
 
-export function energy(x) {
-  let sum = 0;
-  for (const value of x) sum += value * value;
-  return sum;
+// What a stream is to push away: the mean of the vectors on the other side, as a unit vector; zeros if there are none.
+export function opposite(vectors, dim) {
+  const mean = new Float32Array(dim);
+  for (const vector of vectors) for (let i = 0; i < dim; ++i) mean[i] += vector[i];
+  const norm = Math.sqrt(energy(mean));
+  return norm > 0 ? mean.map((x) => x / norm) : mean;
+}
+
+// Samples at..at+n of every channel's row.
+function piece(signal, channels, at, n) {
+  const out = new Float32Array(channels * n), length = signal.length / channels;
+  for (let c = 0; c < channels; ++c) out.set(signal.subarray(c * length + at, c * length + at + n), c * n);
+  return out;
+}
+
+export function joined(parts) {
+  const out = new Float32Array(parts.reduce((n, p) => n + p.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 }

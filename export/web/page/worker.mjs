@@ -2,32 +2,52 @@
 
 import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 import { Tokenizer } from "./vendor/tokenizers.min.mjs";
-import { Stream, energy, mixed } from "./stream.mjs";
+import { Mixer, energy, peakDb } from "./mixer.mjs";
+import { Separation, joined } from "./stream.mjs";
 
 ort.env.wasm.numThreads = 1; // one hop at a time has nothing to share; and no special headers are needed of the server
 ort.env.wasm.wasmPaths = { wasm: new URL("./vendor/ort-wasm-simd-threaded.wasm", import.meta.url).href };
 
 const HOPS_AT_ONCE = 16;
 const MOST_WAITING = 25; // hops; a computer that is further behind leaves some out, or it would never catch up
-let card, separator, text, tokenizer, sounds, query, mode = "target";
-let live = null; // { stream, recording, queue }
+const BREATH_MS = 50; // after so long a file's work lets messages in
+let card, separator, text, tokenizer, sounds, query; // query: { keep, drop }, lists of unit vectors
+let settings = { output: "target", wet: 1 };
+let asked = 0; // the number of the query that is wanted; an earlier one is not taken
+let job = 0; // the number of the file's separation that is wanted; an earlier one stops
+let live = null; // see begin
 
-async function bytes(name) {
-  const answer = await fetch(new URL(`./model/${name}`, import.meta.url));
-  if (!answer.ok) throw new Error(`${name} cannot be loaded (${answer.status})`);
-  return new Uint8Array(await answer.arrayBuffer());
+// Several files of the model, with one message for every part that arrives.
+async function download(names) {
+  const answers = await Promise.all(names.map((name) => fetch(new URL(`./model/${name}`, import.meta.url))));
+  const missing = names.find((_, i) => !answers[i].ok);
+  if (missing) throw new Error(`the server does not have model/${missing}`);
+  const sizes = answers.map((answer) => Number(answer.headers.get("content-length")) || 0);
+  const total = sizes.every(Boolean) && answers.every((a) => !a.headers.get("content-encoding")) ? sizes.reduce((a, b) => a + b) : 0;
+  let got = 0;
+  return Promise.all(
+    answers.map(async (answer) => {
+      const parts = [], reader = answer.body.getReader();
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        parts.push(part.value);
+        got += part.value.length;
+        postMessage({ type: "loading", got, total });
+      }
+      return new Uint8Array(await new Blob(parts).arrayBuffer());
+    }),
+  );
 }
 
-async function json(name) {
-  return JSON.parse(new TextDecoder().decode(await bytes(name)));
-}
+const parsed = (bytes) => JSON.parse(new TextDecoder().decode(bytes));
 
 async function load() {
-  card = await json("card.json");
-  separator = await ort.InferenceSession.create(await bytes("separator.onnx"));
-  text = await ort.InferenceSession.create(await bytes("text.onnx"));
-  tokenizer = new Tokenizer(await json("tokenizer.json"), {});
-  sounds = new Float32Array((await bytes("sounds.f32")).buffer); // vectors of card.sounds, one after the other
+  const names = ["card.json", "tokenizer.json", "sounds.f32", "text.onnx", "separator.onnx"];
+  const [cardFile, tokenizerFile, vectors, textFile, separatorFile] = await download(names);
+  card = parsed(cardFile);
+  tokenizer = new Tokenizer(parsed(tokenizerFile), {});
+  sounds = new Float32Array(vectors.buffer); // vectors of card.sounds, one after the other
+  text = await ort.InferenceSession.create(textFile);
+  separator = await ort.InferenceSession.create(separatorFile);
   postMessage({ type: "ready", hop: card.hop, latency: card.latency, rate: card.sample_rate, encoder: card.encoder, sounds: card.sounds });
 }
 
@@ -51,25 +71,38 @@ function doubt(vector) {
   return near.length && near[0].cosine < card.far_below ? near.slice(0, 3).map(({ label }) => label) : null;
 }
 
-// Rows of whole files -> the output, aligned and as long.
-async function separate(rows) {
+// Rows of a whole file -> its target, aligned and as long, and the highest presence of every sound; null if another file took its place.
+async function separate(rows, number) {
   const channels = rows.length, length = rows[0].length, size = HOPS_AT_ONCE * card.hop;
-  const stream = new Stream(ort, separator, card, channels);
-  const out = rows.map(() => new Float32Array(length));
-  for (let at = 0; at < length + card.latency; at += size) {
+  const separation = new Separation(ort, separator, card, channels, query), { latency } = separation;
+  const target = rows.map(() => new Float32Array(length));
+  let presences = query.keep.map(() => 0), breath = performance.now();
+  for (let at = 0; at < length + latency; at += size) {
     const audio = new Float32Array(channels * size);
     rows.forEach((row, c) => audio.set(row.subarray(at, at + size), c * size));
-    const result = mixed(await stream.run(audio, query), mode);
-    const skip = Math.max(0, card.latency - at), to = at - card.latency + skip;
-    out.forEach((row, c) => row.set(result.subarray(c * size + skip, c * size + Math.max(skip, Math.min(size, skip + length - to))), to));
-    postMessage({ type: "progress", part: Math.min(1, (at + size) / (length + card.latency)) });
+    const result = (await separation.run(audio)).target;
+    const skip = Math.max(0, latency - at), to = at - latency + skip, until = Math.max(skip, Math.min(size, skip + length - to));
+    if (skip < size) target.forEach((row, c) => row.set(result.subarray(c * size + skip, c * size + until), to));
+    presences = separation.presences().map((p, i) => Math.max(p, presences[i]));
+    if (performance.now() - breath < BREATH_MS) continue;
+    postMessage({ type: "progress", part: Math.min(1, (at + size) / (length + latency)) });
+    await new Promise((resume) => setTimeout(resume));
+    if (number !== job) return null;
+    breath = performance.now();
   }
-  return out;
+  return { target, presences };
+}
+
+// Live: a fresh separation by the query, for the hops that come from now on.
+function begin() {
+  live.separation = new Separation(ort, separator, card, 1, query);
+  live.recording &&= []; // a recording can be made again from its own input
 }
 
 // Hops from the audio thread, one after the other. Each travels back in the buffer in which it came.
 function answer(port) {
-  live = { stream: new Stream(ort, separator, card, 1), recording: null, kept: 0, heard: 1e-9, times: [] };
+  live = { mixer: new Mixer(settings), recording: null, times: [], input: -60, output: -60 };
+  begin();
   let chain = Promise.resolve(), waiting = 0;
   port.onmessage = ({ data }) => {
     ++waiting;
@@ -88,55 +121,64 @@ function answer(port) {
 
 // One hop of input, which becomes the output.
 async function separateHop(hop) {
-  const begun = performance.now(), db = (x) => 10 * Math.log10(energy(x) / x.length + 1e-12);
-  const parts = await live.stream.run(hop, query);
-  const input = db(hop), out = mixed(parts, mode);
-  live.kept = 0.97 * live.kept + 0.03 * energy(parts.target);
-  live.heard = 0.97 * live.heard + 0.03 * energy(parts.dry) + 1e-12;
-  live.recording?.push([hop.slice(), out.slice()]);
-  hop.set(out);
+  const begun = performance.now();
+  live.input = Math.max(live.input, peakDb(hop));
+  live.recording?.push([hop.slice()]);
+  const pair = live.recording?.at(-1);
+  const { target, dry } = await live.separation.run(hop);
+  pair?.push(target);
+  hop.set(live.mixer.run(target, dry));
+  live.output = Math.max(live.output, peakDb(hop));
   live.times.push(performance.now() - begun);
   if (live.times.length < 20) return;
   live.times.sort((a, b) => a - b);
-  postMessage({ type: "meters", input, output: db(out), presence: Math.min(1, live.kept / live.heard), hop_ms: live.times[10] });
-  live.times = [];
-}
-
-function joined(parts) {
-  const out = new Float32Array(parts.reduce((n, p) => n + p.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
+  const presences = live.separation.presences(), { input, output } = live;
+  postMessage({ type: "meters", input, output, presences, latency: live.separation.latency, hop_ms: live.times[10] });
+  Object.assign(live, { times: [], input: -60, output: -60 });
 }
 
 const tasks = {
   load,
-  async query({ words }) {
-    query = await embed(words);
-    postMessage({ type: "listening", words, vector: query, far: doubt(query) });
+  // wish: { keep, drop }, lists of words
+  async query({ wish, number }) {
+    asked = number;
+    const [keep, drop] = [await Promise.all(wish.keep.map(embed)), await Promise.all(wish.drop.map(embed))];
+    if (number !== asked) return;
+    query = { keep, drop };
+    if (live) begin();
+    const far = Object.fromEntries(wish.keep.map((words, i) => [words, doubt(keep[i])]).filter(([, near]) => near));
+    postMessage({ type: "query", number, wish, vectors: keep, far });
   },
-  async mode({ value }) {
-    mode = value;
+  async settings({ value }) {
+    settings = value;
+    live?.mixer.set(value);
   },
-  async file({ rows }) {
-    const out = await separate(rows);
-    postMessage({ type: "separated", input: rows, output: out }, [...rows, ...out].map((row) => row.buffer));
+  async file({ rows, number }) {
+    job = number;
+    const result = await separate(rows, number);
+    if (result) postMessage({ type: "separated", number, ...result }, result.target.map((row) => row.buffer));
+  },
+  async cancel() {
+    job = 0;
   },
   async live({ port }) {
     answer(port);
   },
+  async stopped() {
+    live = null;
+  },
   async record() {
-    live.stream.reset(); // so that the recording begins with a fresh state and can be made again from its input
     live.recording = [];
+    begin();
   },
   async recorded() {
-    const pairs = live.recording ?? [];
+    const pairs = (live?.recording ?? []).filter((pair) => pair.length === 2), { latency } = live.separation;
     live.recording = null;
-    const [input, output] = [0, 1].map((i) => joined(pairs.map((p) => p[i])));
-    postMessage({ type: "separated", input: [input], output: [output.slice(card.latency)] });
+    const [input, target] = [0, 1].map((i) => joined(pairs.map((p) => p[i])));
+    const presences = live.separation.presences();
+    // the end of the input, whose target has not come yet, is left off
+    const length = Math.max(0, input.length - latency);
+    postMessage({ type: "recorded", input: [input.slice(0, length)], target: [target.slice(latency)], presences });
   },
 };
 

@@ -75,7 +75,7 @@ def test_vst3_in_mono_and_at_another_rate(tmp_path):
 def test_vst3_parameters_and_state(stereo, tmp_path):
     source, expected = stereo
     x, p = read(source), vst3()
-    assert set(p.parameters) >= {"query", "wet", "limit_db", "gain_db", "output", "offline"}
+    assert set(p.parameters) >= {"query", "mix", "max_attenuation_db", "gain_db", "output", "offline_render"}
     p.output = "Bypass"
     np.testing.assert_array_equal(p(x, 48_000, buffer_size=512), x)
     p.output, p.query = "Target", QUERIES[1]

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from marssep_rt.batch import ray_backend
+from marssep_rt.batch.plan import Job
+from marssep_rt.errors import BundleError, MarssepError
 from signals import RATE, mixture
 
 BIN = Path(sys.executable).parent
@@ -172,3 +175,61 @@ def test_a_cluster_that_is_not_there(tmp_path):
     assert done.returncode == 1
     assert "no Ray cluster at 127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_workers_of_ray_get_absolute_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job = ray_backend.for_workers(Job(Path("a.wav"), Path("out/a.wav"), Path("out/a.residual.wav"), "wav16"))
+    assert [job.source, job.output, job.residual] == [
+        tmp_path / "a.wav",
+        tmp_path / "out" / "a.wav",
+        tmp_path / "out" / "a.residual.wav",
+    ]
+    assert job.kind == "wav16"
+    assert ray_backend.for_workers(Job(Path("a.wav"), Path("b.wav"), None)).residual is None
+
+
+def test_what_ray_says_is_shown(tmp_path):
+    exceptions = pytest.importorskip("ray.exceptions")
+    job = Job(Path("a.wav"), Path("b.wav"), None)
+    died = ray_backend.failure(job, exceptions.WorkerCrashedError())
+    assert "a.wav: its workers died 4 times (WorkerCrashedError: The worker died" in died
+    own = exceptions.RayTaskError("separate_one", "a long trace", BundleError("no model bundle at x"))
+    assert ray_backend.failure(job, own) == "a.wav: failed on a worker (no model bundle at x)"
+    with pytest.raises(MarssepError, match=r"refuses: the token is wrong.*RAY_AUTH_TOKEN"):
+        ray_backend.failure(job, exceptions.AuthenticationError("the token is wrong"))
+
+
+def test_a_cluster_that_refuses_the_token_is_quoted(monkeypatch):
+    exceptions = pytest.importorskip("ray.exceptions")
+
+    class Refusing:
+        def init(self, **_):
+            raise exceptions.AuthenticationError("the token is wrong")
+
+    with pytest.raises(MarssepError, match=r"no Ray cluster at auto: the token is wrong.*RAY_AUTH_TOKEN"):
+        ray_backend._connect(Refusing(), "auto", None)
+
+
+def test_two_runs_on_one_output_leave_it_whole(tmp_path):
+    soundfile.write(tmp_path / "x.wav", mixture(20 * RATE), RATE)
+    command = [BIN / "marssep-file", "--query", "rain", "x.wav", "-o", "y.wav", "--overwrite"]
+    runs = [
+        subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ)
+        for _ in range(2)
+    ]
+    said = [run.communicate(timeout=120)[1] for run in runs]
+    assert soundfile.info(tmp_path / "y.wav").frames == 20 * RATE
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.wav", "y.wav"]
+    for run, err in zip(runs, said, strict=True):
+        assert run.returncode == 0 or "another run is writing this file" in err
+
+
+def test_the_report_says_what_was_lost(tmp_path):
+    soundfile.write(tmp_path / "x.wav", mixture(RATE), RATE)
+    content = (tmp_path / "x.wav").read_bytes()
+    (tmp_path / "x.wav").write_bytes(content[: len(content) // 2])
+    done = run(tmp_path, "x.wav", "--report", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "warning: x.wav: the file is cut off" in done.stderr
+    assert "cut off" in lines(tmp_path / "r.jsonl")[0]["notes"][0]

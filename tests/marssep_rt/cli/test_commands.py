@@ -46,7 +46,7 @@ def wav(tmp_path):
 
 
 def test_file_writes_beside_the_input(wav, tmp_path):
-    done = run("file", "--query", "rain", wav, "--residual", cwd=tmp_path)
+    done = run("file", "--query", "rain", wav, "--write-residual", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "x real time" in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.marssep.wav", "x.residual.wav", "x.wav"]
@@ -72,13 +72,13 @@ def test_query_file_gives_what_text_gives(wav, tmp_path):
 def test_a_folder_with_bad_files_does_the_rest_and_lists_them(wav, tmp_path):
     (tmp_path / "bad.wav").write_text("not audio")
     (tmp_path / "empty.flac").touch()
-    soundfile.write(tmp_path / "six.wav", np.zeros((100, 6)), RATE)
+    soundfile.write(tmp_path / "slow.wav", np.zeros(100), 4000)
     done = refused(
         run("file", "--query", "rain", tmp_path, "-o", tmp_path / "out", "--jobs", "2", cwd=tmp_path),
         1,
         "bad.wav",
         "empty.flac",
-        "six.wav",
+        "slow.wav",
     )
     assert done.stderr.count("error:") == 3
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["x.wav"]
@@ -101,7 +101,8 @@ def test_wrong_usage_of_file(wav, tmp_path):
         (["--query", "rain", wav, "--wet", "7"], "between 0 and 1"),
         (["--query", "rain", wav, "--model", "nowhere"], "no model bundle"),
         (["--query", "rain", wav, "--provider", "cuda"], "CUDA"),
-        (["--query", "rain", wav, "--format", "mp3"], "wav or flac"),
+        (["--query", "rain", wav, "--format", "doc"], "choose wav, wav16"),
+        (["--query", "rain", wav, "--format", "flac", "-o", "y.wav"], "but --format says flac"),
         (["--query-file", "none.query", wav], "cannot read"),
         (["--image", "dog.png", wav], "no picture at dog.png"),
         (["--audio", "dog.wav", wav], "no sound file at dog.wav"),
@@ -123,7 +124,7 @@ def test_unwritable_output(wav, tmp_path):
     )
 
 
-@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path, kill):
     with soundfile.SoundFile(tmp_path / "long.wav", "w", RATE, 1) as f:
         for _ in range(10):
@@ -131,18 +132,56 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path, kill):
     process = subprocess.Popen(
         [BIN / "marssep-file", "--query", "rain", "long.wav"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
-    part = tmp_path / "long.marssep.wav.part"
     deadline = time.monotonic() + 60
-    while not part.exists() and time.monotonic() < deadline:
+    while not list(tmp_path.glob("*.part")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert part.exists()
+    assert len(list(tmp_path.glob("long.marssep.wav.*.part"))) == 1
     process.send_signal(kill)
     _, err = process.communicate(timeout=30)
     assert "Traceback" not in err
     assert not (tmp_path / "long.marssep.wav").exists()
+    assert process.returncode == -kill
     if kill != signal.SIGKILL:
-        assert process.returncode == 1
-        assert not part.exists()
+        assert "interrupted" in err
+        assert not list(tmp_path.glob("*.part"))
+
+
+def test_ctrl_c_ends_a_loop_of_the_shell(tmp_path):
+    if shutil.which("bash") is None:
+        pytest.skip("no bash here")
+    with soundfile.SoundFile(tmp_path / "long.wav", "w", RATE, 1) as f:
+        for _ in range(10):
+            f.write(np.zeros(60 * RATE, np.float32))
+    loop = f"for i in 1 2 3; do echo run; {BIN / 'marssep-file'} --query rain long.wav; echo code $?; done"
+    process = subprocess.Popen(
+        ["bash", "-c", loop],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("*.part")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out, err = process.communicate(timeout=60)
+    assert out.splitlines() == ["run"], err
+    assert process.returncode == -signal.SIGINT
+
+
+def test_a_shell_sees_130(tmp_path, wav):
+    code = "import sys, signal; from marssep_rt.cli import entry, file\n"
+    code += "def stop(*_): raise KeyboardInterrupt\n"
+    code += "file.gather = stop\n"
+    code += f"sys.argv = ['marssep-file', '--query', 'rain', {str(wav)!r}]; entry.file()"
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1"; echo $?', sys.executable, code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["130"], done.stderr
 
 
 def test_demo_runs_in_real_time_and_live_equals_file(tmp_path):
@@ -218,7 +257,7 @@ def test_ctrl_c_at_any_early_moment_is_no_traceback(tmp_path, wav, command, afte
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert "Traceback" not in err
-    assert process.returncode in (0, 1)
+    assert process.returncode in (0, -signal.SIGINT)
     for path in tmp_path.glob("*.wav"):
         soundfile.read(path)
     assert not list(tmp_path.glob("*.part"))

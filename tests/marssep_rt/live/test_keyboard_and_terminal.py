@@ -168,11 +168,11 @@ def test_two_targets_on_two_channels(tmp_path):
         "--plain",
         "--query",
         "dog barking",
-        "--to",
+        "--output-channel",
         "1",
         "--query",
         "siren",
-        "--to",
+        "--output-channel",
         "2",
         "--duration",
         "3",
@@ -186,6 +186,6 @@ def test_two_targets_on_two_channels(tmp_path):
     both, _ = soundfile.read(tmp_path / "both.wav")
     assert both.shape[1] == 2
     assert abs(both[:, 0] - both[:, 1]).max() > 0.01
-    done = live(tmp_path, "--demo", "--query", "dog barking", "--query", "siren", "--to", "1")
+    done = live(tmp_path, "--demo", "--query", "dog barking", "--query", "siren", "--output-channel", "1")
     assert done.returncode == 2
     assert "2 queries and 1 output channels" in done.stderr

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from marssep_rt import Separator, embed_text
+from marssep_rt.contract import OLD_BUNDLES
 from marssep_rt.errors import BundleError
 from marssep_rt.model.bundle import load as load_bundle
 from marssep_rt.model.bundle import write
@@ -37,6 +38,29 @@ def test_an_example_is_drawn_to_the_sound_that_it_shows():
     assert label == "dog"
     drawn = np.array([0.3, 0.24, 0, 1.32])
     np.testing.assert_allclose(vector, drawn / np.linalg.norm(drawn), atol=1e-6)
+
+
+def test_the_bundle_says_how_strongly_an_example_is_drawn(tmp_path):
+    whole = dataclasses.replace(SETTLING, snap_own=0.0, snap_evidence=9.0)
+    card = {"name": "b", "encoder": "e", "query_dim": 4}
+    write(tmp_path / "b", card, {FILE: whole.dump("e", {})})
+    read = KnownSounds.of(load_bundle(tmp_path / "b"))
+    assert read is not None
+    parts = [("audio", AXES[3]), ("text", AXES[0])]
+    assert SETTLING.settle(parts)[0][1] == "dog"
+    for known in (read, read.only({"rain", "dog"})):
+        vector, label = known.settle(parts)[0]
+        assert label == "rain"
+        np.testing.assert_array_equal(vector, AXES[0])
+
+
+def test_a_bundle_without_snap_weights_has_those_of_the_first_models(tmp_path):
+    old = json.loads(SETTLING.dump("e", {}))
+    del old["snap_own"], old["snap_evidence"]
+    write(tmp_path / "b", {"name": "b", "encoder": "e", "query_dim": 4}, {FILE: json.dumps(old).encode()})
+    read = KnownSounds.of(load_bundle(tmp_path / "b"))
+    assert read is not None
+    assert (read.snap_evidence, read.snap_own) == (OLD_BUNDLES.snap_evidence, OLD_BUNDLES.snap_own)
 
 
 def test_words_and_what_is_far_from_all_stay_what_they_are():

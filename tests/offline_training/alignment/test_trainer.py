@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +25,8 @@ from offline_training.encoders.heads import Headed, build_heads
 from offline_training.encoders.pair import Towers
 from offline_training.encoders.towers import TowerShape
 from offline_training.utils.checkpoint_io import CheckpointError
+from offline_training.utils.recipe import read
+from offline_training.utils.run import RunError
 
 ALL = {
     "audio_audio": 1.0,
@@ -66,14 +70,13 @@ def parts(corpus, table):
         "towers": {k: {"widths": [8, 8, 16], "dropout": 0.0} for k in ("audio", "image")},
         "views": {"frames": 80},
     }
-    return builtin(corpus, None, table, recipe)
+    return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
 
 
-def start(folder, parts, stages=STAGES):
+def start(folder, parts, stages=STAGES, changed=False):
     towers, material, held, plain = parts
-    return Alignment(
-        folder, towers, material, AlignmentConfig(stages=stages, bf16=False), held.of(material.anchors), plain
-    )
+    config = AlignmentConfig(stages=stages, bf16=False)
+    return Alignment(folder, towers, material, config, held.of(material.anchors), plain, changed)
 
 
 def test_stages_run_one_after_another_and_photographs_are_not_needed(tmp_path, parts):
@@ -123,7 +126,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, corpus, table):
             "towers": {k: {"widths": [4, 8], "dropout": 0.1} for k in ("audio", "image")},
             "views": {"frames": 60},
         }
-        return builtin(corpus, None, table, recipe)
+        return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
 
     stages = (replace(STAGES[0], steps=8, validate_every=4), replace(STAGES[1], steps=4))
     start(tmp_path / "whole", fresh(), stages).run()
@@ -131,13 +134,29 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, corpus, table):
 
     def stop(entry):
         if entry.get("step") == 4 and "val" in entry:
-            broken.stop = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     assert not broken.run(stop)
     assert start(tmp_path / "broken", fresh(), stages).run()
     a, b = (pair.load(tmp_path / name / "last.pt")["weights"] for name in ("whole", "broken"))
     for key in a:
         torch.testing.assert_close(a[key], b[key], msg=key)
+
+
+def test_another_recipe_is_refused_and_a_run_of_an_earlier_version_goes_on(tmp_path, parts):
+    stages = (replace(STAGES[0], steps=4, validate_every=2),)
+    start(tmp_path, parts, stages).run(
+        lambda entry: os.kill(os.getpid(), signal.SIGTERM) if entry["step"] == 2 else None
+    )
+    longer = (replace(stages[0], steps=6),)
+    with pytest.raises(RunError, match="begun with another recipe"):
+        start(tmp_path, parts, longer)
+    assert start(tmp_path, parts, longer, changed=True).interrupted["step"] == 2
+    content = pair.load(tmp_path / "last.pt")
+    del content["recipe"], content["stale"]  # as earlier versions wrote it
+    torch.save(content, tmp_path / "last.pt")
+    assert start(tmp_path, parts, longer).run()
+    assert pair.load(tmp_path / "last.pt")["done"] == [0]
 
 
 def test_unusable_checkpoints(tmp_path):
@@ -154,7 +173,7 @@ def test_unusable_checkpoints(tmp_path):
 
 def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
     encoder = Coloured()
-    recipe = {"vector_views": 2, "val_pairs": 10}
+    recipe = AlignmentConfig(stages=(), vector_views=2, val_pairs=10)
     towers, material, held, plain = heads(encoder, corpus, None, table, recipe)
     x = torch.from_numpy(encoder.embed_audio([np.random.default_rng(0).standard_normal(48_000)]))
     torch.testing.assert_close(towers.audio(x), x)  # heads start as the identity
@@ -228,6 +247,7 @@ def test_the_command_says_what_is_wrong(tmp_path):
     )
     for arguments, words in (
         (["align", "-o", tmp_path / "run", "--queries", tmp_path / "none.npz"], "not a query table"),
+        (["align", "-o", tmp_path / "run", "--recipe", tmp_path / "bad.toml"], "unknown losses: nonsense"),
         (["embed", "-o", tmp_path / "t.npz", "--encoder", "openl3"], "choose one of builtin"),
         (["embed", "-o", tmp_path / "t.npz", "--weights", tmp_path / "none.pt"], "no towers at"),
         (["query", "-o", tmp_path / "q.query"], "say what to hear"),

@@ -8,12 +8,15 @@ import torch
 
 from coloured import Coloured
 from marssep_rt.errors import UsageError
+from offline_training.alignment.config import AlignmentConfig
 from offline_training.alignment.data import builtin, query_table
-from offline_training.cli.encoders import crossed_encoders, read_fold
+from offline_training.cli.aligning import read_fold
+from offline_training.cli.encoders import crossed_encoders
 from offline_training.data.crossfit import left_out
 from offline_training.data.mixtures import MixtureConfig, MixtureDataset
 from offline_training.data.query_table import ROUGH, QueryTable
 from offline_training.encoders.builtin import left_out_of
+from offline_training.utils.recipe import RecipeError, read
 
 ITEMS = [
     ("dog", "d1", "1"),
@@ -24,6 +27,12 @@ ITEMS = [
     ("hen", "h1", "6"),
     ("hen", "h2", "7"),
 ]
+
+
+def small(**more):
+    """A recipe of small towers."""
+    towers = {k: {"widths": [4, 8, 8]} for k in ("audio", "image")}
+    return read(AlignmentConfig, {"stages": [], "towers": towers, "views": {"frames": 80}, **more})
 
 
 def test_every_group_is_left_out_once_and_a_lone_one_never():
@@ -38,13 +47,7 @@ def test_folds_that_are_none(fold, folds):
 
 
 def test_a_fold_never_trains_on_what_its_description_lists(corpus, table, tmp_path):
-    recipe = {
-        "towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")},
-        "views": {"frames": 80},
-        "fold": [0, 2],
-    }
-    towers, material, _, plain = builtin(corpus, None, table, recipe)
-    assert "fold" not in recipe
+    towers, material, _, plain = builtin(corpus, None, table, small(fold=[0, 2]))
     out = set(plain["left_out"])
     train = {c.path for c in corpus.clips if c.split == "train"}
     used = {corpus.clips[i].path for group in material.clips.values() for i in group}
@@ -61,36 +64,27 @@ def test_a_fold_never_trains_on_what_its_description_lists(corpus, table, tmp_pa
 
 
 def test_the_last_lap_trains_on_val_too_but_never_on_test(corpus, table):
-    recipe = {
-        "towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")},
-        "views": {"frames": 80},
-        "splits": ["train", "val"],
-    }
+    recipe = small(splits=["train", "val"])
     _, material, _, plain = builtin(corpus, None, table, recipe)
     assert {corpus.clips[i].split for group in material.clips.values() for i in group} == {"train", "val"}
     assert plain["splits"] == ["train", "val"]
-    with pytest.raises(ValueError, match="splits train, test"):
-        builtin(corpus, None, table, {"splits": ["train", "test"]})
+    with pytest.raises(
+        RecipeError, match=r'splits in the recipe is \["train", "test"\]; .*one of train, val'
+    ):
+        small(splits=["train", "test"])
 
 
 def test_a_tower_may_begin_anew_beside_one_that_is_kept(corpus, table):
-    def recipe(**more):
-        return {
-            "towers": {k: {"widths": [4, 8, 8]} for k in ("audio", "image")},
-            "views": {"frames": 80},
-            **more,
-        }
-
-    first = builtin(corpus, None, table, recipe(seed=1))[0]
+    first = builtin(corpus, None, table, small(seed=1))[0]
     kept = {k: v.clone() for k, v in first.state_dict().items()}
-    again = builtin(corpus, None, table, recipe(seed=2, fresh=["audio"]), towers=first)[0].state_dict()
+    again = builtin(corpus, None, table, small(seed=2, fresh=["audio"]), towers=first)[0].state_dict()
     same = {k for k, v in again.items() if torch.equal(v, kept[k])}
     assert {k for k in kept if k.startswith("image.")} <= same
     kernels = {k for k, v in kept.items() if k.startswith("audio.") and v.dim() > 1 and v.any()}
     assert kernels
     assert not kernels & same
-    with pytest.raises(ValueError, match="no tower nose"):
-        builtin(corpus, None, table, recipe(fresh=["nose"]))
+    with pytest.raises(RecipeError, match=r'fresh in the recipe is \["nose"\]; .*one of audio, image'):
+        small(fresh=["nose"])
 
 
 class Backwards(Coloured):
@@ -135,6 +129,6 @@ def only(table, group):
 
 @pytest.mark.parametrize("plain", ["3", "0/3", "4/3", "1/1", "a/b", "-1/3"])
 def test_folds_are_written_as_a_part_of_a_number(plain):
-    assert read_fold("1/3") == [0, 3]
+    assert read_fold("1/3") == (0, 3)
     with pytest.raises(UsageError, match="such as 1/3"):
         read_fold(plain)

@@ -191,12 +191,12 @@ def test_measured_rows_and_what_cannot_be_asked(field):
         there(read_list(field / "others.csv", field), "others"),
     )
     model = build(TINY).eval()
-    found = measure(model, Seeing(), rows, others, "omni", others, Seeing())
+    found = measure(model, Queries(Seeing(), others), rows, others, "omni", Seeing())
     assert [r["target"] for r in found] == ["clip0", "clip1"]
     assert {"sdr", "sir", "sar", "si_sdri", "clap_text", "clap_audio"} <= set(found[0])
     assert "estimate" not in found[0]
     with pytest.raises(CorpusError, match="no target can be asked for by audio"):
-        measure(model, Seeing(), rows[1:], others, "audio", [])
+        measure(model, Queries(Seeing(), []), rows[1:], others, "audio")
 
 
 def test_the_commands(field, tmp_path):

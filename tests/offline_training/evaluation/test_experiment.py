@@ -26,6 +26,7 @@ from offline_training.evaluation.experiment import (
 from offline_training.evaluation.separation import Row
 from offline_training.models import registry
 from offline_training.utils import checkpoint_io
+from offline_training.utils.recipe import read
 
 BIN = Path(sys.executable).parent
 
@@ -35,22 +36,23 @@ def row(gain, absent=-20.0, **more):
 
 
 def test_plans():
-    plan = Plan.of(
+    plan = read(
+        Plan,
         {
             "control": "a",
             "arms": [{"name": "a", "kind": "start"}, {"name": "b", "kind": "supervise", "recipe": "x"}],
             "seeds": [5],
-        }
+        },
     )
     assert plan.seeds == (5,)
     for wrong, words in [
         ({"control": "z", "arms": [{"name": "a", "kind": "start"}]}, "must be the control 'z'"),
         ({"control": "a", "arms": [{"name": "a", "kind": "start"}] * 2}, "name of its own"),
-        ({"control": "a", "arms": [{"name": "a", "kind": "dream"}]}, "choose start, supervise, reinforce"),
+        ({"control": "a", "arms": [{"name": "a", "kind": "dream"}]}, "one of start, supervise, reinforce"),
         ({"control": "a", "arms": [{"name": "a", "kind": "reinforce"}]}, "names no reward"),
     ]:
         with pytest.raises(ValueError, match=words):
-            Plan.of(wrong)
+            read(Plan, wrong)
 
 
 def test_settings_are_changed_by_name_in_a_copy():
@@ -116,12 +118,13 @@ def test_arms_are_compared_pair_by_pair():
 
 
 def test_what_is_there_is_not_made_again(tmp_path):
-    plan = Plan.of(
+    plan = read(
+        Plan,
         {
             "control": "base",
             "seeds": [1, 2],
             "arms": [{"name": "base", "kind": "start"}, {"name": "more", "kind": "supervise"}],
-        }
+        },
     )
     trained, measured = [], []
 
@@ -156,12 +159,13 @@ def test_what_is_there_is_not_made_again(tmp_path):
 
 def test_processes_share_the_work(tmp_path):
     """Each takes some of the runs; who finds them all there writes the report."""
-    plan = Plan.of(
+    plan = read(
+        Plan,
         {
             "control": "a",
             "seeds": [1, 2],
             "arms": [{"name": "a", "kind": "start"}, {"name": "b", "kind": "supervise"}],
-        }
+        },
     )
     trained = []
 

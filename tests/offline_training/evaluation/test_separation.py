@@ -7,10 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from offline_training.data.eval_mixtures import EvalConfig
 from offline_training.evaluation.bootstrap import interval
-from offline_training.evaluation.separation import Row, measure, summarise
+from offline_training.evaluation.separation import (
+    Group,
+    Row,
+    example_gains,
+    measure,
+    summarise,
+    target_figures,
+)
+from offline_training.utils import checkpoint_io
 
 BIN = Path(sys.executable).parent
 
@@ -28,6 +37,47 @@ def test_figures_of_the_shipped_bundle_are_complete_and_plausible(bundle, corpus
     assert figures["absent_output_db"]["mean"] < 0
     for row in rows:
         assert row.si_sdr_mixture == pytest.approx(row.snr_db, abs=1.5)
+
+
+def test_figures_of_a_row_by_hand():
+    target, noise = torch.tensor([[2.0, 0.0, -2.0, 0.0]]), torch.tensor([[0.0, 1.0, 0.0, -1.0]])
+    mixture = target + noise
+    half = target + noise / 2
+    (row,) = target_figures(half, mixture / 10, target + noise / 10, mixture, target)
+    assert row == {
+        "si_sdr_mixture": pytest.approx(10 * np.log10(8 / 2), abs=1e-3),
+        "si_sdri": pytest.approx(20 * np.log10(2), abs=1e-3),
+        "sdri": pytest.approx(20 * np.log10(2), abs=1e-3),
+        "si_sdri_ceiling": pytest.approx(20.0, abs=1e-3),
+        "absent_db": pytest.approx(-20.0, abs=1e-3),
+    }
+
+
+class Halving:
+    """Gives back the mixture with a half of what the query says; remembers how many rows it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def separate(self, mixtures, queries, others=None):
+        self.asked.append(len(queries))
+        return torch.from_numpy(mixtures * queries[:, :1])
+
+
+def test_gains_by_example_are_of_the_rows_that_have_one():
+    mixtures = np.array([[1, 1, 1, 1], [1, -1, 3, 9], [2, 0, 0, 1]], np.float32)
+    targets = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.5, 0.0], [2.0, 1.0, 0.0]])
+    listener = Halving()
+    half = np.array([0.5], np.float32)
+    queries = {"audio": [None, half], "image": [None, None]}
+    gains = example_gains(listener, queries, mixtures, torch.from_numpy(mixtures)[:, :3], targets)
+    assert gains == [{}, {"audio": pytest.approx(0.0, abs=1e-4)}, {}]  # the gain has no scale
+    assert listener.asked == [1]
+
+
+def test_a_group_knows_how_many_of_it_are_among_the_first():
+    group = Group(8, [None] * 8, np.zeros((8, 1)), np.zeros((8, 1)))
+    assert [group.among(most) for most in (None, 0, 8, 11, 99)] == [8, 0, 0, 3, 8]
 
 
 def test_labels_that_a_training_left_out_are_summed_up_apart():
@@ -65,7 +115,7 @@ def test_commands_from_manifest_to_figures(clips, tmp_path):
 
     assert run("corpus", clips, "-o", "c").returncode == 0
     done = run(
-        "evaluate", "--corpus", "c", "--split", "test", "--mixtures", 10, "-o", "r.json", "--pictures", "p"
+        "evaluate", "--corpus", "c", "--split", "test", "--mixtures", 10, "-o", "r.json", "--plots", "p"
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "r.json").read_text())
@@ -117,4 +167,31 @@ def test_training_by_recipe_draws_its_curves(clips, table, tmp_path):
     (tmp_path / "bad.toml").write_text('kind = "supervise"\n[train]\nstepz = 6\n')
     done = run("supervise", "--corpus", "c", "--queries", "q.npz", "--recipe", "bad.toml", "-o", "r2")
     assert done.returncode == 2
-    assert "stepz" in done.stderr
+    assert "[train] has no key 'stepz'; did you mean steps?" in " ".join(done.stderr.split())
+
+
+def test_a_quick_run_ends_and_so_many_steps_are_taken(clips, table, tmp_path):
+    def run(*args):
+        command = [BIN / "marssep-train", *map(str, args)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+
+    assert run("corpus", clips, "-o", "c").returncode == 0
+    table.save(tmp_path / "q.npz")
+    (tmp_path / "small.toml").write_text(
+        'kind = "supervise"\nbf16 = false\n[separator.unet]\nchannels = [4, 4, 4, 4, 4, 4, 4]\n'
+        "dilations = [1]\ncomponents = 4\nquery_hidden = 8\n[mixtures]\nseconds = 0.5\nqueries = 3\n"
+    )
+    common = ("supervise", "--corpus", "c", "--queries", "q.npz", "--recipe", "small.toml")
+    done = run(*common, "--quick", "-o", "new/folder")
+    assert done.returncode == 0, done.stderr
+    log = [json.loads(line) for line in (tmp_path / "new" / "folder" / "log.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in log if "loss" in e] == [1, 2, 3, 4, 5, 6]
+    assert [e["step"] for e in log if "val" in e] == [3, 6]
+    assert (tmp_path / "new" / "folder" / "best.pt").exists()
+    done = run(*common, "--quick", "--steps", 2, "-o", "r", "--start", "new/folder/best.pt")
+    assert done.returncode == 0, done.stderr
+    assert checkpoint_io.load(tmp_path / "r" / "last.pt")["step"] == 2
+    assert "warning" not in done.stdout + done.stderr
+    done = run(*common, "--quick", "--steps", 4, "-o", "r")
+    assert done.returncode == 2
+    assert "train.steps: 2 -> 4" in " ".join(done.stderr.split())

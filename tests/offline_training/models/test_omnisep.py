@@ -16,8 +16,10 @@ from offline_training.models.omnisep import (
     warped_positions,
 )
 from offline_training.models.streaming_state import Memory
+from offline_training.training.config import SuperviseRecipe
 from offline_training.training.supervised import Trainer
 from offline_training.utils.checkpoint_io import CheckpointError
+from offline_training.utils.recipe import read
 
 SMALL = {"network": "paper", "unet": {"channels": [4, 6, 8, 8, 8, 8, 8], "components": 4}}
 
@@ -75,7 +77,7 @@ def test_it_trains_is_stored_and_is_not_exported(corpus, table, tmp_path):
         "mixtures": {"seconds": 0.5, "queries": 3},
         "validation": {"mixtures": 8, "seconds": 1.0},
     }
-    trainer = Trainer(tmp_path, corpus, table, recipe)
+    trainer = Trainer(tmp_path, corpus, table, read(SuperviseRecipe, recipe))
     before = [p.clone() for p in trainer.model.parameters()]
     trainer.run()
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
@@ -91,5 +93,5 @@ def test_it_trains_is_stored_and_is_not_exported(corpus, table, tmp_path):
     )
     with pytest.raises(CheckpointError, match="sees whole clips"):
         make_bundle(tmp_path / "best.pt", tmp_path / "out", QuerySources(), About("x"))
-    with pytest.raises(ValueError, match="streaming or paper"):
+    with pytest.raises(ValueError, match="one of streaming, paper"):
         registry.build({"network": "wave"})

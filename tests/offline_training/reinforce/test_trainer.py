@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,18 @@ from offline_training.encoders.towers import TowerShape
 from offline_training.models import registry
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
-from offline_training.reinforce.trainer import Anchors, ReinforceConfig, Reinforcer
+from offline_training.reinforce.config import ReinforceRecipe
+from offline_training.reinforce.trainer import Anchors, Hearing, Reinforcer
+from offline_training.training.config import SuperviseRecipe
 from offline_training.training.supervised import Trainer
 from offline_training.utils import checkpoint_io
+from offline_training.utils.recipe import RecipeError, read
 
 TINY = {"unet": {"channels": [6, 8, 8, 8, 8, 8, 8], "dilations": [1, 2], "components": 8, "query_hidden": 16}}
 
 
 def recipe(reinforce=None, surrogate=None, reward=None, **train):
-    return {
+    plain = {
         "bf16": False,
         "separator": TINY,
         "train": {
@@ -42,6 +46,7 @@ def recipe(reinforce=None, surrogate=None, reward=None, **train):
         "surrogate": {"entropy": 0.0, "kl": 0.0, **(surrogate or {})},
         "reward": reward or {},
     }
+    return read(ReinforceRecipe, plain)
 
 
 def ear(sound):
@@ -53,16 +58,15 @@ def ear(sound):
 @pytest.fixture
 def start(corpus, table, tmp_path):
     """A supervised checkpoint to begin with."""
-    plain = {
-        k: v for k, v in recipe(steps=4, lr=1e-3).items() if k not in ("reinforce", "surrogate", "reward")
-    }
+    shared = recipe(steps=4, lr=1e-3)
+    plain = SuperviseRecipe(shared.bf16, shared.separator, shared.train, shared.mixtures, shared.validation)
     Trainer(tmp_path / "base", corpus, table, plain).run()
     return tmp_path / "base" / "best.pt"
 
 
-def make(folder, corpus, table, start, plain, hearing=ear, **more):
+def make(folder, corpus, table, start, plain, hearing=ear, judge=None, **more):
     anchors = Anchors(table, ear, lambda parts, present: parts["audio"])
-    return Reinforcer(folder, corpus, table, plain, hearing, anchors, start=start, **more)
+    return Reinforcer(folder, corpus, table, plain, Hearing(hearing, anchors, judge), start=start, **more)
 
 
 def batches(trainer, count):
@@ -149,7 +153,6 @@ def test_resumed_equals_uninterrupted(corpus, table, tmp_path, start):
     whole = make(tmp_path / "a", corpus, table, start, settings)
     whole.run()
     half = make(tmp_path / "b", corpus, table, start, settings)
-    half.step = 0
     for batch in batches(half, 3):
         half.train_step(batch)
     half.folder.mkdir()
@@ -163,15 +166,13 @@ def test_resumed_equals_uninterrupted(corpus, table, tmp_path, start):
 
 
 def test_anchor_reference_judge_and_bf16(corpus, table, tmp_path, start):
-    plain = {
-        **recipe(
-            {"supervised": 0.1, "inner_steps": 1},
-            {"reference_kl": 0.1, "ratio": "mean", "kl": 0.01},
-            {"level": 0.1, "absent": 1.0},
-            steps=3,
-        ),
-        "bf16": True,
-    }
+    plain = recipe(
+        {"supervised": 0.1, "inner_steps": 1},
+        {"reference_kl": 0.1, "ratio": "mean", "kl": 0.01},
+        {"level": 0.1, "absent": 1.0},
+        steps=3,
+    )
+    plain = replace(plain, bf16=True)
     trainer = make(tmp_path / "rl", corpus, table, start, plain, judge=ear)
     figures = [trainer.train_step(b) for b in batches(trainer, 3)]
     assert figures[0]["reference_kl"] == pytest.approx(0.0, abs=1e-6)
@@ -188,11 +189,22 @@ def test_the_same_seed_gives_the_same_run(corpus, table, tmp_path, start):
 
 
 def test_settings_that_are_none(tmp_path):
-    with pytest.raises(TypeError, match="grop"):
-        ReinforceConfig.of({"reinforce": {"grop": 2}})
-    with pytest.raises(ValueError, match="at least 1"):
-        ReinforceConfig.of({"reinforce": {"group": 0}})
-    assert ReinforceConfig.of({}).kappa == policy.KAPPA
+    with pytest.raises(RecipeError, match=r"\[reinforce\] has no key 'grop'; did you mean group\?"):
+        recipe({"grop": 2})
+    with pytest.raises(RecipeError, match=r"group in \[reinforce\] is 0; give a whole number of at least 1"):
+        recipe({"group": 0})
+    assert recipe().reinforce.kappa == policy.KAPPA
+
+
+def test_a_run_of_before_goes_on_whatever_its_anchor(corpus, table, tmp_path, start):
+    """Earlier versions did not keep the anchor's kind beside the recipe."""
+    settings = replace(recipe(steps=4), anchor="mean")
+    make(tmp_path / "rl", corpus, table, start, settings).run()
+    content = checkpoint_io.load(tmp_path / "rl" / "last.pt")
+    stored = json.loads(content["recipe"])
+    assert stored.pop("anchor") == "mean"
+    checkpoint_io.save(tmp_path / "rl" / "last.pt", {**content, "recipe": json.dumps(stored)})
+    assert make(tmp_path / "rl", corpus, table, start, settings).step == 4
 
 
 def test_the_best_of_a_run_is_a_checkpoint_like_any_other(corpus, table, tmp_path, start):
@@ -238,7 +250,7 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, star
             tmp_path / queries,
             "--recipe",
             tmp_path / recipe,
-            "--towers",
+            "--encoders",
             tmp_path / "towers.pt",
             *more,
         ]
@@ -254,7 +266,7 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, star
     for arguments, words in [
         (("words.npz",), "embed --corpus"),
         (("all.npz", "rl.toml", "--device", "cuda"), "no CUDA device"),
-        (("all.npz", "bad.toml"), "anchor is 'max'"),
+        (("all.npz", "bad.toml"), 'anchor in the recipe is "max"; give one of mlbp, mean'),
         (("all.npz", "odd.toml"), "grop"),
     ]:
         (tmp_path / "bad.toml").write_text('kind = "reinforce"\nanchor = "max"\n')

@@ -14,8 +14,8 @@ import torch
 from offline_training.data.mixtures import MixtureConfig, MixtureDataset, joined
 from offline_training.encoders.builtin import build_towers, describe
 from offline_training.encoders.towers import TowerShape
-from offline_training.training.distributed import Processes
 from offline_training.utils import checkpoint_io
+from offline_training.utils.distributed import Processes
 from offline_training.utils.run import RunError
 
 BIN = Path(sys.executable).parent
@@ -121,7 +121,7 @@ def test_reinforcement_is_the_same(files, tmp_path, group):
             "r.toml",
             "--start",
             "base/best.pt",
-            "--towers",
+            "--encoders",
             "t.pt",
             "-o",
             name,

@@ -1,5 +1,7 @@
 """Training really trains: it overfits one mixture, resumes to the same weights, and finishes its schedule."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,16 +10,18 @@ from offline_training.data.corpus import CorpusError
 from offline_training.evaluation.metrics import si_sdr
 from offline_training.models import registry
 from offline_training.models.inference import separate
-from offline_training.training.supervised import TrainConfig, Trainer, learning_rate
+from offline_training.training.config import SuperviseRecipe, TrainConfig
+from offline_training.training.supervised import Trainer, learning_rate
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
+from offline_training.utils.recipe import read
 from offline_training.utils.run import RunError
 
 TINY = {"unet": {"channels": [6, 8, 8, 8, 8, 8, 8], "dilations": [1, 2], "components": 8, "query_hidden": 16}}
 
 
 def recipe(**train):
-    return {
+    plain = {
         "bf16": False,
         "separator": TINY,
         "train": {
@@ -31,6 +35,7 @@ def recipe(**train):
         "mixtures": {"seconds": 0.5, "queries": 4},
         "validation": {"mixtures": 8, "seconds": 1.0},
     }
+    return read(SuperviseRecipe, plain)
 
 
 def test_overfits_one_mixture(corpus, table, tmp_path):
@@ -152,11 +157,32 @@ def test_another_recipe_is_refused_and_the_difference_shown(corpus, table, tmp_p
     Trainer(tmp_path, corpus, table, recipe(steps=2)).run()
     with pytest.raises(
         RunError,
-        match=r"train\.lr: unset -> 0\.5; train\.steps: 2 -> 4|train\.steps: 2 -> 4; train\.lr: "
-        r"unset -> 0\.5",
+        match=r"train\.lr: 0\.001 -> 0\.5; train\.steps: 2 -> 4|train\.steps: 2 -> 4; train\.lr: "
+        r"0\.001 -> 0\.5",
     ):
         Trainer(tmp_path, corpus, table, recipe(steps=4, lr=0.5))
     assert Trainer(tmp_path, corpus, table, recipe(steps=4), changed=True).step == 2
+
+
+def test_a_run_of_an_earlier_version_goes_on(corpus, table, tmp_path):
+    """Its last.pt holds the recipe as the file had it: unset keys have no value there."""
+    run = recipe(steps=4)
+    stop_after(Trainer(tmp_path, corpus, table, recipe(steps=4, log_every=2)), 2)
+    content = checkpoint_io.load(tmp_path / "last.pt")
+    sections = {"bf16": False, "separator": TINY, "mixtures": {"seconds": 0.5, "queries": 4}}
+    plain = {"workers": 0, "validate_every": 10, "warmup_steps": 2, "decay_steps": 4, "steps": 4}
+    stored = {**sections, "train": {**plain, "log_every": 5}, "validation": {"mixtures": 8, "seconds": 1.0}}
+    del content["stale"]
+    checkpoint_io.save(tmp_path / "last.pt", {**content, "recipe": json.dumps(stored)})
+    again = Trainer(tmp_path, corpus, table, run)
+    assert again.step == 2
+    again.run()
+    assert again.step == 4
+    # a key that no longer exists counts as a difference, not as a broken checkpoint
+    checkpoint_io.save(tmp_path / "last.pt", {**content, "recipe": json.dumps({**stored, "gone": 1})})
+    with pytest.raises(RunError, match=r"gone: 1 -> unset"):
+        Trainer(tmp_path, corpus, table, run)
+    assert Trainer(tmp_path, corpus, table, run, changed=True).step == 2
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
@@ -199,7 +225,7 @@ def test_schedule_is_a_trapezoid():
 
 def test_what_can_be_known_at_the_start_is_said_at_the_start(tmp_path, corpus, table):
     """A split without enough labels used to end a run at its first validation, hours later."""
-    recipe = {"separator": {}, "validation": {"least_training_clips": 1000}}
+    recipe = read(SuperviseRecipe, {"separator": {}, "validation": {"least_training_clips": 1000}})
     with pytest.raises(CorpusError, match="fewer than three labels with 1000 training clips"):
         Trainer(tmp_path / "run", corpus, table, recipe)
     assert not (tmp_path / "run").exists()

@@ -14,6 +14,7 @@ namespace marssep {
 namespace {
 
 constexpr double RING_SECONDS = 2.0;
+constexpr float LARGEST = contract::mixer::LARGEST_SAMPLE;
 constexpr unsigned FADE = 64; // frames over which a target that is missing goes and comes
 
 float gainOf(float db)
@@ -92,7 +93,7 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
     wantedRows = rows(wanted);
     now = end = wantedMix.load();
     rampLeft = 0;
-    rampLength = std::max(1u, rate / 100);
+    rampLength = std::max(1u, unsigned(contract::mixer::RAMP_SECONDS * rate));
     owed = 0;
     lead = 0.0;
     fade = 1.0f;
@@ -220,7 +221,7 @@ void Engine::drain()
         input->pop(takenRows.data(), n);
         for (auto& row : taken)
             for (std::size_t i = 0; i < n; ++i)
-                row[i] = std::isfinite(row[i]) ? std::clamp(row[i], -1e6f, 1e6f) : 0.0f;
+                row[i] = std::isfinite(row[i]) ? std::clamp(row[i], -LARGEST, LARGEST) : 0.0f;
         const std::size_t count = inward ? inward->process(takenRows.data(), n, convertedRows.data()) : n;
         const auto& source = inward ? converted : taken;
         for (std::size_t at = 0; at < count;) {
@@ -263,7 +264,7 @@ void Engine::hop()
             whole += stream->audio(c)[i] * stream->audio(c)[i];
         }
     }
-    constexpr float smooth = 0.97f; // per hop of 10 ms: about a third of a second
+    const float smooth = std::exp(-float(size) / float(model->info.sampleRate) / float(contract::target_level::SMOOTHING_SECONDS));
     targetEnergy = smooth * targetEnergy + (1 - smooth) * kept;
     inputEnergy = smooth * inputEnergy + (1 - smooth) * whole;
     present.store(std::min(1.0f, targetEnergy / inputEnergy), std::memory_order_relaxed);

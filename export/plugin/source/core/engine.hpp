@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "coefficients.hpp"
+#include "contract.hpp"
 #include "model.hpp"
 #include "resampler.hpp"
 #include "ring_buffer.hpp"
@@ -22,12 +23,12 @@ namespace marssep {
 enum class Output { Target, Residual, Bypass };
 
 struct Controls {
-    float wet = 1.0f;               // 0..1
-    float limitDb = NO_LIMIT;       // the most that is taken away
-    float gainDb = 0.0f;
+    float wet = contract::mixer::WET_DEFAULT; // 0..1
+    float limitDb = NO_LIMIT;                 // the most that is taken away
+    float gainDb = contract::mixer::GAIN_DB_DEFAULT;
     Output output = Output::Target;
 
-    static constexpr float NO_LIMIT = 100.0f; // from here on there is no limit
+    static constexpr float NO_LIMIT = contract::mixer::NO_LIMIT_DB; // from here on there is no limit
 
     // The formula of marssep_rt/dsp/mixer.py, solved for target and delayed input; bypass is the delayed input alone.
     Coefficients coefficients() const;
@@ -116,7 +117,7 @@ private:
     // the host's thread
     Coefficients now, step, end; // the ramp
     float fade = 1.0f;
-    unsigned rampLeft = 0, rampLength = 480;
+    unsigned rampLeft = 0, rampLength = 1;
     std::uint64_t owed = 0; // samples for which silence was given, still to be thrown away
     double lead = 0.0;      // seconds by which the host is ahead of real time
     Clock::time_point last;

@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "contract.hpp"
+
 #ifdef _WIN32
 #include <windows.h>
 #else
@@ -84,7 +86,7 @@ GraphInfo GraphInfo::parse(const std::string& json)
 {
     try {
         const auto data = nlohmann::ordered_json::parse(json);
-        if (data.at("format").get<int>() > 1)
+        if (data.at("format").get<int>() > contract::formats::GRAPH)
             throw std::runtime_error("the graph has a newer format than this plug-in understands");
         GraphInfo info;
         info.sampleRate = data.at("sample_rate");
@@ -116,7 +118,7 @@ std::string readMetadata(const Runtime& runtime, OrtSession* session)
     runtime.check(api.SessionGetModelMetadata(session, &metadata));
     const Owned<OrtModelMetadata> kept(metadata, api.ReleaseModelMetadata);
     char* text = nullptr;
-    runtime.check(api.ModelMetadataLookupCustomMetadataMap(metadata, allocator, "marssep", &text));
+    runtime.check(api.ModelMetadataLookupCustomMetadataMap(metadata, allocator, contract::formats::METADATA_KEY, &text));
     const auto release = [allocator](char* found) { allocator->Free(allocator, found); };
     const std::unique_ptr<char, decltype(release)> keptText(text, release);
     return text != nullptr ? text : "";

@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "contract.hpp"
+
 namespace marssep {
 
 namespace {
@@ -28,11 +30,13 @@ Query queryOf(const Json& data, const std::filesystem::path& file, const std::st
 {
     Query query;
     try {
-        if (data.at("format").get<int>() > 1)
+        if (data.at("format").get<int>() > contract::formats::QUERY)
             throw std::runtime_error(file.string() + " has a newer format than this plug-in understands");
         query.label = data.at("label").get<std::string>();
         query.encoder = data.at("encoder").get<std::string>();
         query.vector = data.at("vector").get<std::vector<float>>();
+        if (data.at("dim").get<std::size_t>() != query.vector.size())
+            throw std::runtime_error(file.string() + " holds another number of dimensions than it says");
     } catch (const Json::exception&) {
         throw std::runtime_error(file.string() + " is no query file");
     }
@@ -41,7 +45,7 @@ Query queryOf(const Json& data, const std::filesystem::path& file, const std::st
     double sum = 0.0;
     for (const float x : query.vector)
         sum += double(x) * x;
-    if (!std::isfinite(sum) || sum <= 0.0)
+    if (!std::isfinite(sum) || std::sqrt(sum) < contract::query::MIN_VECTOR_LENGTH)
         throw std::runtime_error(file.string() + " holds no direction to listen in");
     for (float& x : query.vector)
         x = float(x / std::sqrt(sum));

@@ -35,8 +35,8 @@ Resampler::Resampler(unsigned source, unsigned target, unsigned channelCount, st
     , kernel(up * TAPS)
     , joined(channelCount, std::vector<float>(TAPS - 1 + MOST, 0.0f))
 {
-    constexpr double beta = 9.0; // of the Kaiser window
-    const double cutoff = 0.94 * std::min(1.0, double(target) / source);
+    constexpr double beta = contract::resampler::KAISER_BETA; // of the Kaiser window
+    const double cutoff = contract::resampler::CUTOFF * std::min(1.0, double(target) / source);
     for (std::uint64_t p = 0; p < up; ++p) {
         double row[TAPS], sum = 0.0;
         for (unsigned i = 0; i < TAPS; ++i) {

@@ -1,15 +1,17 @@
-// Streaming sample-rate conversion with little delay: the windowed-sinc polyphase filter of marssep_rt/resample.py.
+// Streaming sample-rate conversion with little delay: the windowed-sinc polyphase filter of marssep_rt/dsp/resampler.py.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "contract.hpp"
+
 namespace marssep {
 
 class Resampler {
 public:
-    static constexpr unsigned HALF_WIDTH = 32; // input samples on either side; also its delay
+    static constexpr unsigned HALF_WIDTH = contract::resampler::HALF_WIDTH; // input samples on either side; also its delay
 
     // ``ticks``: position of the first output, in 1/up input samples after the first input.
     Resampler(unsigned source, unsigned target, unsigned channels, std::uint64_t ticks = 0);

@@ -20,6 +20,8 @@ namespace {
 
 enum Parameters { QUERY, WET, LIMIT, GAIN, OUTPUT, OFFLINE, LEVEL, PRESENCE, MISSED, COUNT };
 
+namespace mixer = marssep::contract::mixer;
+
 constexpr const char* FILE_STATE = "query_file";
 
 // Everything that lies beside the plug-in, loaded once for all instances in a process.
@@ -63,7 +65,8 @@ public:
         , resources(Resources::shared())
         , engine(resources->model, MARSSEP_CHANNELS, resources->queries, MARSSEP_SPARE_HOPS)
     {
-        values = {0.0f, 1.0f, marssep::Controls::NO_LIMIT, 0.0f, 0.0f, 0.0f, -120.0f, 0.0f, 0.0f};
+        const marssep::Controls fresh;
+        values = {0.0f, fresh.wet, fresh.limitDb, fresh.gainDb, 0.0f, 0.0f, -120.0f, 0.0f, 0.0f};
         marssepLatestEngine = &engine;
         report();
     }
@@ -110,37 +113,37 @@ protected:
             choose({MARSSEP_QUERIES, "Query file"});
             break;
         case WET:
-            describe("Wet", "wet", "", 1.0f, 0.0f, 1.0f);
+            describe("Mix", "wet", "", mixer::WET_DEFAULT, mixer::WET_MIN, mixer::WET_MAX);
             break;
         case LIMIT:
-            describe("Limit", "limit", "dB", marssep::Controls::NO_LIMIT, 0.0f, marssep::Controls::NO_LIMIT);
-            parameter.description = "The most that is taken away; 100 dB is no limit";
+            describe("Max Attenuation", "limit", "dB", mixer::NO_LIMIT_DB, mixer::LIMIT_DB_MIN, mixer::NO_LIMIT_DB);
+            parameter.description = "The attenuation limit; 100 dB is no limit";
             break;
         case GAIN:
-            describe("Gain", "gain", "dB", 0.0f, -60.0f, 40.0f);
+            describe("Gain", "gain", "dB", mixer::GAIN_DB_DEFAULT, mixer::GAIN_DB_MIN, mixer::GAIN_DB_MAX);
             break;
         case OUTPUT:
             describe("Output", "output", "", 0.0f, 0.0f, 2.0f);
             choose({"Target", "Residual", "Bypass"});
             break;
         case OFFLINE:
-            describe("Offline", "offline", "", 0.0f, 0.0f, 1.0f);
+            describe("Offline Render", "offline", "", 0.0f, 0.0f, 1.0f);
             parameter.hints |= kParameterIsBoolean | kParameterIsInteger;
             parameter.description = "Wait for the model instead of dropping what comes late: for rendering";
             break;
         case LEVEL:
-            describe("Level", "level", "dB", -120.0f, -120.0f, 40.0f);
+            describe("Level", "level", "dB", -120.0f, -120.0f, mixer::GAIN_DB_MAX);
             parameter.hints = kParameterIsOutput;
             break;
         case PRESENCE:
-            describe("Presence", "presence", "", 0.0f, 0.0f, 1.0f);
+            describe("Target Level", "presence", "", 0.0f, 0.0f, 1.0f);
             parameter.hints = kParameterIsOutput;
-            parameter.description = "How much of the input is the query's";
+            parameter.description = "The target's share of the input energy";
             break;
         case MISSED:
-            describe("Missed", "missed", "", 0.0f, 0.0f, 1e9f);
+            describe("Dropped Samples", "missed", "", 0.0f, 0.0f, 1e9f);
             parameter.hints = kParameterIsOutput;
-            parameter.description = "Samples that came too late";
+            parameter.description = "Samples that were not ready in time and are silent";
             break;
         }
     }

@@ -23,9 +23,9 @@ class Processes:
     this process's own.
     """
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self, device: str = "cpu", alone: bool = False) -> None:
         self.accelerator: Any = None
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if not alone and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             try:
                 from accelerate import Accelerator
             except ImportError as e:

@@ -1,0 +1,59 @@
+// The mixer: target and dry signal become the output. The same two coefficients as in marssep_rt/dsp/mixer.py.
+
+// [a, b] of y = a * target + b * dry. output: target, residual or bypass; wet: the mix, 0 (dry) to 1.
+export function coefficients({ output, wet }) {
+  if (output === "bypass") return [0, 1];
+  const [target, rest] = output === "residual" ? [0, 1] : [1, 0];
+  return [wet * (target - rest), wet * rest + 1 - wet];
+}
+
+// Hop by hop: changes are ramped over one hop.
+export class Mixer {
+  constructor(settings) {
+    this.now = this.wanted = coefficients(settings);
+  }
+
+  set(settings) {
+    this.wanted = coefficients(settings);
+  }
+
+  // target, dry: Float32Array [channels * hop] -> the output, as long.
+  run(target, dry, channels = 1) {
+    const out = new Float32Array(target.length), n = target.length / channels;
+    const [[a, b], [nextA, nextB]] = [this.now, this.wanted];
+    for (let i = 0; i < out.length; ++i) {
+      const part = ((i % n) + 1) / n;
+      out[i] = (a + (nextA - a) * part) * target[i] + (b + (nextB - b) * part) * dry[i];
+    }
+    this.now = this.wanted;
+    return out;
+  }
+}
+
+// Rows of a whole file at once.
+export function mixed(target, dry, [a, b]) {
+  return target.map((row, c) => {
+    const out = new Float32Array(row.length), input = dry[c];
+    for (let i = 0; i < out.length; ++i) out[i] = a * row[i] + b * input[i];
+    return out;
+  });
+}
+
+export function energy(x) {
+  let sum = 0;
+  for (let i = 0; i < x.length; ++i) sum += x[i] * x[i];
+  return sum;
+}
+
+// The largest absolute sample in dBFS, at least -60.
+export function peakDb(x) {
+  let peak = 1e-9;
+  for (let i = 0; i < x.length; ++i) peak = Math.max(peak, Math.abs(x[i]));
+  return Math.max(-60, 20 * Math.log10(peak));
+}
+
+// The energy of some rows against that of others in dB, -120..120.
+export function ratioDb(rows, others) {
+  const sum = (list) => list.reduce((total, row) => total + energy(row), 0);
+  return Math.max(-120, Math.min(120, 10 * Math.log10((sum(rows) + 1e-12) / (sum(others) + 1e-12))));
+}

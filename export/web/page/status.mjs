@@ -1,0 +1,54 @@
+// What the page says of itself, from its state alone. An error is part of the state and goes with the next thing that the user does.
+
+import { inWords } from "./language.mjs";
+
+const MB = 1e6;
+
+// The status line. state: { loading, failed, error, wish, far, source, busy, done, live } -> { words, kind }; kind: busy, ready, warning, error.
+//   loading: { got, total } while the model loads; failed: why it never will; wish: what is asked for; far: { words: nearest labels }; source: name of the sound;
+//   busy: share of the separation that is done, or null; done: whether its result is there; live: whether the microphone runs
+export function statusOf({ loading, failed, error, wish, far, source, busy, done, live }) {
+  const working = busy !== null && busy !== undefined;
+  if (failed) return { words: `The model cannot be loaded: ${failed}. Reload the page to try again.`, kind: "error" };
+  if (error) return { words: error.replace(/(?<![.!?])$/, "."), kind: "error" };
+  if (loading) return { words: loadingWords(loading), kind: "busy" };
+  if (!wish) return { words: source ? `Now say what you want to hear in ${source}.` : "Ready. Say what you want to hear.", kind: "ready" };
+  const asked = inWords(wish), doubts = Object.entries(far ?? {}).map(([words, near]) => doubtWords(words, near));
+  let now = `Query: ${asked}. Now choose a sound`;
+  if (working) now = `Separating ${source}: ${asked}`;
+  else if (live) now = `Listening for: ${asked}`;
+  else if (done) now = `Done: ${asked}, in ${source}`;
+  return { words: [now, ...doubts].join(". ") + ".", kind: doubts.length ? "warning" : working ? "busy" : "ready" };
+}
+
+// Why buttons are grey, or null where they are not. lacking: why there is no microphone here, or null.
+export function reasons({ loading, failed, wish, live, lacking }) {
+  const wait = failed ? "There is no model." : loading ? "The model is still loading." : null;
+  return {
+    sources: wait ?? (live ? "Stop the microphone to use a file or the demo." : null),
+    microphone: live ? null : lacking ?? wait ?? (wish ? null : "The microphone waits until you have said what you want to hear."),
+  };
+}
+
+function loadingWords({ got, total }) {
+  if (!got) return "Loading the model ...";
+  return total ? `Loading the model: ${(got / MB).toFixed(0)} of ${(total / MB).toFixed(0)} MB ...` : `Loading the model: ${(got / MB).toFixed(0)} MB ...`;
+}
+
+function doubtWords(words, near) {
+  return `“${words}” is far from every sound that the model was trained on; the nearest are ${near.join(", ")}; expect a poor separation`;
+}
+
+// How well the sounds were found in a file. presences: { words: 0..1 }; threshold: from here on a sound counts as present.
+export function presenceWords(presences, threshold) {
+  const found = Object.entries(presences).map(([words, p]) => `${words} ${p.toFixed(2)}${p < threshold ? " (hardly there)" : ""}`);
+  const nothing = Object.values(presences).every((p) => p < threshold);
+  return `${nothing ? "Nothing matches your query. " : ""}Presence: ${found.join(", ")}`;
+}
+
+// The output's level against the input's, in dB.
+export function levelWords(db) {
+  const n = Math.abs(Math.round(db));
+  if (db <= -100) return "Output level: silence";
+  return n === 0 ? "Output level: as the input" : `Output level: ${n} dB ${db < 0 ? "below" : "above"} the input`;
+}

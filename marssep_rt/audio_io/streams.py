@@ -1,0 +1,83 @@
+"""Standard input, pipes and other things that are no regular files: they are first copied into one."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from marssep_rt.errors import AudioFileError
+
+STANDARD = Path("-")
+BLOCK = 1 << 16
+POLL_MS = 200
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is ``-``, a fifo, a device or a socket, which are read or written once, in order."""
+    if path == STANDARD:
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def spooled(path: Path, waiting: Callable[[], None]) -> Path:
+    """Copy all of a stream into a temporary file, which the caller deletes.
+
+    Args:
+        path: A stream.
+        waiting: Called every now and then; what it raises ends the copy.
+
+    Raises:
+        AudioFileError: The stream cannot be read, or there is no space.
+    """
+    handle, name = tempfile.mkstemp(prefix="marssep-")
+    try:
+        with os.fdopen(handle, "wb") as copy, _opened(path) as stream:
+            for block in _blocks(stream, waiting):
+                copy.write(block)
+    except OSError as e:
+        os.unlink(name)
+        raise AudioFileError(f"{path}: cannot be read ({(e.strerror or str(e)).lower()})") from e
+    except BaseException:
+        os.unlink(name)
+        raise
+    return Path(name)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A stream for reading. Raises OSError."""
+    if path == STANDARD:
+        return open(os.dup(sys.stdin.buffer.fileno()), "rb", buffering=0)
+    if sys.platform == "linux":  # elsewhere poll() does not wait for the first writer of a fifo
+        return open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+    return open(path, "rb", buffering=0)
+
+
+def _blocks(stream: BinaryIO, waiting: Callable[[], None]) -> Iterator[bytes]:
+    """The content of a stream, piece by piece. Raises OSError."""
+    poll = select.poll() if hasattr(select, "poll") else None  # Windows polls sockets alone
+    if poll is not None:
+        poll.register(stream.fileno(), select.POLLIN | select.POLLHUP)
+    while True:
+        waiting()
+        if poll is not None and not poll.poll(POLL_MS):
+            continue
+        if not (block := stream.read(BLOCK)):
+            return
+        yield block
+
+
+def opened_for_writing(path: Path) -> BinaryIO:
+    """A stream to write to; standard output stays open when it is closed. Raises OSError."""
+    if path == STANDARD:
+        return os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    return open(path, "wb")

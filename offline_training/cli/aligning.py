@@ -1,0 +1,178 @@
+"""``marssep-train``: the commands that align encoders (align, judge)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from marssep_rt.cli import options as opt
+from marssep_rt.errors import UsageError
+from offline_training.cli.common import (
+    Changed,
+    CorpusFolder,
+    Device,
+    EncoderName,
+    Photos,
+    Queries,
+    Quick,
+    Recipe,
+    RunFolder,
+    Steps,
+    Weights,
+    bar,
+    chosen,
+    photo_bank,
+    read_recipe,
+    read_table,
+    sentences,
+    stepwise,
+    watch,
+)
+
+
+@dataclass(kw_only=True)
+class AlignOptions:
+    """The options of ``marssep-train align``."""
+
+    output: RunFolder
+    corpus: CorpusFolder = Path("cache/corpus")
+    photos: Photos = None
+    queries: Queries = Path("runs/text.npz")
+    recipe: Recipe = Path("align")
+    encoder: EncoderName = "builtin"
+    weights: Weights = None
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start", help="builtin: begin with these encoders, a checkpoint or a bundle.", metavar="PATH"
+        ),
+    ] = None
+    fold: Annotated[
+        str | None,
+        typer.Option(
+            "--fold",
+            help="builtin: leave out part I of N of clips and images (embed --cross-fitted).",
+            metavar="I/N",
+        ),
+    ] = None
+    trunk: Annotated[
+        Path | None,
+        typer.Option(
+            "--trunk",
+            help="builtin: a new image encoder on this trunk of marssep-train trunk.",
+            metavar="FILE.pt",
+        ),
+    ] = None
+    device: Device = "cpu"
+    steps: Steps = None
+    quick: Quick = False
+    changed: Changed = False
+
+
+def align(options: AlignOptions) -> None:
+    """Align sounds and pictures with the text space, stage by stage. Ctrl-C saves; the same command goes on
+    from there.
+
+    builtin: trains its towers (stage 0) and aligns them; a large encoder stays as it is and gets heads.
+    """
+    from offline_training.alignment.config import AlignmentConfig
+    from offline_training.alignment.trainer import Alignment
+
+    recipe = chosen(read_recipe(options.recipe, "align", AlignmentConfig), options.steps, options.quick)
+    if options.fold is not None:
+        recipe = replace(recipe, fold=read_fold(options.fold))
+    with sentences(), bar() as progress:
+        prepare = prepare_builtin if options.encoder == "builtin" else prepare_heads
+        recipe, (towers, drawn, held, describe) = prepare(options, recipe, progress)
+        measure = held.of(drawn.anchors)
+        run = Alignment(options.output, towers, drawn, recipe, measure, describe, options.changed)
+        finished = run.run(*watch(progress, "aligning"))
+    close(finished, options.output)
+
+
+def prepare_builtin(options: AlignOptions, recipe: Any, progress: Any) -> tuple[Any, Any]:
+    """The recipe, and the builtin encoders with what they train on."""
+    from offline_training.alignment import data as alignment_data
+    from offline_training.data.corpus import Corpus
+    from offline_training.encoders.builtin import build_towers, open_towers, with_trunk
+    from offline_training.encoders.towers import TowerShape
+
+    table, bank = read_table(options.queries), photo_bank(options.photos, progress)
+    begun = None if options.start is None else open_towers(options.start)
+    if options.trunk is not None:
+        shape = TowerShape(dim=table.dim)
+        begun = with_trunk(begun or build_towers(shape, shape), options.trunk)
+    data = Corpus(options.corpus)
+    return recipe, alignment_data.builtin(data, bank, table, recipe, stepwise(progress), begun)
+
+
+def prepare_heads(options: AlignOptions, recipe: Any, progress: Any) -> tuple[Any, Any]:
+    """The recipe as a large encoder takes it, and heads on that encoder with what they train on."""
+    from offline_training.alignment import data as alignment_data
+    from offline_training.data.corpus import Corpus
+    from offline_training.encoders import open_encoder
+
+    table, bank = read_table(options.queries), photo_bank(options.photos, progress)
+    loaded = open_encoder(options.encoder, options.weights, device=options.device)
+    if loaded.id != table.encoder:
+        raise UsageError(
+            f"{options.queries} holds vectors of the encoder {table.encoder}, "
+            f"not of {loaded.id}; make it with embed"
+        )
+    recipe = recipe.for_heads()
+    data = Corpus(options.corpus)
+    return recipe, alignment_data.heads(loaded, data, bank, table, recipe, stepwise(progress))
+
+
+def read_fold(plain: str) -> tuple[int, int]:
+    """``I/N``, I counted from 1, as (I - 1, N)."""
+    part, _, parts = plain.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts) and int(parts) >= 2):
+        raise UsageError(f"--fold is {plain!r}; give the part and the number of parts, such as 1/3")
+    return int(part) - 1, int(parts)
+
+
+def close(finished: bool, folder: Path) -> None:
+    """Draw the curves of an alignment and say how it ended."""
+    from offline_training.evaluation.plots import alignment_curves
+
+    if (folder / "log.jsonl").exists():
+        alignment_curves(folder / "log.jsonl", folder / "curves.png")
+    said = "all stages are done" if finished else f"stopped; the same command goes on ({folder})"
+    opt.console.print(said, markup=False, soft_wrap=True)
+
+
+@opt.plain_errors
+def judge(
+    output: RunFolder,
+    corpus: CorpusFolder = Path("cache/corpus"),
+    queries: Queries = Path("runs/text.npz"),
+    recipe: Recipe = Path("judge"),
+    steps: Steps = None,
+    quick: Quick = False,
+    changed: Changed = False,
+) -> None:
+    """Train the independent judge that measures separations in meaning (evaluate --judge FOLDER/stage0.pt).
+    Ctrl-C saves."""
+    from offline_training.alignment.config import AlignmentConfig
+    from offline_training.alignment.judge import prepare
+    from offline_training.alignment.trainer import Alignment
+    from offline_training.data.corpus import Corpus
+
+    settings = chosen(read_recipe(recipe, "judge", AlignmentConfig), steps, quick)
+    with sentences(), bar() as progress:
+        towers, drawn, held, describe = prepare(
+            Corpus(corpus), read_table(queries), settings, stepwise(progress)
+        )
+        run = Alignment(output, towers, drawn, settings, held.of(drawn.anchors), describe, changed)
+        finished = run.run(*watch(progress, "aligning"))
+    close(finished, output)
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands on ``marssep-train``."""
+    opt.command(app, AlignOptions)(align)
+    app.command(cls=opt.PlainCommand)(judge)

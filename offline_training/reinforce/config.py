@@ -1,0 +1,49 @@
+"""Recipes of kind reinforce."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal, Self
+
+from offline_training.reinforce import policy
+from offline_training.reinforce.reward import RewardConfig
+from offline_training.reinforce.surrogate import SurrogateConfig
+from offline_training.training.config import SuperviseRecipe
+from offline_training.utils.recipe import Key, share
+
+
+@dataclass(frozen=True)
+class ReinforceConfig:
+    """How masks are sampled and how often the policy steps."""
+
+    kappa: Annotated[float, Key("Concentration of the Beta around a proposal.", least=0)] = policy.KAPPA
+    group: Annotated[int, Key("Masks for a mixture and query.", least=1)] = 6
+    inner_steps: Annotated[int, Key("Gradient steps on the same masks.", least=1)] = 2
+    refresh_every: Annotated[int, Key("Updates after which the old policy is replaced.", least=1)] = 1
+    supervised: Annotated[float, Key("Weight of the supervised loss beside the surrogate.", least=0)] = 0.0
+    audible_db: Annotated[float, Key("Bins further under the mixture's loudest do not count.", least=0)] = (
+        60.0
+    )
+    block: Annotated[tuple[int, int], Key("Frames and bands that are drawn together.", least=1)] = (1, 1)
+    centred: Annotated[
+        bool, Key("Masks are heard on the scale on which their mean is what is deployed; not in the paper.")
+    ] = False
+    baseline_decay: Annotated[float, share("Of the moving baseline that serves groups of one.")] = 0.92
+
+
+@dataclass(frozen=True)
+class ReinforceRecipe(SuperviseRecipe):
+    """A recipe of kind reinforce: what supervision takes, and how masks are rewarded."""
+
+    anchor: Annotated[
+        Literal["mlbp", "mean"],
+        Key("What outputs are compared with: a fitted pooling of recording, words and image, or their mean."),
+    ] = "mlbp"
+    reinforce: ReinforceConfig = field(default_factory=ReinforceConfig)
+    surrogate: SurrogateConfig = field(default_factory=SurrogateConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+
+    def quick(self) -> Self:
+        """As of supervision, with two masks for a query."""
+        reinforce = replace(self.reinforce, group=min(2, self.reinforce.group))
+        return replace(super().quick(), reinforce=reinforce)

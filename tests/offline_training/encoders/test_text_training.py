@@ -1,0 +1,89 @@
+"""The text encoder's training on made lessons: it learns its places, resumes, and refuses another recipe."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from offline_training.encoders.text_distillation import TowerConfig
+from offline_training.encoders.text_tower import TextTower
+from offline_training.encoders.text_training import Lessons, TextTraining
+from offline_training.utils.recipe import read
+from offline_training.utils.run import RunError
+
+WORDS = ["[PAD]", "[UNK]", "dog", "rain", "bark", "drizzle", "hound", "shower", "other", "thing"]
+CONFIG = read(TowerConfig, {"steps": 60, "batch": 8, "lr": 0.01, "seed": 3})
+
+
+def lessons():
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    taught = {"dog": ["dog", "bark", "hound"], "rain": ["rain", "drizzle", "shower"]}
+    pairs = [(p, i) for i, name in enumerate(taught) for p in taught[name]]
+    anchors = torch.eye(24)[:2]
+    return Lessons(
+        taught=taught,
+        anchors=anchors,
+        tokenizer=json.loads(tokenizer.to_str()),
+        kept=list(range(len(WORDS))),
+        ids=[[WORDS.index(p)] for p, _ in pairs],
+        targets=torch.tensor([i for _, i in pairs]),
+        general_ids=[[8], [9]],
+        general_targets=-torch.nn.functional.normalize(anchors.sum(0), dim=0).expand(2, -1),
+        held_out=pairs,
+    )
+
+
+def start(folder, config=CONFIG):
+    torch.manual_seed(0)
+    tower = TextTower(len(WORDS), 1, dim=24, heads=2, inner=32)
+    return TextTraining(folder, config, lessons(), tower, np.random.default_rng(config.seed))
+
+
+def test_phrases_come_to_their_places(tmp_path):
+    run = start(tmp_path)
+    said = []
+    assert run.validate()["held_out_top1"] < 1
+    assert run.run(said.append)
+    assert run.validate() == {"held_out_top1": 1.0, "held_out_top5": 1.0}
+    assert [e["step"] for e in said if "val" in e] == [60]
+    assert all(e["stage"] == "student" for e in said)
+    assert run.tower.training
+
+
+def stopped(folder, step):
+    run = start(folder)
+
+    def advance(done, steps, figures):
+        if done == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert not run.run(advance=advance)
+    return run
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
+    whole = start(tmp_path / "whole")
+    whole.run()
+    assert stopped(tmp_path / "broken", 25).position.step == 25
+    again = start(tmp_path / "broken")
+    again.resume(torch.load(tmp_path / "broken" / "last.pt", weights_only=True), changed=False)
+    assert again.position.step == 25
+    assert again.run()
+    for name, value in whole.tower.state_dict().items():
+        torch.testing.assert_close(again.tower.state_dict()[name], value, msg=name)
+
+
+def test_another_recipe_is_refused(tmp_path):
+    stopped(tmp_path, 5)
+    content = torch.load(tmp_path / "last.pt", weights_only=True)
+    other = start(tmp_path, CONFIG.with_steps(90))
+    with pytest.raises(RunError, match=r"steps: 60 -> 90\); take another folder, or --allow-recipe-change"):
+        other.resume(content, changed=False)
+    other.resume(content, changed=True)
+    assert other.position.step == 5
