@@ -91,6 +91,10 @@ class AlignmentConfig:
         tuple[int, int] | None, Key("Part and number of parts that are left out; see --fold.", least=0)
     ] = None
     vector_views: Annotated[int, Key("Views of an item that a large encoder embeds.", least=1)] = 3
+    stored_views: Annotated[
+        int,
+        Key("Views of a clip that the ear's lower layers hear once; 0: new ones in every step.", least=0),
+    ] = 0
     val_pairs: Annotated[int, Key("Mixtures that heads on a large encoder are measured on.", least=1)] = 100
     towers: TowersConfig = field(default_factory=TowersConfig)
     views: ViewConfig = field(default_factory=ViewConfig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from torch import Tensor
 from marssep_rt.query.image_input import read_image, views
 from offline_training.alignment.config import AlignmentConfig
 from offline_training.alignment.mel_views import MelBank, MelViews, ViewConfig
-from offline_training.alignment.validation import HeldOut
+from offline_training.alignment.stored_views import Maps, store
+from offline_training.alignment.validation import HeldOut, Prepare
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Clip, Corpus
 from offline_training.data.crossfit import left_out
@@ -26,6 +28,7 @@ from offline_training.encoders.builtin import Mels, build_towers, describe, towe
 from offline_training.encoders.heads import VectorViews, build_heads
 from offline_training.encoders.pair import Towers
 from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower
+from offline_training.encoders.yamnet import YamnetTrunk
 from offline_training.utils.precision import half
 from offline_training.utils.vectors import unit
 
@@ -161,6 +164,7 @@ def builtin(
     recipe: AlignmentConfig,
     report: Report = lambda *_: None,
     towers: Towers | None = None,
+    folder: Path | None = None,
 ) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
     """Builtin towers, what they train on and are measured on, and their description.
 
@@ -171,6 +175,10 @@ def builtin(
         recipe: Its shapes, views, splits, fold and left out labels.
         report: Called with what is being done, how far it is, and how far it goes.
         towers: Towers to begin with; None: untrained ones.
+        folder: Where stored views are kept, if the recipe wants some.
+
+    Raises:
+        ValueError: The recipe wants stored views of another trunk than YAMNet's.
     """
     if recipe.one_hot:
         table = one_hot(table)
@@ -191,7 +199,12 @@ def builtin(
     front_end = towers.audio.front_end()
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total), front_end)
     clips, groups = training_items(corpus, labels, recipe.held_out_labels, without, recipe.splits)
-    audio = MelViews(bank, recipe.views, [c for group in clips.values() for c in group])
+    training = sorted(c for group in clips.values() for c in group)
+    heard = MelViews(bank, recipe.views, training)
+    audio: AudioViews = heard
+    prepare: Prepare = Mels(front_end)
+    if recipe.stored_views:
+        audio, prepare = stored(recipe, towers.audio, heard, training, folder, report)
     image = PhotoViews(photos, image_size(towers)) if photos is not None else None
     material = Material(
         table,
@@ -211,9 +224,32 @@ def builtin(
     return (
         towers,
         material,
-        builtin_held_out(corpus, photos, labels, "val", image_size(towers), front_end=front_end),
+        builtin_held_out(corpus, photos, labels, "val", image_size(towers), prepare=prepare),
         described,
     )
+
+
+def stored(
+    recipe: AlignmentConfig,
+    ear: AudioTower,
+    views: MelViews,
+    training: list[int],
+    folder: Path | None,
+    report: Report,
+) -> tuple[AudioViews, Prepare]:
+    """Views for training, and a preparation of sounds, that went through the ear's lower layers already."""
+    if not isinstance(ear.trunk, YamnetTrunk) or folder is None:
+        raise ValueError("stored_views are for an ear on YAMNet's trunk, in a run's folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    made = store(
+        folder / "views.npy",
+        copy.deepcopy(ear.trunk),
+        views,
+        training,
+        recipe.stored_views,
+        lambda done, total: report("storing views", done, total),
+    )
+    return made, Maps(copy.deepcopy(ear.trunk), Mels(ear.front_end()))
 
 
 def training_paths(corpus: Corpus, photos: PhotoBank | None) -> list[tuple[str, str, str]]:
@@ -244,13 +280,14 @@ def builtin_held_out(
     size: int = 64,
     pairs: int = 150,
     front_end: FrontEnd | None = None,
+    prepare: Prepare | None = None,
 ) -> HeldOut:
-    """A split as the builtin towers' inputs."""
+    """A split as the builtin towers' inputs, which ``prepare`` makes of sounds (None: log-mels)."""
     shown = held_out_photos(photos, labels, split)
     pictures = {
         label: [torch.from_numpy(views(rgb, size)) for rgb in group] for label, group in shown.items()
     }
-    return HeldOut(corpus, labels, split, Mels(front_end), pairs, pictures)
+    return HeldOut(corpus, labels, split, prepare or Mels(front_end), pairs, pictures)
 
 
 def excerpt(corpus: Corpus, clip: Clip, rng: np.random.Generator) -> np.ndarray:

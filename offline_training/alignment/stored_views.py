@@ -21,6 +21,17 @@ from offline_training.utils.precision import half
 BATCH = 16  # clips
 
 
+class Maps:
+    """Windows of one sound -> what the ear's lower layers make of them [windows, patches, 512, 3, 2]."""
+
+    def __init__(self, trunk: YamnetTrunk, log_mels: Callable[[list[np.ndarray]], Tensor]) -> None:
+        self.trunk, self.log_mels = trunk.eval(), log_mels
+
+    @torch.no_grad()
+    def __call__(self, pieces: list[np.ndarray]) -> Tensor:
+        return self.trunk.lower(self.log_mels(pieces))
+
+
 @torch.no_grad()
 def store(
     path: Path,

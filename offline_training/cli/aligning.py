@@ -106,7 +106,9 @@ def prepare_builtin(options: AlignOptions, recipe: Any, progress: Any) -> tuple[
         shape = TowerShape(dim=table.dim)
         begun = with_trunk(begun or build_towers(shape, shape), options.trunk)
     data = Corpus(options.corpus)
-    return recipe, alignment_data.builtin(data, bank, table, recipe, stepwise(progress), begun)
+    return recipe, alignment_data.builtin(
+        data, bank, table, recipe, stepwise(progress), begun, options.output
+    )
 
 
 def prepare_heads(options: AlignOptions, recipe: Any, progress: Any) -> tuple[Any, Any]:
