@@ -20,7 +20,7 @@ from offline_training.utils.recipe_files import recipe_path, shipped
 CorpusFolder = Annotated[Path, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")]
 Photos = Annotated[Path | None, typer.Option("--photos", help="CSV of labelled photographs (path, label, split, group).", metavar="FILE")]
 Queries = Annotated[Path, typer.Option("--queries", help="Query table of marssep-train embed (or text).", metavar="FILE.npz")]
-EncoderName = Annotated[str, typer.Option("--encoder", help="builtin, clap+clip, pe-av or imagebind.")]
+EncoderName = Annotated[str, typer.Option("--encoder", help="builtin, clap+clip, pe-av, imagebind, or FILE.py:CLASS.")]
 Weights = Annotated[
     str | None, typer.Option("--weights", help="builtin: towers of marssep-train align (else the bundle's); others: a name or folder.")
 ]

@@ -14,20 +14,24 @@ __all__ = ["NAMES", "Encoder", "EncoderError", "open_encoder"]
 def open_encoder(
     name: str, weights: str | None = None, heads: Path | None = None, device: str = "cpu", text: Path | None = None
 ) -> Encoder:
-    """The encoder called ``name``. Local files are tried first, then the model hub.
+    """The encoder called ``name``, or your own, ``FILE.py:CLASS`` or ``MODULE:CLASS``. Local files are tried first, then the model hub.
 
     ``weights``: builtin: towers of marssep-train align (none: the bundle's own); clap+clip: "CLAP,CLIP" names or folders; pe-av: a name or
     folder; imagebind: a .pth file. ``text``: where builtin's text tower is (a bundle or a folder of marssep-train text). ``heads``:
     aligned heads for a large encoder, by marssep-train align. Raises EncoderError.
     """
-    if name not in NAMES:
-        raise EncoderError(f"there is no encoder {name!r}; choose one of {', '.join(NAMES)}")
     encoder: Encoder
+    if name not in NAMES and ":" not in name:
+        raise EncoderError(f"there is no encoder {name!r}; choose one of {', '.join(NAMES)}, or your own: FILE.py:CLASS")
     if name == "builtin":
         from offline_training.encoders.builtin import BuiltinEncoder
 
         return BuiltinEncoder(Path(weights) if weights else None, text)
-    if name == "clap+clip":
+    if ":" in name:
+        from offline_training.encoders.own import open_own
+
+        encoder = open_own(name, weights, device)
+    elif name == "clap+clip":
         from offline_training.encoders.clap_clip import ClapClip
 
         clap, _, clip = (weights or "").partition(",")
