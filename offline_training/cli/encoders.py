@@ -232,10 +232,9 @@ def embed(
     """Embed every label's phrases, and with --corpus and --photos its recordings and photographs: what supervise asks with."""
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import Corpus
+    from offline_training.data.own_labels import with_own_labels
     from offline_training.encoders import open_encoder
 
-    if not output.parent.is_dir():
-        raise UsageError(f"there is no folder {output.parent}")
     with sentences(), bar() as progress:
         loaded = open_encoder(encoder, weights, heads, device, text)
         bank = photo_bank(photos, progress)
@@ -244,6 +243,7 @@ def embed(
         report = stepwise(progress)
         words = None if text is None or not (text / "queries.npz").exists() else read_table(text / "queries.npz")
         phrases = words.phrases if words else alignment_data.phrase_lists(wordnet, [p.label for p in bank.photos] if bank else [])
+        phrases = with_own_labels(phrases, data.labels() if data else ())
         ear = getattr(loaded, "ear", None)
         rough = None
         if data is not None and ear is not None and not others:
@@ -251,6 +251,7 @@ def embed(
         table = alignment_data.query_table(loaded, phrases, data, bank, report=report, crossed=others, rough_of=rough)
         if words:
             table.families, table.family_vectors, table.classes = words.families, words.family_vectors, words.classes
+    output.parent.mkdir(parents=True, exist_ok=True)
     table.save(output)
     opt.console.print(f"{output}: encoder {table.encoder}, {len(phrases)} labels, {len(table.audio)} with recordings, "
                       f"{len(table.image)} with photographs", markup=False, soft_wrap=True)  # fmt: skip

@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from offline_training.data.corpus import Corpus
-from offline_training.data.eval_mixtures import EvalConfig, draw_pairs, render
+from offline_training.data.eval_mixtures import EvalConfig, draw_pairs, measured_clips, render
 from offline_training.data.mixtures import Batch, MixtureConfig, MixtureDataset
+from offline_training.data.own_labels import check_table
 from offline_training.data.query_table import QueryTable, Vectors
 from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
 from offline_training.models import registry
@@ -223,6 +224,7 @@ class Trainer:
         self.mixtures = MixtureConfig(**recipe.get("mixtures", {}))
         self.validation = EvalConfig(**recipe.get("validation", {}))
         draw_pairs(corpus, self.validation, self.mixtures.held_out_labels)  # what a validation needs is there, or it is said now
+        check_table(measured_clips(corpus, self.validation, self.mixtures.held_out_labels), table.index)
         self.processes = Processes(device)
         self.device = self.processes.device
         self.own_shards = self.processes.own(self.config.shards)
