@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from export.onnx.verify import Check, prove
 from marssep_rt.contract import FORMATS
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
+from marssep_rt.query.encoders import TextEncoder
 from marssep_rt.query.vocabulary import FILE, KnownSounds
 from offline_training.alignment.data import image_size
 from offline_training.data.corpus import SAMPLE_RATE
@@ -256,7 +258,7 @@ def _add_vocabulary(
     if sounds is not None:
         parts.files[FILE] = sounds.read_bytes()
     elif same is not None and (theirs := KnownSounds.of(same)) is not None:
-        kept = theirs if labels is None else theirs.only(labels)
+        kept = theirs if labels is None else _with_own_labels(theirs.only(labels), labels, same)
         if kept.labels:
             parts.files[FILE] = kept.dump(encoder, same.card.get("vocabulary", {}))
     if FILE not in parts.files:
@@ -267,6 +269,16 @@ def _add_vocabulary(
             f"the checkpoint was trained on encoder {encoder}, {FILE} belongs to {known['encoder']}"
         )
     parts.card["vocabulary"] = known["figures"]
+
+
+def _with_own_labels(known: KnownSounds, labels: Sequence[str], bundle: bundles.Bundle) -> KnownSounds:
+    """A vocabulary with the labels that it lacks, placed by the bundle's text encoder."""
+    own = [label for label in labels if label not in known.labels]
+    if not own or not bundle.has("text.onnx"):
+        return known
+    encoder = TextEncoder(bundle)
+    vectors = np.stack([encoder.embed(label) for label in own])
+    return replace(known, labels=(*known.labels, *own), vectors=np.concatenate([known.vectors, vectors]))
 
 
 def make_bundle(

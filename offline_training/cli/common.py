@@ -28,7 +28,9 @@ Photos = Annotated[
 Queries = Annotated[
     Path, typer.Option("--queries", help="Query table of marssep-train embed (or text).", metavar="FILE.npz")
 ]
-EncoderName = Annotated[str, typer.Option("--encoder", help="builtin, clap+clip, pe-av or imagebind.")]
+EncoderName = Annotated[
+    str, typer.Option("--encoder", help="builtin, clap+clip, pe-av, imagebind, or FILE.py:CLASS.")
+]
 Weights = Annotated[
     str | None,
     typer.Option(

@@ -41,15 +41,23 @@ def manifest(
 
 @opt.plain_errors
 def corpus(
-    manifest: Annotated[Path, typer.Argument(help="CSV with path, label, split, group.")],
+    manifest: Annotated[
+        Path, typer.Argument(help="CSV with path, label, split, group; or a folder of LABEL/recordings.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the decoded corpus.", metavar="FOLDER")
     ],
 ) -> None:
-    """Decode a manifest of labelled clips once into one memory-mapped file."""
+    """Decode a manifest of labelled clips once into one memory-mapped file; of a folder the manifest is made
+    first."""
     from offline_training.data.corpus import Corpus, decode
+    from offline_training.data.manifest import written_beside_corpus
 
     with sentences(), bar() as progress:
+        if manifest.is_dir():
+            manifest, problem = written_beside_corpus(manifest, output)
+            if problem:
+                opt.console.print(problem, markup=False, soft_wrap=True)
         task = progress.add_task("decoding", total=None)
         for done, total in decode(manifest, output):
             progress.update(task, completed=done, total=total)

@@ -172,6 +172,7 @@ def embed(options: EmbedOptions) -> None:
     supervise asks with."""
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import Corpus
+    from offline_training.data.own_labels import with_own_labels
     from offline_training.encoders import open_encoder
 
     make_folder_of(options.output)
@@ -187,6 +188,7 @@ def embed(options: EmbedOptions) -> None:
             words = read_table(text / "queries.npz")
         photographed = [p.label for p in bank.photos] if bank else []
         phrases = words.phrases if words else alignment_data.phrase_lists(options.wordnet, photographed)
+        phrases = with_own_labels(phrases, data.labels() if data else ())
         ear, rough = getattr(loaded, "ear", None), None
         if data is not None and ear is not None and not others:
             rough = alignment_data.rough_vectors(ear, data, 4, report)

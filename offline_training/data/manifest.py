@@ -8,9 +8,12 @@ import hashlib
 import io
 from pathlib import Path
 
+from marssep_rt.utils.atomic_io import write_whole
 from offline_training.data.corpus import COLUMNS, CorpusError
 
 SUFFIXES = frozenset({".aif", ".aiff", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".w64", ".wav"})
+LEAST_RECORDINGS = 12  # of which eight are in train: what a validation asks of a label
+LEAST_LABELS = 3  # a target, another sound and one that is not there
 HELD_OUT = 0.15  # share of a label's files in val, and as many in test
 
 
@@ -61,3 +64,30 @@ def from_folder(folder: Path, output: Path) -> tuple[str, dict[str, int], int]:
             f"{folder} has no sub-folders with recordings; put those of each label in a folder of its name"
         )
     return out.getvalue(), counts, skipped
+
+
+def written_beside_corpus(folder: Path, corpus: Path) -> tuple[Path, str]:
+    """Make the manifest of a folder for a corpus, ``manifest.csv`` in the corpus's folder.
+
+    Returns:
+        The manifest, and a sentence about labels that cannot be validated ("" where there are none).
+
+    Raises:
+        CorpusError: There is no recording in any sub-folder, or too few labels have enough of them to be
+            trained and validated.
+    """
+    path = corpus / "manifest.csv"
+    text, counts, _ = from_folder(folder, path)
+    thin = sorted(label for label, count in counts.items() if count < LEAST_RECORDINGS)
+    if len(counts) - len(thin) < LEAST_LABELS:
+        raise CorpusError(
+            f"{folder} has {len(counts) - len(thin)} labels with at least {LEAST_RECORDINGS} recordings; "
+            f"a training with its validation needs {LEAST_LABELS} such labels"
+        )
+    corpus.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text)
+    problem = (
+        f"labels with fewer than {LEAST_RECORDINGS} recordings, which are trained but not validated: "
+        f"{', '.join(thin)}"
+    )
+    return path, problem if thin else ""

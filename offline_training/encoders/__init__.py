@@ -18,7 +18,9 @@ def open_encoder(
     device: str = "cpu",
     text: Path | None = None,
 ) -> Encoder:
-    """The encoder called ``name``. Local files are tried first, then the model hub.
+    """The encoder called ``name``, or your own, ``FILE.py:CLASS`` or ``MODULE:CLASS``.
+
+    Local files are tried first, then the model hub.
 
     ``weights``: builtin: encoders of marssep-train align (none: the bundle's own); clap+clip: "CLAP,CLIP"
     names or folders; pe-av: a name or folder; imagebind: a .pth file. ``text``: where builtin's text encoder
@@ -26,14 +28,20 @@ def open_encoder(
     marssep-train
     align. Raises EncoderError.
     """
-    if name not in NAMES:
-        raise EncoderError(f"there is no encoder {name!r}; choose one of {', '.join(NAMES)}")
     encoder: Encoder
+    if name not in NAMES and ":" not in name:
+        raise EncoderError(
+            f"there is no encoder {name!r}; choose one of {', '.join(NAMES)}, or your own: FILE.py:CLASS"
+        )
     if name == "builtin":
         from offline_training.encoders.builtin import BuiltinEncoder
 
         return BuiltinEncoder(Path(weights) if weights else None, text)
-    if name == "clap+clip":
+    if ":" in name:
+        from offline_training.encoders.own import open_own
+
+        encoder = open_own(name, weights, device)
+    elif name == "clap+clip":
         from offline_training.encoders.clap_clip import ClapClip
 
         clap, _, clip = (weights or "").partition(",")

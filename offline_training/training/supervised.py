@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader
 
 from offline_training.data import heard
 from offline_training.data.corpus import Clip, Corpus
-from offline_training.data.eval_mixtures import draw_pairs
+from offline_training.data.eval_mixtures import draw_pairs, measured_clips
 from offline_training.data.mixtures import Batch, MixtureDataset
+from offline_training.data.own_labels import check_table
 from offline_training.data.query_table import QueryTable
 from offline_training.models import registry
 from offline_training.models.unet import ADDED
@@ -84,6 +85,7 @@ class Trainer:
         self.config, self.mixtures, self.validation = recipe.train, recipe.mixtures, recipe.validation
         # what a validation needs is there, or it is said now
         draw_pairs(corpus, self.validation, self.mixtures.held_out_labels)
+        check_table(measured_clips(corpus, self.validation, self.mixtures.held_out_labels), table.index)
         self.processes = Processes(device)
         self.device = self.processes.device
         self.own_shards = self.processes.own(self.config.shards)

@@ -14,9 +14,11 @@ import torch
 from export import bundle as exporting
 from export.bundle import About, QuerySources, make_bundle, metadata, proven_graph
 from export.onnx.verify import ContractError, probe_signal, prove, run_graph
-from marssep_rt import Separator
+from marssep_rt import Separator, embed_text
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.stream import GraphStream
+from marssep_rt.query.build import build_query
+from marssep_rt.query.types import QueryRequest
 from marssep_rt.query.vocabulary import KnownSounds
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator, SeparatorConfig
@@ -274,6 +276,15 @@ def test_the_card_says_of_a_model_only_what_is_known(checkpoint_file, tmp_path):
     made = make_bundle(tmp_path / "c.pt", tmp_path / "c", QuerySources(), About("x", licence="CC0"))
     assert (made["licence"], made["trained_on"]) == ("CC0", "my clips")
     assert KnownSounds.of(bundles.load(tmp_path / "c")).labels == ("rain", "siren")
-    torch.save({**told, "labels": ["my own sound"]}, tmp_path / "d.pt")
-    make_bundle(tmp_path / "d.pt", tmp_path / "d", QuerySources(), About("x"))
-    assert KnownSounds.of(bundles.load(tmp_path / "d")) is None
+
+
+def test_labels_of_one_s_own_are_in_the_vocabulary_of_the_bundle(checkpoint_file, tmp_path):
+    told = {**torch.load(checkpoint_file), "labels": ["mains hum", "rain"]}
+    torch.save(told, tmp_path / "c.pt")
+    make_bundle(tmp_path / "c.pt", tmp_path / "c", QuerySources(), About("x"))
+    bundle = bundles.load(tmp_path / "c")
+    known = KnownSounds.of(bundle)
+    assert known.labels == ("rain", "mains hum")
+    assert known.vectors[1] @ embed_text("mains hum") > 0.999
+    assert build_query(bundle, QueryRequest(["mains hum"])).warnings == ()
+    assert build_query(bundle, QueryRequest(["typewriter"])).warnings

@@ -1,0 +1,139 @@
+"""Queries by recordings, plain and tuned (``marssep query --audio ... --tune``), on other recordings of the same label.
+
+    python tests/benchmarks/tuned_queries.py --corpus cache/corpus [--bundle BUNDLE] [--recordings 3] [--background 40] [--seen 8]
+
+Unseen: the held-out labels of a recipe of supervise that the bundle's vocabulary does not name; their recordings are those of train and
+val, since nothing was trained on them. Seen: labels of the vocabulary with enough recordings in val, drawn by lot. A label's query is made
+of ``--recordings`` recordings; its mixtures hold its other recordings beside seen labels of val at -5 to 5 dB. ``--background``: that many
+training recordings of other labels are the user's own backgrounds. "found": what the search ended with, kept or not.
+"""
+
+import argparse
+import time
+import tomllib
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from marssep_rt.model import bundle as bundles
+from marssep_rt.query import tune as tuning
+from marssep_rt.query.audio_input import read_windows
+from marssep_rt.query.types import QueryRequest
+from marssep_rt.query.vocabulary import KnownSounds
+from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus
+from offline_training.data.eval_mixtures import EvalConfig, Pair, measured_clips, render
+from offline_training.evaluation.bootstrap import interval
+from offline_training.evaluation.metrics import si_sdr
+from offline_training.evaluation.separation import Listener
+from offline_training.utils.recipe_files import recipe_path
+
+
+@dataclass
+class Task:
+    """A label, the recordings that ask for it, and others that it is measured on."""
+
+    label: str
+    asking: list[Clip]
+    measured: list[Clip]
+    rng: np.random.Generator
+
+
+def task(label: str, clips: list[Clip], count: int) -> Task | None:
+    """None where there are too few recordings."""
+    rng = np.random.default_rng(zlib.crc32(label.encode()))
+    groups = sorted({c.group for c in clips})
+    if len(groups) < 2:
+        return None
+    chosen = list(rng.choice(groups, min(count, len(groups) - 1), replace=False))
+    asking = [[c for c in clips if c.group == g] for g in chosen]
+    return Task(label, [g[int(rng.integers(len(g)))] for g in asking], [c for c in clips if c.group not in chosen], rng)
+
+
+def write_clip(corpus: Corpus, clip: Clip, path: Path) -> Path:
+    import soundfile
+
+    soundfile.write(path, corpus.audio(clip), SAMPLE_RATE)
+    return path
+
+
+def gains(listener: Listener, corpus: Corpus, pairs: list[Pair], config: EvalConfig, vectors: np.ndarray) -> np.ndarray:
+    """SI-SDR improvements [pairs, vectors] in dB."""
+    import torch
+
+    rows = []
+    for pair in pairs:
+        mixture, target, _ = render(corpus, pair, config)
+        found = listener.separate(np.repeat(mixture[None], len(vectors), 0), vectors)
+        wanted, before = (torch.from_numpy(x[None, : found.shape[1]]) for x in (target, mixture))
+        rows.append((si_sdr(found, wanted.expand_as(found)) - si_sdr(before, wanted)).numpy())
+    return np.stack(rows)
+
+
+def told(name: str, rows: np.ndarray) -> str:
+    """plain, tuned, found: mean, share made worse, and the mean difference to plain with its interval."""
+    parts = [f"{name}: {len(rows)} mixtures"]
+    for i, column in enumerate(("plain", "tuned", "found")):
+        parts.append(f"{column} {rows[:, i].mean():.2f} dB, made worse {np.mean(rows[:, i] < 0):.1%}")
+        if i:
+            low, high = interval(rows[:, i] - rows[:, 0], np.mean)
+            parts.append(f"difference {np.mean(rows[:, i] - rows[:, 0]):+.2f} ({low:.2f} .. {high:.2f})")
+    return "; ".join(parts)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--corpus", required=True, type=Path)
+    options.add_argument("--bundle", type=Path)
+    options.add_argument("--unseen", default="sound_queries", type=Path)
+    options.add_argument("--recordings", default=3, type=int)
+    options.add_argument("--background", default=0, type=int)
+    options.add_argument("--seen", default=8, type=int)
+    options.add_argument("--mixtures", default=24, type=int)
+    options.add_argument("--threads", default=1, type=int)
+    options.add_argument("--set", choices=("unseen", "seen"), action="append")
+    options.add_argument("--work", type=Path, default=Path("/tmp/tuned_queries"), help="for the recordings as files")
+    given = options.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    corpus, bundle, config = Corpus(given.corpus), bundles.load(given.bundle), EvalConfig(seconds=3.0)
+    held_out = tomllib.loads(recipe_path(given.unseen).read_text())["mixtures"]["held_out_labels"]
+    known = set(KnownSounds.of(bundle).labels)
+    seen = measured_clips(corpus, config, held_out)
+    clips = {
+        label: [c for c in corpus.clips if c.label == label and c.split in ("train", "val")] for label in held_out if label not in known
+    }
+    tasks = {"unseen": [t for label, group in clips.items() if (t := task(label, group, given.recordings))]}
+    many = [label for label, group in seen.items() if label in known and len({c.group for c in group}) > given.recordings]
+    drawn = sorted(np.random.default_rng(0).choice(many, min(given.seen, len(many)), replace=False))
+    tasks["seen"] = [t for label in drawn if (t := task(label, seen[label], given.recordings))]
+    listener = Listener(bundle, 1)
+    for name in given.set or ("unseen", "seen"):
+        every = []
+        for job in tasks[name]:
+            others = [label for label in seen if label != job.label]
+            train = [c for c in corpus.clips if c.split == "train" and c.label != job.label and c.label not in (*held_out, *BACKGROUNDS)]
+            paths = [write_clip(corpus, c, given.work / f"{job.label}_{i}.wav") for i, c in enumerate(job.asking)]
+            own = []
+            for number in job.rng.choice(len(train), given.background, replace=False):
+                own.append(read_windows(write_clip(corpus, train[number], given.work / "background.wav")))
+            began = time.process_time()
+            request = QueryRequest(audios=paths)
+            result = tuning.tune(bundle, request, own, tuning.TuneOptions(threads=given.threads))
+            plain = result.query.vector if not result.kept else tuning.build_query(bundle, request).vector
+            spent = time.process_time() - began
+            pairs = []
+            for _ in range(given.mixtures):
+                other = seen[others[int(job.rng.integers(len(others)))]]
+                drawn_clips = (x[int(job.rng.integers(len(x)))] for x in (job.measured, other))
+                pairs.append(Pair(*drawn_clips, float(job.rng.uniform(-5, 5)), "", int(job.rng.integers(2**31))))
+            rows = gains(listener, corpus, pairs, config, np.stack([plain, result.query.vector, result.vector]))
+            every.append(rows)
+            print(f"{job.label}: plain {rows[:, 0].mean():.2f}, tuned {rows[:, 1].mean():.2f}, found {rows[:, 2].mean():.2f} dB; "
+                  f"decided on {result.plain_db:.2f} -> {result.tuned_db:.2f}, kept {result.kept}, "
+                  f"cosine {float(plain @ result.vector):.2f}, {spent:.0f} s of a core", flush=True)  # fmt: skip
+        print(told(f"{name}, {len(every)} labels", np.concatenate(every)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
