@@ -17,13 +17,13 @@ from marssep_rt.errors import QueryError, UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 from marssep_rt.model.stream import GraphInfo
-from marssep_rt.query.build import build_query
+from marssep_rt.query.build import MOST_SOUNDS, build_query, embed_text, in_one
 from marssep_rt.query.types import Query, QueryRequest
 from marssep_rt.utils.audio_arrays import as_audio
 from marssep_rt.utils.vectors import unit_vector
 
 
-def _several(value: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
+def _several(value: str | Path | Sequence[str] | Sequence[str | Path] | None) -> list[str | Path]:
     if value is None:
         return []
     return [value] if isinstance(value, (str, Path)) else list(value)
@@ -38,12 +38,12 @@ class Separator:
     The output is late by ``latency`` samples. ``flush`` returns the last ones.
 
     Args:
-        query: A text, several texts (blended), or a unit vector, float32 [D]. "no dog" and "everything but
-            the dog" give the residual, as ``remove`` does.
-        image: One or several image files.
-        audio: One or several audio files.
+        query: A text or a unit vector, float32 [D]; several texts or vectors [K, D] give the sum of these
+            sounds. "no dog" and "everything but the dog" give the residual, as ``remove`` does.
+        image: One or several image files that show one sound.
+        audio: One or several audio files that contain one sound.
         query_file: One or several ``.query`` files.
-        negative: A text that the query is steered away from.
+        negative: A text, or several, of sounds that are taken out of the target.
         remove: Whether the output is the residual instead of the target.
         wet: Mix, from 0 (input) to 1 (separated).
         limit_db: Attenuation limit in dB, 0..200; None is no limit.
@@ -69,7 +69,7 @@ class Separator:
         image: str | Path | Sequence[str | Path] | None = None,
         audio: str | Path | Sequence[str | Path] | None = None,
         query_file: str | Path | Sequence[str | Path] | None = None,
-        negative: str | None = None,
+        negative: str | Sequence[str] | None = None,
         remove: bool = False,
         wet: float = 1.0,
         limit_db: float | None = None,
@@ -95,20 +95,30 @@ class Separator:
         image: str | Path | Sequence[str | Path] | None,
         audio: str | Path | Sequence[str | Path] | None,
         query_file: str | Path | Sequence[str | Path] | None,
-        negative: str | None,
+        negative: str | Sequence[str] | None,
     ) -> Query:
         if isinstance(query, np.ndarray):
-            if query.shape != (self.bundle.query_dim,):
+            dim = self.bundle.query_dim
+            if (
+                query.ndim not in (1, 2)
+                or query.shape[-1] != dim
+                or not 1 <= query.size // dim <= MOST_SOUNDS
+            ):
                 raise UsageError(
-                    f"a query vector for this bundle has shape ({self.bundle.query_dim},), not {query.shape}"
+                    f"a query vector for this bundle has shape ({dim},), or several (n, {dim}) with n up to "
+                    f"{MOST_SOUNDS}, not {query.shape}"
                 )
-            return Query(unit_vector(query), self.bundle.encoder, "vector")
+            rows = np.stack([unit_vector(row) for row in np.atleast_2d(query)])
+            away = [embed_text(str(text), self.bundle) for text in _several(negative)]
+            drop = np.stack(away) if away else None
+            keep = rows if len(rows) > 1 or away else None
+            return Query(in_one(rows, drop), self.bundle.encoder, "vector", keep=keep, drop=drop)
         request = QueryRequest(
             [str(text) for text in _several(query)],
             [Path(path) for path in _several(image)],
             [Path(path) for path in _several(audio)],
             [Path(path) for path in _several(query_file)],
-            negative,
+            [str(text) for text in _several(negative)],
         )
         if not request:
             raise QueryError('say what to hear: query="dog barking", or audio=, image=, query_file= a file')
@@ -154,9 +164,7 @@ class Separator:
         return ready[:, :n].reshape(audio.shape)
 
     def _start(self, channels: int) -> None:
-        self._processor = StreamProcessor(
-            self._session, self.provider, channels, self.query.vector, self.controls
-        )
+        self._processor = StreamProcessor(self._session, self.provider, channels, self.query, self.controls)
         self._waiting = np.zeros((channels, 0), np.float32)
         self._ready = np.zeros((channels, any_block_delay(self.hop)), np.float32)
 
@@ -179,12 +187,12 @@ class Separator:
         image: str | Path | Sequence[str | Path] | None = None,
         audio: str | Path | Sequence[str | Path] | None = None,
         query_file: str | Path | Sequence[str | Path] | None = None,
-        negative: str | None = None,
+        negative: str | Sequence[str] | None = None,
     ) -> None:
         """Change the query from the next hop on, with a cross-fade; arguments as for the constructor."""
         before, self.query = self.query, self._query(query, image, audio, query_file, negative)
         if self._processor is not None:
-            self._processor.set_query(self.query.vector)
+            self._processor.set_query(self.query)
         if self.query.remove != before.remove:
             self.set_controls(remove=self.query.remove)
 

@@ -227,11 +227,10 @@ def run(options: LiveOptions) -> int:
         bundle, options.provider, lambda words: console.print(words, markup=False)
     )
     routes = options.routes
-    vectors = np.stack([query.vector for query in queries]) if routes else queries[0].vector
     hop = GraphInfo.of(session).hop
     block = choose_blocksize(options.blocksize, hop, devices, rate)
     audio = EngineConfig(rate, block, channels_in, channels_out, routes=routes)
-    processor = StreamProcessor(session, provider, audio.channels, vectors, controls)
+    processor = StreamProcessor(session, provider, audio.channels, queries, controls)
     live = LiveRun.open(processor, bundle, queries, configured(options, devices, audio))
     try:
         remote = osc_control(live, options.osc)

@@ -45,7 +45,9 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 Texts = Annotated[
     list[str] | None,
-    typer.Option("--query", "-q", help="What to hear, in words. Repeat to blend.", metavar="TEXT"),
+    typer.Option(
+        "--query", "-q", help="What to hear, in words. Repeat to hear several sounds at once.", metavar="TEXT"
+    ),
 ]
 Images = Annotated[
     list[Path] | None, typer.Option("--image", help="What to hear, as an image.", metavar="FILE")
@@ -59,7 +61,8 @@ QueryFiles = Annotated[
     typer.Option("--query-file", help="A query embedded earlier (marssep-query).", metavar="FILE"),
 ]
 Not = Annotated[
-    str | None, typer.Option("--not", help="Negative query: steer away from this sound.", metavar="TEXT")
+    list[str] | None,
+    typer.Option("--not", help="Negative query: take this sound out of the target.", metavar="TEXT"),
 ]
 Model = Annotated[
     Path | None, typer.Option("--model", help="A model bundle other than the built-in one.", metavar="BUNDLE")
@@ -90,7 +93,7 @@ class QueryOptions:
     def request(self) -> QueryRequest:
         """The query's parts."""
         return QueryRequest(
-            self.query or [], self.image or [], self.audio or [], self.query_file or [], self.negative
+            self.query or [], self.image or [], self.audio or [], self.query_file or [], self.negative or []
         )
 
 

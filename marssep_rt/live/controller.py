@@ -161,8 +161,12 @@ class LiveController:
     def take(self, query: Query) -> None:
         """Change to an embedded query."""
         with self._lock:
+            try:
+                self.engine.set_query(query, self.which)
+            except MarssepError as e:
+                self.message = str(e)
+                return
             before, self.queries[self.which] = self.queries[self.which], query
-            self.engine.set_query(query.vector, self.which)
             if query.remove != before.remove:
                 self.controls = self.controls.with_changes(remove=query.remove)
                 self.engine.set_controls(self.controls)
@@ -245,7 +249,7 @@ class LiveController:
     def _listen(self) -> None:
         encoder = audio_encoder(self.bundle.path)
         while not self._closing.wait(LISTEN_INTERVAL_SECONDS):
-            self.engine.listen(encoder, self.query.vector)
+            self.engine.listen(encoder, self.query.kept)
 
     def note(self) -> float:
         """Write the presence into the timeline; call it about once a second.
@@ -262,9 +266,13 @@ class LiveController:
 
     @property
     def unmatched(self) -> bool:
-        """Whether there is sound, but for some seconds no target."""
+        """Whether there is sound, but for some seconds no target; in bypass nobody asks."""
         quiet = self.engine.stats.level_in < SILENT_PEAK
-        return not quiet and time.monotonic() - self.last_present > UNMATCHED_SECONDS
+        return (
+            not quiet
+            and not self.controls.bypass
+            and time.monotonic() - self.last_present > UNMATCHED_SECONDS
+        )
 
     def close(self) -> None:
         """End the threads; running recordings stay open."""
