@@ -14,9 +14,12 @@ from marssep_rt.arrays import Array
 from marssep_rt.audio_io.reader import open_source, reason
 from marssep_rt.audio_io.writer import AtomicAudioWriter
 from marssep_rt.batch.plan import Job
+from marssep_rt.dsp.match import Match, MatchMeter
 from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.presence import PresenceCurve, WindowEncoder
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import AudioFileError
+from marssep_rt.query.types import Query
 
 HOPS_AT_ONCE = 32
 
@@ -30,10 +33,12 @@ class Outcome:
     Attributes:
         seconds: The length of the file.
         nan_samples: Non-finite samples, which were replaced by silence.
+        match: Presence of the target and level of the output.
     """
 
     seconds: float
     nan_samples: int
+    match: Match | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +98,10 @@ def process_file(
     job: Job,
     session: ort.InferenceSession,
     provider: str,
-    query: Array,
+    query: Array | Query,
     controls: Controls,
     progress: Progress = lambda *_: None,
+    encoder: WindowEncoder | None = None,
 ) -> Outcome:
     """Separate one file; the outputs are aligned with the input and have its length.
 
@@ -103,9 +109,10 @@ def process_file(
         job: The input and the outputs.
         session: The session of the separator.
         provider: The provider that it runs on.
-        query: Unit vector [D].
+        query: A query or a unit vector [D].
         controls: The mixer settings.
         progress: Called with the seconds done and the seconds in all.
+        encoder: The bundle's audio encoder, by which presence is measured; None goes without.
 
     Raises:
         AudioFileError: The file cannot be separated; no output is left behind.
@@ -118,7 +125,9 @@ def process_file(
             for path in (job.output, job.residual):
                 if path is not None:
                     writers.append(AtomicAudioWriter(path, rate, channels, frames))
-            _stream(source, processor, OutputStage(processor.info.sample_rate, source, writers), progress)
+            meter = MatchMeter(processor.info.sample_rate, PresenceCurve.of(processor.info.presence))
+            output = OutputStage(processor.info.sample_rate, source, writers)
+            _stream(source, processor, output, progress, meter)
             for writer in writers:
                 writer.finish()
         except soundfile.LibsndfileError as e:
@@ -128,11 +137,16 @@ def process_file(
         finally:
             for writer in writers:
                 writer.discard()
-    return Outcome(frames / rate, processor.nan_samples)
+    match = meter.result(controls, processor.queries[0].kept, encoder)
+    return Outcome(frames / rate, processor.nan_samples, match)
 
 
 def _stream(
-    source: soundfile.SoundFile, processor: StreamProcessor, output: OutputStage, progress: Progress
+    source: soundfile.SoundFile,
+    processor: StreamProcessor,
+    output: OutputStage,
+    progress: Progress,
+    meter: MatchMeter,
 ) -> None:
     """The whole file through model and output; the graph's latency is cut off at the start."""
     skip, size = processor.info.latency, processor.size
@@ -141,6 +155,7 @@ def _stream(
     def run(block: Array, last: bool, keep: int) -> None:
         nonlocal skip
         out = processor.process(block)
+        meter.add(processor.target, processor.dry)
         parts = [out.copy(), processor.dry - out] if two else [out.copy()]
         first = min(skip, size)
         skip -= first

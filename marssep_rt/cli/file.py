@@ -24,6 +24,7 @@ from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_graph
 from marssep_rt.query.build import build_query
+from marssep_rt.query.encoders import audio_encoder_of
 from marssep_rt.query.types import Query
 
 COLUMNS = (
@@ -92,7 +93,7 @@ def main(options: FileOptions) -> None:
     if query.remove:
         options.remove, controls = True, controls.with_changes(remove=True)
     report = Report(
-        options.report, settings_key(bundle, query.vector, controls, options.kind, options.residual)
+        options.report, settings_key(bundle, query, controls, options.kind, options.residual), query.label
     )
     left, failures = select_jobs(jobs, report, options)
     with Progress(*COLUMNS, console=console, transient=True) as progress:
@@ -140,10 +141,10 @@ def separate_all(
     controls, workers = options.controls(), options.jobs or cores()
     if options.ray is None:
         graph = open_graph(bundle, options.provider)
-        return on_threads(jobs, workers, graph, query.vector, controls, progress)
+        return on_threads(jobs, workers, graph, query, controls, progress, audio_encoder_of(bundle))
     progress.add_task(f"{len(jobs)} files on Ray", total=None, speed="")
     path = options.model and options.model.absolute()
-    return on_ray(options.ray, jobs, path, options.provider, query.vector, controls, workers)
+    return on_ray(options.ray, jobs, path, options.provider, query, controls, workers)
 
 
 def note_result(result: Result, report: Report) -> str:
@@ -158,9 +159,10 @@ def note_result(result: Result, report: Report) -> str:
             f"{job.source}: {outcome.nan_samples} samples were NaN or infinite and count as silence"
         )
     written = " and ".join(str(p) for p in (job.output, job.residual) if p)
+    found = f"; {outcome.match.sentence(report.query)}" if outcome.match else ""
     speed = outcome.seconds / result.took
     console.print(
-        f"{job.source} -> {written}  ({outcome.seconds:.1f} s, {speed:.1f} x real time)",
+        f"{job.source} -> {written}  ({outcome.seconds:.1f} s, {speed:.1f} x real time){found}",
         soft_wrap=True,
         markup=False,
     )

@@ -1,5 +1,6 @@
 """Changes during a run: queries, mixer, recordings, learning; keys, presets, remembered devices, OSC."""
 
+import io
 import json
 import socket
 import sys
@@ -9,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from rich.console import Console
 
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD, PresenceCurve, PresenceMeter, share_db
@@ -17,8 +19,10 @@ from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.live import presets as settings
 from marssep_rt.live.audio_bridge import EngineConfig
 from marssep_rt.live.controller import LiveController, learn_query
+from marssep_rt.live.dashboard import NOTHING, RunInfo, dashboard
 from marssep_rt.live.demo_signals import demo_parts
 from marssep_rt.live.device_memory import last_devices, remember_devices
+from marssep_rt.live.display import PlainDisplay
 from marssep_rt.live.engine import Engine
 from marssep_rt.live.keyboard import Keys
 from marssep_rt.query.build import embed_text
@@ -247,8 +251,30 @@ def test_presence_of_a_run(control, bundle):
     assert [value for _, value in control.timeline] == [round(dog, 3), round(rain, 3)]
     control.last_present -= 10
     assert control.unmatched
+    control.toggle("bypass")
+    assert not control.unmatched
 
 
+def test_nothing_matches_has_a_line_of_its_own(control, capsys):
+    info = RunInfo("mic", "speaker", RATE, 480, "m", "cpu", dict.fromkeys(LATENCY, 0.0))
+    play(control)
+    control.message = "recording x.wav"
+    control.last_present -= 10
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(dashboard(info, control, "keys", 1.0))
+    lines = [line.strip() for line in console.export_text().splitlines()]
+    assert NOTHING in lines
+    assert "recording x.wav" in lines
+    plain = PlainDisplay(info, control)
+    plain.update()
+    plain.update()
+    control.last_present += 10
+    plain.update()
+    said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("t=")]
+    assert said == [NOTHING, "recording x.wav", "the query matches again"]
+
+
+LATENCY = ("total", "algorithmic", "blocks", "slack", "device_in", "device_out")
 PRESETS = """
 [dogs]
 query = ["dog barking", "dog howling"]
