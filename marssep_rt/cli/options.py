@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 from marssep_rt.console import console as console
 from marssep_rt.console import print_error, print_warning, print_warnings
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.errors import MarssepError
+from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.live.presets import Preset
 from marssep_rt.query.types import QueryRequest
 
@@ -71,6 +71,14 @@ Remove = Annotated[bool, typer.Option("--remove", help="Residual: everything but
 Wet = Annotated[
     float | None, typer.Option("--wet", help="Mix: 0 (input) to 1 (separated, the default).", metavar="0..1")
 ]
+Strength = Annotated[
+    float | None,
+    typer.Option(
+        "--strength",
+        help="Mix and limit in one: 0 (input) to 100 (no limit); 50 attenuates by 15 dB.",
+        metavar="PERCENT",
+    ),
+]
 Limit = Annotated[float | None, typer.Option("--limit", help="Maximum attenuation in dB.", metavar="DB")]
 Gain = Annotated[float | None, typer.Option("--gain", help="Output gain in dB.", metavar="DB")]
 Provider = Annotated[
@@ -105,16 +113,23 @@ class MixerOptions:
     wet: Wet = None
     limit: Limit = None
     gain: Gain = None
+    strength: Strength = None
     provider: Provider = "auto"
 
     def controls(self, preset: Preset = EMPTY_PRESET) -> Controls:
         """The mixer settings: of the command line, else of the preset, else the defaults."""
-        return Controls(
+        if self.strength is not None and (self.wet is not None or self.limit is not None):
+            raise UsageError("--strength sets mix and limit; leave out --wet and --limit")
+        controls = Controls(
             self.remove or preset.remove,
             _first(self.wet, preset.wet, 1.0),
             self.limit if self.limit is not None else preset.limit,
             _first(self.gain, preset.gain, 0.0),
         )
+        strength = self.strength
+        if strength is None and self.wet is None and self.limit is None:
+            strength = preset.strength
+        return controls if strength is None else controls.with_changes(strength=strength)
 
 
 def _first(*values: float | None) -> float:

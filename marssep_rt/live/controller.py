@@ -31,6 +31,7 @@ LEARN_SECONDS = 3.0
 LISTEN_INTERVAL_SECONDS = 0.5
 UNMATCHED_SECONDS = 3.0
 WET_STEP, GAIN_STEP, LIMIT_STEP, MAX_LIMIT_DB = 0.1, 1.0, 6.0, 30.0
+STRENGTH_STEP = 10.0
 MIN_GAIN_DB, MAX_GAIN_DB = -60.0, 40.0
 SILENT_PEAK = 1e-3
 
@@ -178,7 +179,7 @@ class LiveController:
     # ---- mixer -----------------------------------------------------------------------------------------
 
     def change(self, **changes: object) -> None:
-        """Set ``remove``, ``wet``, ``limit_db``, ``gain_db`` or ``bypass``.
+        """Set ``strength``, ``remove``, ``wet``, ``limit_db``, ``gain_db`` or ``bypass``.
 
         Invalid values change nothing; ``message`` then says why.
         """
@@ -189,7 +190,10 @@ class LiveController:
         self._change(lambda now: now.with_changes(**{name: not getattr(now, name)}))
 
     def step(self, what: str, up: bool) -> None:
-        """Move ``wet``, ``gain`` or ``limit`` one step up or down; above MAX_LIMIT_DB there is no limit."""
+        """Move ``strength``, ``wet``, ``gain`` or ``limit`` one step up or down.
+
+        Above MAX_LIMIT_DB there is no limit.
+        """
         self._change(lambda now: _stepped(now, what, 1 if up else -1))
 
     def _change(self, changed: Callable[[Controls], Controls]) -> None:
@@ -284,10 +288,13 @@ class LiveController:
         c = self.controls
         what = "bypass" if c.bypass else "everything but it" if c.remove else "only it"
         limit = "no limit" if c.limit_db is None else f"limit {c.limit_db:g} dB"
-        return f"{what}   wet {c.wet:.0%}   {limit}   gain {c.gain_db:+g} dB"
+        return f"{what}   strength {c.strength:.0f}%   wet {c.wet:.0%}   {limit}   gain {c.gain_db:+g} dB"
 
 
 def _stepped(now: Controls, what: str, sign: int) -> Controls:
+    if what == "strength":
+        step = round(now.strength / STRENGTH_STEP) + sign
+        return now.with_changes(strength=min(100.0, max(0.0, step * STRENGTH_STEP)))
     if what == "wet":
         return now.with_changes(wet=round(min(1.0, max(0.0, now.wet + sign * WET_STEP)), 3))
     if what == "gain":

@@ -17,7 +17,7 @@ FOLDER_VARIABLE = "MARSSEP_CONFIG"
 PRESETS = "presets.toml"
 # key of the file -> part of the request
 PARTS = {"query": "texts", "image": "images", "audio": "audios", "query_file": "files"}
-NUMBERS = ("wet", "limit", "gain")
+NUMBERS = ("wet", "limit", "gain", "strength")
 
 
 def folder() -> Path:
@@ -35,6 +35,7 @@ class Preset:
         wet: Mix, 0..1.
         limit: Attenuation limit in dB.
         gain: Output gain in dB.
+        strength: Mix and limit in one, in percent.
     """
 
     request: QueryRequest = field(default_factory=QueryRequest)
@@ -42,6 +43,7 @@ class Preset:
     wet: float | None = None
     limit: float | None = None
     gain: float | None = None
+    strength: float | None = None
 
 
 def read_preset(name: str, path: Path | None = None) -> Preset:
@@ -54,6 +56,7 @@ def read_preset(name: str, path: Path | None = None) -> Preset:
     wet = 1.0
     limit = 20
     gain = 0
+    strength = 80                              # instead of wet and limit
     """
     path = path or folder() / PRESETS
     try:

@@ -183,6 +183,9 @@ def test_keys(control):
     assert control.controls.bypass
     keys.feed("brwG")
     assert control.controls == Controls(remove=True, wet=0.9, gain_db=1.0)
+    keys.feed("SsssS")
+    assert control.controls == Controls(remove=True, limit_db=24.0, gain_db=1.0)
+    assert "strength 80%" in control.shown()
     keys.feed("tsirenx\x7f")
     assert keys.typed == "siren"
     assert "listen for: siren_" in keys.line()
@@ -370,6 +373,8 @@ def test_osc_on_loopback(control):
             OscControl(control, port)
         client.send_message("/marssep/query", "siren")
         until(lambda: control.query.label == "siren")
+        client.send_message("/marssep/strength", 50)
+        until(lambda: control.controls == Controls(limit_db=15.0))
         client.send_message("/marssep/wet", 0.25)
         client.send_message("/marssep/limit", 12.0)
         client.send_message("/marssep/bypass", 1)
