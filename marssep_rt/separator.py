@@ -22,7 +22,6 @@ from marssep_rt.query.types import Query, QueryRequest
 from marssep_rt.utils.audio_arrays import as_audio
 from marssep_rt.utils.vectors import unit_vector
 
-
 Files = str | Path | Sequence[str | Path]
 
 
@@ -38,9 +37,10 @@ def _several(value: object, name: str) -> list[str | Path]:
 
 def checked_rate(rate: object) -> int:
     """A sample rate in Hz; raises UsageError unless it is a whole number from 8000 to 192000."""
-    if not isinstance(rate, (int, float, np.number)) or not 8_000 <= rate <= 192_000 or rate % 1:
-        raise UsageError(f"sample_rate is {rate!r}; whole numbers from 8000 to 192000 Hz work")
-    return int(rate)
+    number = isinstance(rate, (int, float, np.integer, np.floating))
+    if number and 8_000 <= float(rate) <= 192_000 and float(rate).is_integer():  # type: ignore[arg-type]
+        return int(rate)  # type: ignore[call-overload,no-any-return]
+    raise UsageError(f"sample_rate is {rate!r}; whole numbers from 8000 to 192000 Hz work")
 
 
 class Separator:
@@ -100,7 +100,7 @@ class Separator:
             raise UsageError(f"bundle is a {type(bundle).__name__}; give the path of a bundle")
         self.bundle = bundles.load(bundle)
         self.query = self._query(query, image, audio, query_file, negative)
-        self.controls = Controls(bool(remove) or self.query.remove, wet, limit_db, gain_db)
+        self.controls = Controls(self.query.removes(bool(remove)), wet, limit_db, gain_db)
         if strength is not None:
             if wet != 1.0 or limit_db is not None:
                 raise UsageError("strength sets mix and limit; leave out wet and limit_db")

@@ -98,22 +98,23 @@ class StreamingGraph(nn.Module):
 
 
 def combined(logits: Tensor, also: Tensor, drop: Tensor) -> Tensor:
-    """Masks of several sounds: min(1, m_i + sum_j also_ij m_j) prod_j (1 - m_j)^(drop_ij / 2).
+    """Masks of several sounds: (1 - prod_j (1 - m_j)^also_ij) prod_j (1 - m_j)^(drop_ij / 2), also_ii = 1.
 
-    The root leaves more of a target that a dropped sound overlaps than 1 - m_j does
-    (``tests/benchmarks/several_queries.py``). Written with products instead of a matrix product, so that a
-    zero [1, 1] serves any number of streams.
+    Of the ways in ``tests/benchmarks/several_queries.py``, this union makes the fewest mixtures worse, and the
+    root leaves more of a target that a dropped sound overlaps than 1 - m_j does. Written with products instead
+    of a matrix product, so that a zero [1, 1] serves any number of streams.
 
     Args:
         logits: Of the streams' own masks, [B, T, bands].
-        also: [B, B] of 0 and 1: the streams whose masks are added; the diagonal is 0.
+        also: [B, B] of 0 and 1: the streams whose masks are united with a stream's own; the diagonal is 0.
         drop: [B, B] of 0 and 1: the streams whose masks are taken out.
 
     Returns:
         [B, T, bands], 0..1.
     """
     mask = torch.sigmoid(logits)
-    kept = mask + (also[:, :, None, None] * mask.unsqueeze(0)).sum(1)
     # 1 - sigmoid(x) = exp(-softplus(x)), exact where the mask is nearly 1
-    dropped = (drop[:, :, None, None] * nn.functional.softplus(logits).unsqueeze(0)).sum(1)
-    return kept.clamp(max=1.0) * torch.exp(-0.5 * dropped)
+    closed = nn.functional.softplus(logits).unsqueeze(0)
+    others = 1.0 - torch.exp(-(also[:, :, None, None] * closed).sum(1))
+    kept = mask + (1.0 - mask) * others
+    return kept * torch.exp(-0.5 * (drop[:, :, None, None] * closed).sum(1))

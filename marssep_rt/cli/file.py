@@ -90,8 +90,8 @@ def main(options: FileOptions) -> None:
     query = build_query(bundle, options.request)
     print_understood([query.understood])
     print_warnings(query.warnings)
-    if query.remove:
-        options.remove, controls = True, controls.with_changes(remove=True)
+    options.remove = query.removes(options.remove)
+    controls = options.controls()
     report = Report(
         options.report, settings_key(bundle, query, controls, options.kind, options.residual), query.label
     )

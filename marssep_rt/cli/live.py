@@ -218,8 +218,7 @@ def run(options: LiveOptions) -> int:
     print_understood(query.understood for query in queries)
     for query in queries:
         print_warnings(query.warnings)
-    if any(query.remove for query in queries):
-        controls = controls.with_changes(remove=True)
+    controls = controls.with_changes(remove=queries[0].removes(controls.remove))
     if learning:
         controls = controls.with_changes(bypass=True)  # until there is a query
     devices, (rate, channels_in, channels_out) = choose_format(options)

@@ -32,7 +32,7 @@ def strength_settings(percent: float) -> dict[str, float | None]:
 
 def _between(value: object, least: float, most: float) -> bool:
     """Whether a value is a number in a range."""
-    return isinstance(value, (int, float, np.number)) and least <= value <= most
+    return isinstance(value, (int, float, np.integer, np.floating)) and least <= float(value) <= most
 
 
 @dataclass(frozen=True)

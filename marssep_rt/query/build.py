@@ -23,6 +23,7 @@ from marssep_rt.query.language import Wish, combined, parts
 from marssep_rt.query.query_file import read_query
 from marssep_rt.query.types import Query, QueryRequest
 from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.words import Words, words_of
 from marssep_rt.utils.vectors import unit_vector
 
 NEGATIVE_WEIGHT = 0.5
@@ -101,6 +102,7 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
     wish = combined([check_text(text) for text in request.texts])
     if wish.remove and (request.images or request.audios or request.files):
         wish = Wish((), wish.keep)  # beside other parts "no dog" says what they shall not be
+    wish, complement = _without_residual_words(wish, words_of(bundle.path))
     files = [_fitting(bundle, path) for path in request.files]
     sounds = _sounds(bundle, replace(request, texts=wish.keep), files)
     if not sounds:
@@ -108,13 +110,13 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
             'say what to hear: --query "dog barking" (or --audio FILE, --image FILE, --query-file FILE.query)'
         )
     negatives = [part for text in request.negatives for part in parts(check_text(text))]
-    away = [Sound(text, embed_text(text, bundle)[None]) for text in (*wish.drop, *negatives)]
+    away = [_named(bundle, text) for text in (*wish.drop, *negatives)]
     kept = np.concatenate([sound.vectors for sound in sounds])
     nothing = np.zeros((0, bundle.query_dim), np.float32)
     dropped = np.concatenate([nothing, *(file.dropped for file in files), *(sound.vectors for sound in away)])
     if len(kept) + len(dropped) > MOST_SOUNDS:
         raise QueryError(f"the query names {len(kept) + len(dropped)} sounds; name at most {MOST_SOUNDS}")
-    changed = wish.remove or wish.drop or len(wish.keep) > len(request.texts)
+    changed = complement or wish.remove or wish.drop or len(wish.keep) > len(request.texts)
     return Query(
         in_one(kept, dropped),
         bundle.encoder,
@@ -124,6 +126,7 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
         str(wish) if changed else "",
         kept if len(kept) > 1 or len(dropped) else None,
         dropped if len(dropped) else None,
+        complement,
     )
 
 
@@ -159,6 +162,31 @@ def in_one(kept: Array, dropped: Array | None = None) -> Array:
     return vector
 
 
+def _without_residual_words(wish: Wish, words: Words) -> tuple[Wish, bool]:
+    """A wish for "background noise" as one for everything but speech and music.
+
+    Returns:
+        The wish, and whether it was turned over.
+    """
+    drop = tuple(text for text in wish.drop if not words.kept_of(text))
+    sounds = [words.kept_of(text) for text in wish.keep]
+    if not sounds or wish.drop or not all(sounds):
+        return Wish(wish.keep, drop, wish.remove), False
+    kept = dict.fromkeys(name for several in sounds for name in several)
+    return Wish(tuple(kept), (), not wish.remove), True
+
+
+def _named(bundle: Bundle, text: str) -> Sound:
+    """The sound of a text; a family lies in the middle of its labels."""
+    text, words = check_text(text), words_of(bundle.path)
+    if labels := words.labels_of(text):
+        middle = np.mean([embed_text(label, bundle) for label in labels], axis=0)
+        return Sound(text, unit_vector(middle)[None])
+    sound = _described(bundle, [("text", text, embed_text(text, bundle))])
+    warning = words.own_warning(text)
+    return replace(sound, warnings=(warning,)) if warning else sound
+
+
 def _fitting(bundle: Bundle, path: Path) -> Query:
     """A ``.query`` file of the bundle's encoder; raises QueryError for another's."""
     query = read_query(path)
@@ -172,10 +200,10 @@ def _fitting(bundle: Bundle, path: Path) -> Query:
 
 def _sounds(bundle: Bundle, request: QueryRequest, files: Sequence[Query]) -> list[Sound]:
     """The sounds that the parts name; ``files``: the query files, read."""
-    texts = [
-        _described(bundle, [("text", check_text(text), embed_text(text, bundle))]) for text in request.texts
+    named = [
+        *(_named(bundle, text) for text in request.texts),
+        *(Sound(file.label, file.kept) for file in files),
     ]
-    named = [*texts, *(Sound(file.label, file.kept) for file in files)]
     examples = [("image", path.name, embed_image(path, bundle)) for path in request.images]
     examples += [("audio", path.name, embed_audio(path, bundle)) for path in request.audios]
     if not examples:

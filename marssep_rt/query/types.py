@@ -24,6 +24,8 @@ class Query:
         understood: How the words were read, if they are more than one description; else "".
         keep: Unit vectors of the sounds whose sum is the target, [K, D]; None is ``vector`` alone.
         drop: Unit vectors of the sounds that are taken out of it, [M, D]; None is none.
+        complement: Whether the words are words for everything else ("background noise"): to remove them is to
+            keep the sounds.
     """
 
     vector: Array
@@ -34,6 +36,11 @@ class Query:
     understood: str = ""
     keep: Array | None = None
     drop: Array | None = None
+    complement: bool = False
+
+    def removes(self, wanted: bool) -> bool:
+        """Whether the output is the residual; ``wanted``: whether the user asks for it beside the words."""
+        return self.remove and not wanted if self.complement else self.remove or wanted
 
     @property
     def kept(self) -> Array:

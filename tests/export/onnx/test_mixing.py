@@ -52,14 +52,15 @@ def asked(session, audio, query, controls=None):
     return np.concatenate(pieces, axis=1)[0]
 
 
-def test_the_masks_are_added_up_to_one_and_taken_out():
+def test_the_masks_are_united_and_taken_out():
     mask = torch.tensor([0.25, 0.5, 0.75]).reshape(3, 1, 1)
     logits, also, drop = torch.logit(mask), torch.zeros(3, 3), torch.zeros(3, 3)
     also[0, 1] = also[1, 2] = drop[0, 2] = drop[2, 0] = drop[2, 1] = 1.0
-    expected = [0.75 * 0.25**0.5, 1.0, 0.75 * 0.75**0.5 * 0.5**0.5]
+    united = [1 - 0.75 * 0.5, 1 - 0.5 * 0.25, 0.75]
+    expected = [united[0] * 0.25**0.5, united[1], united[2] * 0.75**0.5 * 0.5**0.5]
     torch.testing.assert_close(combined(logits, also, drop).flatten(), torch.tensor(expected))
     one = torch.zeros(1, 1)
-    torch.testing.assert_close(combined(logits, one, one), torch.sigmoid(logits), rtol=0, atol=0)
+    torch.testing.assert_close(combined(logits, one, one), torch.sigmoid(logits))
 
 
 def test_the_proof_compares_both_with_torch(proven, model, monkeypatch):

@@ -1,4 +1,4 @@
-"""Blocks of any size at any sample rate: every block has its output, and the latency is the one that is told."""
+"""Blocks of any size at any sample rate: every block has its output, late by the latency that is told."""
 
 from types import SimpleNamespace
 

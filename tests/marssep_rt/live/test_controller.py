@@ -184,8 +184,8 @@ def test_keys(control):
     keys.feed("brwG")
     assert control.controls == Controls(remove=True, wet=0.9, gain_db=1.0)
     keys.feed("SsssS")
-    assert control.controls == Controls(remove=True, limit_db=24.0, gain_db=1.0)
-    assert "strength 80%" in control.shown()
+    assert control.controls == Controls(remove=True, limit_db=18.0, gain_db=1.0)
+    assert "strength 60%" in control.shown()
     keys.feed("tsirenx\x7f")
     assert keys.typed == "siren"
     assert "listen for: siren_" in keys.line()
