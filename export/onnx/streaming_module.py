@@ -100,9 +100,9 @@ class StreamingGraph(nn.Module):
 def combined(logits: Tensor, also: Tensor, drop: Tensor) -> Tensor:
     """Masks of several sounds: (1 - prod_j (1 - m_j)^also_ij) prod_j (1 - m_j)^(drop_ij / 2), also_ii = 1.
 
-    Of the ways in ``tests/benchmarks/several_queries.py``, this union makes the fewest mixtures worse, and the
-    root leaves more of a target that a dropped sound overlaps than 1 - m_j does. Written with products instead
-    of a matrix product, so that a zero [1, 1] serves any number of streams.
+    Of the ways in ``tests/benchmarks/several_queries.py``, this union makes the fewest mixtures worse, and
+    the root leaves more of a target that a dropped sound overlaps than 1 - m_j does. Written with products
+    instead of a matrix product, so that a zero [1, 1] serves any number of streams.
 
     Args:
         logits: Of the streams' own masks, [B, T, bands].

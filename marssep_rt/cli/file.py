@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from marssep_rt.batch.list_sounds import list_sounds
 from marssep_rt.batch.local import on_threads
 from marssep_rt.batch.plan import Job, check_job, plan
 from marssep_rt.batch.ray_backend import on_ray
@@ -68,6 +69,10 @@ class FileOptions(MixerOptions, QueryOptions):
         str | None,
         typer.Option("--ray", help="Work on a Ray cluster: its address, auto, or local.", metavar="ADDRESS"),
     ] = None
+    list_sounds: Annotated[
+        bool,
+        typer.Option("--list-sounds", help="Print what can be heard in the files; separate nothing."),
+    ] = False
     kind: Annotated[
         str, typer.Option("--format", help="wav (32-bit float) or flac (24-bit).", metavar="wav|flac")
     ] = "wav"
@@ -81,6 +86,8 @@ def interrupt(*_: object) -> None:
 @command(app, FileOptions)
 def main(options: FileOptions) -> None:
     """Keep only what the query names: marssep-file --query "dog barking" meeting.wav"""
+    if options.list_sounds:
+        return print_sounds(options)
     if options.kind not in ("wav", "flac"):
         raise UsageError(f"unknown format {options.kind!r}; choose wav or flac")
     signal.signal(signal.SIGTERM, interrupt)
@@ -106,6 +113,17 @@ def main(options: FileOptions) -> None:
         print_error(error)
     if failures:
         raise typer.Exit(1)
+
+
+def print_sounds(options: FileOptions) -> None:
+    """``--list-sounds``."""
+    bundle = bundles.load(options.model)
+    for path in options.inputs:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name the files whose sounds are to be listed")
+        lines = [str(sound) for sound in list_sounds(path, bundle)]
+        for line in lines or ["nothing that is known"]:
+            print(f"{path}: {line}")
 
 
 def select_jobs(jobs: Sequence[Job], report: Report, options: FileOptions) -> tuple[list[Job], list[str]]:

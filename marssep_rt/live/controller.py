@@ -18,9 +18,10 @@ from marssep_rt.arrays import Array
 from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
-from marssep_rt.errors import MarssepError, SoundError
+from marssep_rt.errors import MarssepError, QueryError, SoundError
 from marssep_rt.live.engine import Engine
 from marssep_rt.model.bundle import Bundle
+from marssep_rt.query.audible import WINDOW_SECONDS, audible_sounds
 from marssep_rt.query.audio_input import loud, windows_of
 from marssep_rt.query.build import build_query
 from marssep_rt.query.encoders import audio_encoder
@@ -138,7 +139,30 @@ class LiveController:
         self.message = f"learning: let it sound for {seconds:g} s ..."
         return self._pool.submit(self._take_made, lambda: self._learned(seconds), then)
 
+    def list_sounds(self) -> Future[None]:
+        """Say what can be heard in the next seconds of input, whatever the query is."""
+        self.message = "listening to what there is ..."
+        return self._pool.submit(self._list_sounds)
+
+    def _list_sounds(self) -> None:
+        try:
+            encoder, known = audio_encoder(self.bundle.path), KnownSounds.of(self.bundle)
+            if known is None:
+                raise QueryError(f"the bundle {self.bundle.name} has no vocabulary")
+            window = self._heard(WINDOW_SECONDS)
+            sounds = audible_sounds([window], self.engine.model_rate, encoder, known)
+        except MarssepError as e:
+            self.message = str(e)
+            return
+        names = ", ".join(f"{sound.label} ({sound.similarity:.2f})" for sound in sounds)
+        level = f", together {sounds[0].level_db:.0f} dBFS" if sounds else ""
+        self.message = f"audible: {names or 'nothing that is known'}{level}"
+
     def _learned(self, seconds: float) -> Query:
+        return learn_query(self.bundle, self._heard(seconds), self.engine.model_rate)
+
+    def _heard(self, seconds: float) -> Array:
+        """The next seconds of input, mono at the model's rate."""
         rate, hop = self.engine.model_rate, self.engine.hop
         tap: list[Array] = []
         self.engine.tap_input(tap)
@@ -148,7 +172,7 @@ class LiveController:
                     raise SoundError("the run ended before enough was heard")
         finally:
             self.engine.tap_input(None)
-        return learn_query(self.bundle, np.concatenate(tap)[: round(seconds * rate)], rate)
+        return np.concatenate(tap)[: round(seconds * rate)]
 
     def _take_made(self, make: Callable[[], Query], then: Callable[[], None] = lambda: None) -> None:
         try:

@@ -126,7 +126,8 @@ class KnownSounds:
             advice = "a recording of it may work: --audio FILE"
         else:
             advice = "words beside it may help: --query TEXT"
-        return f"“{name}” is far from every sound that the model was trained on; expect a poor separation; {advice}"
+        far = f"“{name}” is far from every sound that the model was trained on"
+        return f"{far}; expect a poor separation; {advice}"
 
     @cached_property
     def sibling_cosine(self) -> float:

@@ -81,6 +81,17 @@ def test_learning_listens_to_what_comes_and_takes_it_as_the_query(control, bundl
     assert float(control.query.vector @ learn_query(bundle, siren[:RATE], RATE).vector) > 0.999
 
 
+def test_what_is_there_is_said_and_the_query_stays(control, vector):
+    waiting = control.list_sounds()
+    wait_until(lambda: control.engine.worker.input_tap is not None)
+    play(control, x=demo_parts(3.0)["rain"])
+    waiting.result(30)
+    assert control.message.startswith("audible: ")
+    assert "rain (0." in control.message
+    assert control.message.endswith(" dBFS")
+    np.testing.assert_array_equal(control.query.vector, vector)
+
+
 def test_learning_from_silence_is_refused(control, vector):
     done = []
     waiting = control.learn(0.5, then=lambda: done.append(1))
