@@ -27,7 +27,7 @@ from marssep_rt.query.words import Words, words_of
 from marssep_rt.utils.vectors import unit_vector
 
 NEGATIVE_WEIGHT = 0.5
-MOST_SOUNDS = 16  # each costs as much as a query of its own
+MOST_SOUNDS = 16  # each costs computing time
 NO_RESIDUAL = "{} holds a sound, not what to do with it: name the sound here, and remove it where it is used"
 
 
@@ -100,9 +100,10 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
         QueryError: The request is empty, or a part cannot be used with this bundle.
     """
     wish = combined([check_text(text) for text in request.texts])
-    if wish.remove and (request.images or request.audios or request.files):
+    alone, words = not (request.images or request.audios or request.files), words_of(bundle.path)
+    if wish.remove and not alone:
         wish = Wish((), wish.keep)  # beside other parts "no dog" says what they shall not be
-    wish, complement = _without_residual_words(wish, words_of(bundle.path))
+    wish, complement = _without_residual_words(wish, words, alone)
     files = [_fitting(bundle, path) for path in request.files]
     sounds = _sounds(bundle, replace(request, texts=wish.keep), files)
     if not sounds:
@@ -110,7 +111,7 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
             'say what to hear: --query "dog barking" (or --audio FILE, --image FILE, --query-file FILE.query)'
         )
     negatives = [part for text in request.negatives for part in parts(check_text(text))]
-    away = [_named(bundle, text) for text in (*wish.drop, *negatives)]
+    away = [_named(bundle, text) for text in (*wish.drop, *negatives) if not words.kept_of(text)]
     kept = np.concatenate([sound.vectors for sound in sounds])
     nothing = np.zeros((0, bundle.query_dim), np.float32)
     dropped = np.concatenate([nothing, *(file.dropped for file in files), *(sound.vectors for sound in away)])
@@ -162,16 +163,20 @@ def in_one(kept: Array, dropped: Array | None = None) -> Array:
     return vector
 
 
-def _without_residual_words(wish: Wish, words: Words) -> tuple[Wish, bool]:
+def _without_residual_words(wish: Wish, words: Words, alone: bool) -> tuple[Wish, bool]:
     """A wish for "background noise" as one for everything but speech and music.
+
+    Args:
+        wish: What the texts ask for.
+        words: The bundle's words.
+        alone: Whether there are no other parts than texts.
 
     Returns:
         The wish, and whether it was turned over.
     """
-    drop = tuple(text for text in wish.drop if not words.kept_of(text))
     sounds = [words.kept_of(text) for text in wish.keep]
-    if not sounds or wish.drop or not all(sounds):
-        return Wish(wish.keep, drop, wish.remove), False
+    if not alone or not sounds or wish.drop or not all(sounds):
+        return wish, False
     kept = dict.fromkeys(name for several in sounds for name in several)
     return Wish(tuple(kept), (), not wish.remove), True
 
@@ -181,8 +186,9 @@ def _named(bundle: Bundle, text: str) -> Sound:
     text, words = check_text(text), words_of(bundle.path)
     if labels := words.labels_of(text):
         middle = np.mean([embed_text(label, bundle) for label in labels], axis=0)
-        return Sound(text, unit_vector(middle)[None])
-    sound = _described(bundle, [("text", text, embed_text(text, bundle))])
+        sound = Sound(text, unit_vector(middle)[None])
+    else:
+        sound = _described(bundle, [("text", text, embed_text(text, bundle))])
     warning = words.own_warning(text)
     return replace(sound, warnings=(warning,)) if warning else sound
 

@@ -60,8 +60,8 @@ class Words:
         return f"“{text}” is every {nearest} to the model; a recording may tell it from others: --audio FILE"
 
     def labels_of(self, text: str) -> tuple[str, ...]:
-        """The labels of a family; () for other texts."""
-        return self.families.get(_plain(text), ())
+        """The labels of a family, and of the nearest one for one's own voice; () for other texts."""
+        return self.families.get(_plain(self.own.get(text.lower(), text)), ())
 
     def kept_of(self, text: str) -> tuple[str, ...]:
         """The sounds that a word for everything else leaves; () for other texts."""

@@ -27,7 +27,7 @@ def worded(bundle, tmp_path_factory):
     words = Words(
         {"speech": ("male speech", "female speech")},
         {"noise": ("speech", "piano"), "background noise": ("speech", "piano")},
-        {"my voice": "voice"},
+        {"my voice": "speech"},
     )
     return with_words(bundle, tmp_path_factory.mktemp("bundle") / "b", words.dump())
 
@@ -77,12 +77,14 @@ def test_noise_beside_something_else_says_nothing_new(worded):
     voice = ask(worded, "rain without background noise")
     assert len(voice.kept) == 1
     assert len(voice.dropped) == 0
+    assert len(ask(worded, "rain", negative="noise").dropped) == 0
     assert len(ask(worded, "rain and noise").kept) == 2
 
 
 def test_ones_own_voice_needs_a_recording(worded):
     assert "--audio FILE" in ask(worded, "my voice").warnings[0]
-    assert "every voice" in ask(worded, "my voice").warnings[0]
+    assert "every speech" in ask(worded, "my voice").warnings[0]
+    np.testing.assert_allclose(ask(worded, "my voice").kept, ask(worded, "speech").kept)
 
 
 def test_a_damaged_file_is_named(bundle, tmp_path):
