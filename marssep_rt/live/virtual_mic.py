@@ -57,9 +57,15 @@ class VirtualMic:
         return self
 
     def route(self) -> None:
-        """Move this process's playback to the sink, where the sound server has sent it elsewhere."""
-        for number in playback_streams(_pactl("-f", "json", "list", "sink-inputs"), os.getpid()):
-            _pactl("move-sink-input", str(number), SINK)
+        """Move this process's playback to the sink, where the sound server has sent it elsewhere.
+
+        If that fails, a warning says so: the sound goes on, and can be moved by hand.
+        """
+        try:
+            for number in playback_streams(_pactl("-f", "json", "list", "sink-inputs"), os.getpid()):
+                _pactl("move-sink-input", str(number), SINK)
+        except DeviceError as e:
+            print_warning(f"{e}; move marssep's playback to {SINK} by hand (pavucontrol)")
 
     def _unload_stale(self) -> None:
         """Unload what a run that was killed has left."""

@@ -94,6 +94,15 @@ def test_without_pactl_the_command_says_what_to_do(tmp_path):
     assert "leave out --output and --demo" in done.stderr
 
 
+def test_a_stream_that_cannot_be_moved_is_a_warning(pactl, tmp_path, capfd):
+    log = pactl()
+    with VirtualMic() as mic:
+        (tmp_path / "pactl").write_text("#!/bin/sh\necho no >&2\nexit 1\n")
+        mic.route()
+    assert "by hand" in capfd.readouterr().err
+    assert log.exists()
+
+
 def test_an_answer_that_is_no_json_moves_nothing():
     assert playback_streams("Sink Input #7", 1) == []
 
