@@ -20,16 +20,21 @@ from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.encoders import TextEncoder
 from marssep_rt.query.vocabulary import FILE, KnownSounds
+from marssep_rt.query.words import FILE as WORDS_FILE
+from marssep_rt.query.words import Words
 from offline_training.alignment.data import image_size
 from offline_training.data.corpus import SAMPLE_RATE
+from offline_training.data.lexicon import read_lines
 from offline_training.encoders import mobilenet
 from offline_training.encoders.pair import Towers
+from offline_training.encoders.sound_space import read_families
 from offline_training.encoders.text_tower import load_tower
 from offline_training.encoders.towers import AudioTower, ImageTower, LogMel
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator
 from offline_training.reinforce.policy import KAPPA
 from offline_training.utils import checkpoint_io
+from offline_training.utils.recipe_files import LEXICON
 
 MOST_BYTES = {
     "separator.onnx": 16_000_000,
@@ -269,6 +274,31 @@ def _add_vocabulary(
             f"the checkpoint was trained on encoder {encoder}, {FILE} belongs to {known['encoder']}"
         )
     parts.card["vocabulary"] = known["figures"]
+    parts.files[WORDS_FILE] = words_for(known["labels"][: known.get("trained")]).dump()
+
+
+def words_for(labels: Sequence[str]) -> Words:
+    """What words mean to a separator of these labels, from ``recipes/lexicon``.
+
+    A word that is a label means the label.
+    """
+    families: dict[str, tuple[str, ...]] = {}
+    for name, (synonyms, members) in read_families(labels).items():
+        families |= {word.lower(): members for word in (name, *synonyms)}
+    residual: dict[str, tuple[str, ...]] = {}
+    own: dict[str, str] = {}
+    for name, rest in read_lines(LEXICON / "everything_but.txt"):
+        others, sounds = ([x.strip() for x in part.split(",")] for part in rest.split("/"))
+        if name == "own":
+            own |= dict.fromkeys(others, sounds[0])
+        else:
+            residual |= dict.fromkeys((name, *others), tuple(sounds))
+    taken = set(labels)
+    return Words(
+        {word: members for word, members in families.items() if word not in taken},
+        {word: sounds for word, sounds in residual.items() if word not in taken},
+        own,
+    )
 
 
 def _with_own_labels(known: KnownSounds, labels: Sequence[str], bundle: bundles.Bundle) -> KnownSounds:

@@ -9,6 +9,7 @@ import logging
 import warnings
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx.numpy_helper
 import torch
@@ -67,6 +68,10 @@ def export_graph(graph: StreamingGraph, metadata: dict[str, Any]) -> bytes:
         inputs = (*inputs[: len(names)], torch.zeros(3, graph.model.config.unet.query_dim), *state)
         dims.append({0: streams})
         names.append(name)
+    for name in graph.mixing:
+        inputs = (*inputs[: len(names)], torch.zeros(3, 3), *state)
+        dims.append({0: streams, 1: streams})
+        names.append(name)
     model = to_onnx(
         graph,
         inputs,
@@ -75,8 +80,12 @@ def export_graph(graph: StreamingGraph, metadata: dict[str, Any]) -> bytes:
         (dims[0], (*dims[1:], *state_dims)),
     )
     compact(model)
+    # an input with an initializer may be left out: every stream then has the mask of its own query
+    nothing = np.zeros((1, 1), np.float32)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(nothing, name) for name in graph.mixing)
     entry = model.metadata_props.add()
-    entry.key, entry.value = FORMATS.metadata_key, json.dumps(metadata)
+    mixing = {"mixing": graph.mixing} if graph.mixing else {}
+    entry.key, entry.value = FORMATS.metadata_key, json.dumps(metadata | mixing)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 

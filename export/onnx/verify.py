@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy.typing as npt
 import onnxruntime as ort
 import torch
 
-from export.onnx.streaming_module import StreamingGraph
+from export.onnx.streaming_module import StreamingGraph, combined
 from marssep_rt.errors import MarssepError
 from marssep_rt.model.providers import session_options
-from marssep_rt.model.stream import GraphInfo, GraphStream, zero_state
+from marssep_rt.model.stream import MIXING, GraphInfo, GraphStream, zero_state
 from offline_training.models.separator import MaskSeparator
 from offline_training.models.streaming_state import Memory
 
@@ -44,7 +44,12 @@ def chunks(total: int, rng: np.random.Generator, most: int = 7) -> list[int]:
 
 
 def run_graph(
-    session: ort.InferenceSession, audio: Array, query: Array, split: list[int], other: Array | None = None
+    session: ort.InferenceSession,
+    audio: Array,
+    query: Array,
+    split: list[int],
+    other: Array | None = None,
+    mixing: Mapping[str, Array] | None = None,
 ) -> Array:
     """Audio through the graph in pieces, from a zero state.
 
@@ -54,6 +59,7 @@ def run_graph(
         query: Unit vectors [B, D].
         split: The pieces in hops.
         other: Unit vectors to push away [B, D]; None is zeros.
+        mixing: ``also`` and ``drop`` [B, B]; None leaves them out.
 
     Returns:
         The target, float32 [B, C, n * hop].
@@ -62,6 +68,7 @@ def run_graph(
     state = zero_state(info, audio.shape[0], audio.shape[1])
     vectors = {"query": query, "other": np.zeros_like(query) if other is None else other}
     asked = {name: vectors[name] for name in vectors.keys() & {i.name for i in session.get_inputs()}}
+    asked |= mixing or {}
     names = ["target", *(f"{k}_next" for k in state)]
     outs, at = [], 0
     for n in split:
@@ -97,6 +104,7 @@ class Proof:
     ) -> None:
         self.session = ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
         self.info = GraphInfo.of(self.session)
+        self.mixes = GraphStream.can_mix(self.session)
         self.separator, self.hops, self.report = separator, hops, report
         self.rng = np.random.default_rng(seed)
         self.done: list[Check] = []
@@ -143,6 +151,21 @@ class Proof:
         if streams == 2:
             alone = np.concatenate([self.run(audio[i : i + 1], query[i : i + 1]) for i in range(2)])
             self.hold(f"{case}: streams do not mix", whole, alone)
+            if self.separator is not None and self.mixes:
+                self.mixing(case, query)
+
+    def mixing(self, case: str, query: Array) -> None:
+        """Masks of two streams of one mixture are added, and taken out, as in torch."""
+        channels = int(case[-1])
+        audio = np.repeat(self.signal(1, channels), 2, axis=0)
+        one_way, nothing = np.array([[0, 1], [0, 0]], np.float32), np.zeros((2, 2), np.float32)
+        for name in MIXING:
+            mixing = {"also": nothing, "drop": nothing} | {name: one_way}
+            found = run_graph(self.session, audio, query, chunks(self.hops, self.rng), mixing=mixing)
+            assert self.separator is not None
+            self.hold(
+                f"{case}: graph = torch, {name}", found, torch_mixed(self.separator, audio, query, mixing)
+            )
 
     def single_stream(self) -> None:
         """Stereo equals mono, the graph is causal, bound arrays change nothing, a mask of ones is a delay."""
@@ -225,6 +248,17 @@ def torch_whole(separator: MaskSeparator, audio: Array, query: Array, other: Arr
 
 
 @torch.no_grad()
+def torch_mixed(separator: MaskSeparator, audio: Array, query: Array, mixing: Mapping[str, Array]) -> Array:
+    """The model in one go with the masks of its streams put together."""
+    memory = Memory()
+    spectra = separator.eval().spectra(torch.from_numpy(audio), memory)
+    logits = separator.logits(spectra, torch.from_numpy(query), memory)
+    mask = combined(logits, *(torch.from_numpy(mixing[name]) for name in MIXING))
+    result: Array = separator.apply_mask(spectra, mask, memory).numpy()
+    return result
+
+
+@torch.no_grad()
 def torch_stream(separator: MaskSeparator, audio: Array, query: Array, split: list[int]) -> Array:
     """The exported module in torch, piece by piece."""
     graph = StreamingGraph(separator)
@@ -232,6 +266,7 @@ def torch_stream(separator: MaskSeparator, audio: Array, query: Array, split: li
     state, at, outs = graph.zeros(audio.shape[0], audio.shape[1]), 0, []
     for n in split:
         asked = [torch.from_numpy(query), torch.zeros(query.shape)][: len(graph.vectors)]
+        asked += [torch.zeros(len(query), len(query))] * len(graph.mixing)
         target, *state_list = graph(torch.from_numpy(audio[..., at * hop : (at + n) * hop]), *asked, *state)
         state = tuple(state_list)
         outs.append(target.numpy())

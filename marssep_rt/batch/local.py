@@ -14,7 +14,9 @@ from marssep_rt.arrays import Array
 from marssep_rt.batch.plan import Job
 from marssep_rt.batch.separate import Outcome, Result, process_file
 from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.presence import WindowEncoder
 from marssep_rt.errors import AudioFileError
+from marssep_rt.query.types import Query
 
 GRACE_SECONDS = 10.0  # a thread that writes into a pipe nobody reads would never end
 
@@ -23,9 +25,10 @@ def on_threads(
     jobs: Sequence[Job],
     workers: int,
     graph: tuple[InferenceSession, str],
-    query: Array,
+    query: Array | Query,
     controls: Controls,
     progress: Progress,
+    encoder: WindowEncoder | None = None,
 ) -> Generator[Result, None, None]:
     """Separate files on threads.
 
@@ -33,9 +36,10 @@ def on_threads(
         jobs: The files.
         workers: The number of threads.
         graph: The session of the separator and the provider that it runs on.
-        query: Unit vector [D].
+        query: A query or a unit vector [D].
         controls: The mixer settings.
         progress: Shows a bar for each file.
+        encoder: The bundle's audio encoder, by which presence is measured; None goes without.
 
     Yields:
         The result of every job, in the order in which they end. A generator that is closed early waits for
@@ -55,7 +59,8 @@ def on_threads(
             progress.update(bar, total=seconds, completed=done, speed=f"{speed:.1f} x real time")
 
         try:
-            return process_file(job, session, provider, query, controls, show), time.monotonic() - began
+            outcome = process_file(job, session, provider, query, controls, show, encoder)
+            return outcome, time.monotonic() - began
         finally:
             progress.remove_task(bar)
 

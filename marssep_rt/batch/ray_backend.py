@@ -21,6 +21,8 @@ from marssep_rt.dsp.mixer import Controls
 from marssep_rt.errors import AudioFileError, MarssepError, UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
+from marssep_rt.query.encoders import audio_encoder_of
+from marssep_rt.query.types import Query
 
 ATTEMPTS = 4  # a file whose workers die as often has something to do with it
 LOCAL = "local"
@@ -33,13 +35,15 @@ def opened(bundle: Path | None, provider: str) -> tuple[Any, str]:
 
 
 def separate_one(
-    job: Job, bundle: Path | None, provider: str, query: Array, controls: Controls
+    job: Job, bundle: Path | None, provider: str, query: Array | Query, controls: Controls
 ) -> tuple[Outcome, float] | str:
     """In a Ray worker: the outcome of a file and the seconds that it took, or why it failed."""
     began = time.monotonic()
     session, used = opened(bundle, provider)
+    encoder = audio_encoder_of(bundles.load(bundle))
     try:
-        return process_file(job, session, used, query, controls), time.monotonic() - began
+        outcome = process_file(job, session, used, query, controls, encoder=encoder)
+        return outcome, time.monotonic() - began
     except AudioFileError as e:
         return str(e)
 
@@ -102,7 +106,7 @@ def on_ray(
     jobs: Sequence[Job],
     bundle: Path | None,
     provider: str,
-    query: Array,
+    query: Array | Query,
     controls: Controls,
     workers: int | None = None,
 ) -> Generator[Result, None, None]:
@@ -113,7 +117,7 @@ def on_ray(
         jobs: The files.
         bundle: The bundle, at the same path on every machine; None is the built-in one.
         provider: "auto", "cpu" or "cuda".
-        query: Unit vector [D].
+        query: A query or a unit vector [D].
         controls: The mixer settings.
         workers: The number of processes of a new local cluster.
 

@@ -2,7 +2,9 @@
 
 A line has ``source``, ``content`` (SHA-256 of the file), ``settings`` (SHA-256 of everything else that the
 output depends on), ``status`` (done, failed, skipped), ``outputs``, and if known ``seconds`` (of audio),
-``took`` (seconds of work), ``nan_samples``, ``notes`` (what was lost, mended or clipped) and ``error``.
+``took`` (seconds of work), ``nan_samples``, ``notes`` (what was lost, mended or clipped), ``query`` (in
+words), ``presence`` (0..1, see ``dsp.match``), ``output_level_db`` (energy of the output relative to the
+input) and ``error``.
 """
 
 from __future__ import annotations
@@ -14,28 +16,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from marssep_rt.audio_io.streams import is_stream
 from marssep_rt.batch.plan import Job
 from marssep_rt.batch.separate import Outcome
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.errors import UsageError
 from marssep_rt.model.bundle import Bundle
+from marssep_rt.query.types import Query
 
 
-def settings_key(
-    bundle: Bundle, query: npt.NDArray[np.float32], controls: Controls, kind: str, residual: bool
-) -> str:
+def settings_key(bundle: Bundle, query: Query, controls: Controls, kind: str, residual: bool) -> str:
     """Equal for runs that would write the same for the same file."""
+    sounds = b"".join(x.tobytes() for x in (query.vector, query.keep, query.drop) if x is not None)
     said = {
         "separator": bundle.card["files"]["separator.onnx"],
         "controls": asdict(controls),
         "format": kind,
         "residual": residual,
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode() + query.tobytes()).hexdigest()
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode() + sounds).hexdigest()
 
 
 def content_key(path: Path) -> str:
@@ -55,14 +54,15 @@ class Report:
     Args:
         path: The file; None is no report.
         settings: The key of the run's settings, see ``settings_key``.
+        query: The query in words.
 
     Raises:
         UsageError: The file cannot be read or written, or is not a report.
     """
 
-    def __init__(self, path: Path | None, settings: str) -> None:
+    def __init__(self, path: Path | None, settings: str, query: str = "") -> None:
         """Raises UsageError where the file cannot be read, written, or is no report."""
-        self.path, self.settings = path, settings
+        self.path, self.settings, self.query = path, settings, query
         self.done: dict[tuple[str, str], list[str]] = {}  # (source, content) -> outputs, of these settings
         self.contents: dict[Path, str] = {}
         if path is None:
@@ -125,6 +125,10 @@ class Report:
             entry |= {"seconds": round(outcome.seconds, 3), "nan_samples": outcome.nan_samples}
             if outcome.notes:
                 entry["notes"] = list(outcome.notes)
+        if outcome is not None and outcome.match is not None:
+            match = outcome.match
+            entry |= {"query": self.query, "presence": round(match.presence, 3)}
+            entry["output_level_db"] = round(match.output_level_db, 1)
         if took is not None:
             entry["took"] = round(took, 3)
         if error is not None:

@@ -20,9 +20,12 @@ from marssep_rt.audio_io.streams import is_stream
 from marssep_rt.audio_io.writer import AudioWriter, SoundShape, resampled
 from marssep_rt.batch.output_stage import OutputStage
 from marssep_rt.batch.plan import Job
+from marssep_rt.dsp.match import Match, MatchMeter
 from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.presence import PresenceCurve, WindowEncoder
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import AudioFileError
+from marssep_rt.query.types import Query
 
 HOPS_AT_ONCE = 32
 MOST = 1e6  # finite but absurd samples are cut here: they would stay in the model's state
@@ -38,11 +41,13 @@ class Outcome:
         seconds: The length of the file.
         nan_samples: Non-finite samples, which were replaced by silence.
         notes: What was lost, mended or clipped, in sentences without the file's name.
+        match: Presence of the target and level of the output.
     """
 
     seconds: float
     nan_samples: int
     notes: tuple[str, ...] = ()
+    match: Match | None = None
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,10 @@ def process_file(
     job: Job,
     session: ort.InferenceSession,
     provider: str,
-    query: Array,
+    query: Array | Query,
     controls: Controls,
     progress: Progress = lambda *_: None,
+    encoder: WindowEncoder | None = None,
 ) -> Outcome:
     """Separate one file; the outputs are aligned with the input and have its length.
 
@@ -76,9 +82,10 @@ def process_file(
         job: The input and the outputs.
         session: The session of the separator.
         provider: The provider that it runs on.
-        query: Unit vector [D].
+        query: A query or a unit vector [D].
         controls: The mixer settings.
         progress: Called with the seconds done and the seconds in all.
+        encoder: The bundle's audio encoder, by which presence is measured; None goes without.
 
     Raises:
         AudioFileError: The file cannot be separated; no output is left behind.
@@ -95,7 +102,8 @@ def process_file(
             output = OutputStage(
                 processor.info.sample_rate, rate, channels, _mixes(controls, len(writers) > 1), writers
             )
-            nan_samples = _stream(source, processor, output, progress)
+            meter = MatchMeter(processor.info.sample_rate, PresenceCurve.of(processor.info.presence))
+            nan_samples = _stream(source, processor, output, progress, meter)
             for writer in writers:
                 writer.finish()
         except BrokenPipeError:
@@ -108,7 +116,8 @@ def process_file(
             for writer in writers:
                 writer.discard()
         notes = (*source.notes, *(note for writer in writers for note in _notes_of(writer)))
-        return Outcome(source.position / rate, nan_samples, notes)
+        match = meter.result(controls, processor.queries[0].kept, encoder)
+        return Outcome(source.position / rate, nan_samples, notes, match)
 
 
 def _writer(job: Job, path: Path, source: AudioSource) -> AudioWriter:
@@ -140,7 +149,13 @@ def _notes_of(writer: AudioWriter) -> Iterator[str]:
         )
 
 
-def _stream(source: AudioSource, processor: StreamProcessor, output: OutputStage, progress: Progress) -> int:
+def _stream(
+    source: AudioSource,
+    processor: StreamProcessor,
+    output: OutputStage,
+    progress: Progress,
+    meter: MatchMeter,
+) -> int:
     """The whole file through model and output; the graph's latency is cut off at the start.
 
     Returns:
@@ -151,6 +166,7 @@ def _stream(source: AudioSource, processor: StreamProcessor, output: OutputStage
     def run(block: Array, last: bool, keep: int) -> None:
         nonlocal skip
         out = processor.process(block)
+        meter.add(processor.target, processor.dry)
         first = min(skip, size)
         skip -= first
         output.write(out[:, first:keep], last)

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from marssep_rt.audio_io.formats import FORMATS, format_named
 from marssep_rt.audio_io.streams import STANDARD, is_stream
 from marssep_rt.batch.gather import gather
+from marssep_rt.batch.list_sounds import list_sounds
 from marssep_rt.batch.local import on_threads
 from marssep_rt.batch.plan import Job, check_job, folder_of, plan_of
 from marssep_rt.batch.ray_backend import on_ray
@@ -35,6 +36,7 @@ from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_graph
 from marssep_rt.query.build import build_query
+from marssep_rt.query.encoders import audio_encoder_of
 from marssep_rt.query.types import Query
 
 COLUMNS = (
@@ -86,6 +88,10 @@ class FileOptions(MixerOptions, QueryOptions):
         str | None,
         typer.Option("--ray", help="Work on a Ray cluster: its address, auto, or local.", metavar="ADDRESS"),
     ] = None
+    list_sounds: Annotated[
+        bool,
+        typer.Option("--list-sounds", help="Print what can be heard in the files; separate nothing."),
+    ] = False
     kind: Annotated[
         str | None,
         typer.Option(
@@ -113,6 +119,8 @@ def answer_signals() -> None:
 @command(app, FileOptions)
 def main(options: FileOptions) -> None:
     """Keep only what the query names: marssep-file --query "dog barking" meeting.wav"""
+    if options.list_sounds:
+        return print_sounds(options)
     answer_signals()
     controls = options.controls()
     jobs = planned(options)
@@ -120,10 +128,12 @@ def main(options: FileOptions) -> None:
     query = build_query(bundle, options.request)
     print_understood([query.understood])
     print_warnings(query.warnings)
-    if query.remove:
-        options.remove, controls = True, controls.with_changes(remove=True)
+    options.remove = query.removes(options.remove)
+    controls = options.controls()
     report = Report(
-        options.report, settings_key(bundle, query.vector, controls, options.kind or "wav", options.residual)
+        options.report,
+        settings_key(bundle, query, controls, options.kind or "wav", options.residual),
+        query.label,
     )
     left, failures = select_jobs(jobs, report, options)
     with Progress(*COLUMNS, console=console, transient=True) as progress:
@@ -151,6 +161,17 @@ def planned(options: FileOptions) -> list[Job]:
     for sentence in found.sentences():
         print_line(sentence)
     return jobs
+
+
+def print_sounds(options: FileOptions) -> None:
+    """``--list-sounds``."""
+    bundle = bundles.load(options.model)
+    for path in options.inputs:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name the files whose sounds are to be listed")
+        lines = [str(sound) for sound in list_sounds(path, bundle)]
+        for line in lines or ["nothing that is known"]:
+            print(f"{path}: {line}")
 
 
 def select_jobs(jobs: Sequence[Job], report: Report, options: FileOptions) -> tuple[list[Job], list[str]]:
@@ -186,10 +207,10 @@ def separate_all(
     controls, workers = options.controls(), options.jobs or cores()
     if options.ray is None:
         graph = open_graph(bundle, options.provider)
-        return on_threads(jobs, workers, graph, query.vector, controls, progress)
+        return on_threads(jobs, workers, graph, query, controls, progress, audio_encoder_of(bundle))
     progress.add_task(f"{len(jobs)} files on Ray", total=None, speed="")
     path = options.model and options.model.absolute()
-    return on_ray(options.ray, jobs, path, options.provider, query.vector, controls, workers)
+    return on_ray(options.ray, jobs, path, options.provider, query, controls, workers)
 
 
 def note_result(result: Result, report: Report) -> str:
@@ -206,6 +227,7 @@ def note_result(result: Result, report: Report) -> str:
     for note in outcome.notes:
         print_warning(f"{job.source}: {note}")
     written = " and ".join(str(p) for p in (job.output, job.residual) if p)
+    found = f"; {outcome.match.sentence(report.query)}" if outcome.match else ""
     speed = outcome.seconds / result.took
-    print_line(f"{job.source} -> {written}  ({outcome.seconds:.1f} s, {speed:.1f} x real time)")
+    print_line(f"{job.source} -> {written}  ({outcome.seconds:.1f} s, {speed:.1f} x real time){found}")
     return ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import sys
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,8 @@ from marssep_rt.live.jack import period_message, server_period
 from marssep_rt.live.keyboard import HELP
 from marssep_rt.live.presets import Preset, read_preset
 from marssep_rt.live.run import LiveRun, RunConfig, StopFlag, free_name, with_slack
+from marssep_rt.live.service import OPTION, install
+from marssep_rt.live.virtual_mic import DESCRIPTION, VirtualMic
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_fastest, open_graph
@@ -124,6 +127,18 @@ class LiveOptions(MixerOptions, QueryOptions):
             metavar="PORT",
         ),
     ] = None
+    virtual_mic: Annotated[
+        bool,
+        typer.Option(
+            "--virtual-mic", help="Linux: play into a microphone that other programs can choose (pactl)."
+        ),
+    ] = False
+    install_service: Annotated[
+        bool,
+        typer.Option(
+            OPTION, help="Linux: write a systemd user unit that runs this command after login, and exit."
+        ),
+    ] = False
     demo: Annotated[
         bool, typer.Option("--demo", help="No audio device: a synthesised mixture in real time, recorded.")
     ] = False
@@ -132,6 +147,10 @@ class LiveOptions(MixerOptions, QueryOptions):
     def routes(self) -> tuple[int, ...]:
         """The output channel of each target, from 0."""
         return tuple(channel - 1 for channel in self.to or ())
+
+    def read_preset(self) -> Preset:
+        """The preset, an empty one without ``--preset``; raises UsageError."""
+        return EMPTY_PRESET if self.preset is None else read_preset(self.preset)
 
     def check_files(self) -> None:
         """Refuse files that cannot be written; raises UsageError."""
@@ -156,6 +175,8 @@ def main(options: LiveOptions) -> None:
         print_diagnostics(options)
     elif options.measuring:
         print_latency(options)
+    elif options.install_service:
+        install_service(options)
     elif code := run(options):
         raise typer.Exit(code)
 
@@ -207,9 +228,33 @@ def print_latency(options: LiveOptions) -> None:
     )
 
 
+def install_service(options: LiveOptions) -> None:
+    """``--install-service``: the options are checked as far as that needs no device."""
+    choose_queries(options, options.read_preset(), bundles.load(options.model))
+    arguments = sys.argv[2:] if sys.argv[1:2] == ["live"] else sys.argv[1:]
+    path = install(arguments, Path.cwd())
+    print(f"wrote {path}")
+    print("start it now and after every login with:")
+    print(f"  systemctl --user daemon-reload && systemctl --user enable --now {path.name}")
+
+
 def run(options: LiveOptions) -> int:
+    """Separate live, perhaps into a virtual microphone; returns the exit code."""
+    if not options.virtual_mic:
+        return run_live(options)
+    if options.demo or options.sink is not None:
+        raise UsageError("--virtual-mic is the output; leave out --output and --demo")
+    stop = StopFlag()  # from here on a signal ends the run in order, and the microphone goes with it
+    with VirtualMic() as mic:
+        if stop.set:
+            return 0
+        console.print(f"other programs can choose “{DESCRIPTION}” now", markup=False)
+        return run_live(options, mic)
+
+
+def run_live(options: LiveOptions, mic: VirtualMic | None = None) -> int:
     """Separate live; returns the exit code."""
-    preset = read_preset(options.preset) if options.preset is not None else EMPTY_PRESET
+    preset = options.read_preset()
     controls = options.controls(preset)
     options.check_files()
     stop = StopFlag()
@@ -218,8 +263,7 @@ def run(options: LiveOptions) -> int:
     print_understood(query.understood for query in queries)
     for query in queries:
         print_warnings(query.warnings)
-    if any(query.remove for query in queries):
-        controls = controls.with_changes(remove=True)
+    controls = controls.with_changes(remove=queries[0].removes(controls.remove))
     if learning:
         controls = controls.with_changes(bypass=True)  # until there is a query
     devices, (rate, channels_in, channels_out) = choose_format(options)
@@ -227,11 +271,10 @@ def run(options: LiveOptions) -> int:
         bundle, options.provider, lambda words: console.print(words, markup=False)
     )
     routes = options.routes
-    vectors = np.stack([query.vector for query in queries]) if routes else queries[0].vector
     hop = GraphInfo.of(session).hop
     block = choose_blocksize(options.blocksize, hop, devices, rate)
     audio = EngineConfig(rate, block, channels_in, channels_out, routes=routes)
-    processor = StreamProcessor(session, provider, audio.channels, vectors, controls)
+    processor = StreamProcessor(session, provider, audio.channels, queries, controls)
     live = LiveRun.open(processor, bundle, queries, configured(options, devices, audio))
     try:
         remote = osc_control(live, options.osc)
@@ -241,7 +284,7 @@ def run(options: LiveOptions) -> int:
     if options.learn is not None:
         live.control.learn(options.learn, then=lambda: live.control.change(bypass=False))
     with remote:
-        message = live.run(stop)
+        message = live.run(stop, mic.route if mic is not None else lambda: None)
     return live.finish(message)
 
 
@@ -275,10 +318,20 @@ def choose_format(options: LiveOptions) -> tuple[tuple[Device, Device] | None, t
     if options.demo:
         return None, (DEMO_RATE, 1, outputs if options.to else 1)
     devices = choose_devices(options.source, options.sink)
+    if options.virtual_mic:
+        devices = devices[0], server_device()
     rate, channels_in, channels_out = negotiate(*devices, outputs)
     if options.to and max(options.to) > channels_out:
         raise UsageError(f"the output has {channels_out} channels, there is no channel {max(options.to)}")
     return devices, (rate, channels_in, channels_out)
+
+
+def server_device() -> Device:
+    """The output device that leads to the sound server: PipeWire's or PulseAudio's, else the default one."""
+    for name in ("pulse", "pipewire"):
+        with suppress(UsageError):
+            return choose(name, "output")
+    return choose(None, "output")
 
 
 def choose_blocksize(wanted: int | None, hop: int, devices: tuple[Device, Device] | None, rate: int) -> int:

@@ -48,7 +48,9 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 Texts = Annotated[
     list[str] | None,
-    typer.Option("--query", "-q", help="What to hear, in words. Repeat to blend.", metavar="TEXT"),
+    typer.Option(
+        "--query", "-q", help="What to hear, in words. Repeat to hear several sounds at once.", metavar="TEXT"
+    ),
 ]
 Images = Annotated[
     list[Path] | None, typer.Option("--image", help="What to hear, as an image.", metavar="FILE")
@@ -62,7 +64,8 @@ QueryFiles = Annotated[
     typer.Option("--query-file", help="A query embedded earlier (marssep-query).", metavar="FILE"),
 ]
 Not = Annotated[
-    str | None, typer.Option("--not", help="Negative query: steer away from this sound.", metavar="TEXT")
+    list[str] | None,
+    typer.Option("--not", help="Negative query: take this sound out of the target.", metavar="TEXT"),
 ]
 Model = Annotated[
     Path | None, typer.Option("--model", help="A model bundle other than the built-in one.", metavar="BUNDLE")
@@ -73,6 +76,14 @@ Mode = Annotated[
 ]
 Wet = Annotated[
     float | None, typer.Option("--wet", help="Mix: 0 (input) to 1 (separated, the default).", metavar="0..1")
+]
+Strength = Annotated[
+    float | None,
+    typer.Option(
+        "--strength",
+        help="Mix and limit in one: 0 (input) to 100 (no limit); 50 attenuates by 15 dB.",
+        metavar="PERCENT",
+    ),
 ]
 Limit = Annotated[
     float | None, typer.Option("--attenuation-limit", help="Maximum attenuation in dB.", metavar="DB")
@@ -98,7 +109,7 @@ class QueryOptions:
     def request(self) -> QueryRequest:
         """The query's parts."""
         return QueryRequest(
-            self.query or [], self.image or [], self.audio or [], self.query_file or [], self.negative
+            self.query or [], self.image or [], self.audio or [], self.query_file or [], self.negative or []
         )
 
 
@@ -110,6 +121,7 @@ class MixerOptions:
     wet: Wet = None
     limit: Limit = None
     gain: Gain = None
+    strength: Strength = None
     provider: Provider = "auto"
 
     @property
@@ -125,12 +137,18 @@ class MixerOptions:
         """The mixer settings: of the command line, else of the preset, else the defaults."""
         if self.mode not in (None, "target", "residual"):
             raise UsageError(f"mode is {self.mode!r}; choose target or residual")
-        return Controls(
+        if self.strength is not None and (self.wet is not None or self.limit is not None):
+            raise UsageError("--strength sets mix and limit; leave out --wet and --attenuation-limit")
+        controls = Controls(
             preset.remove if self.mode is None else self.remove,
             _first(self.wet, preset.wet, MIXER.wet_default),
             self.limit if self.limit is not None else preset.limit,
             _first(self.gain, preset.gain, MIXER.gain_db_default),
         )
+        strength = self.strength
+        if strength is None and self.wet is None and self.limit is None:
+            strength = preset.strength
+        return controls if strength is None else controls.with_changes(strength=strength)
 
 
 def _first(*values: float | None) -> float:

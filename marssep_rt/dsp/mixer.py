@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from marssep_rt.arrays import Array
 from marssep_rt.contract import MIXER
 from marssep_rt.errors import UsageError
+
+STRENGTH_DB = 30.0  # attenuation of everything but the target towards a strength of 100 %
+
+
+def strength_settings(percent: float) -> dict[str, float | None]:
+    """Mix and attenuation limit of a strength: 0 % is the input, 50 % a limit of 15 dB, 100 % no limit.
+
+    Args:
+        percent: 0..100.
+
+    Returns:
+        ``wet`` and ``limit_db``.
+
+    Raises:
+        UsageError: The strength is out of range.
+    """
+    if not _between(percent, 0.0, 100.0):
+        raise UsageError(f"strength is {percent!r}; it must lie between 0 and 100 percent")
+    return {"wet": 1.0, "limit_db": None if percent == 100 else STRENGTH_DB * percent / 100}
+
+
+def _between(value: object, least: float, most: float) -> bool:
+    """Whether a value is a number in a range."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and least <= float(value) <= most
 
 
 @dataclass(frozen=True)
@@ -38,6 +63,13 @@ class Controls:
             _check("limit", self.limit_db, " dB", MIXER.limit_db_min, MIXER.limit_db_max)
         _check("gain", self.gain_db, " dB", MIXER.gain_db_min, MIXER.gain_db_max)
 
+    @property
+    def strength(self) -> float:
+        """The strength in percent that attenuates everything but the target as much as mix and limit do."""
+        leak = 0.0 if self.limit_db is None else 10 ** (-self.limit_db / 20)
+        rest = self.wet * leak + 1.0 - self.wet
+        return 100.0 if rest <= 0 else min(100.0, -2000 / STRENGTH_DB * math.log10(rest) + 0.0)
+
     def coefficients(self) -> tuple[float, float]:
         """(a, b) of y = a * target + b * dry: the signal formula, solved for its two inputs.
 
@@ -53,14 +85,25 @@ class Controls:
         return gain * self.wet * (target - rest), gain * (self.wet * rest + 1.0 - self.wet)
 
     def with_changes(self, **changes: object) -> Controls:
-        """A checked copy."""
+        """A checked copy; ``strength`` in percent stands for mix and limit. Raises UsageError."""
+        if "strength" in changes:
+            changes = changes | strength_settings(changes["strength"])  # type: ignore[arg-type]
+            del changes["strength"]
+        if unknown := changes.keys() - {f.name for f in fields(self)}:
+            known = ", ".join(("strength", *(f.name for f in fields(self))))
+            raise UsageError(f"there is no setting {', '.join(sorted(unknown))}; there are {known}")
         return replace(self, **changes)  # type: ignore[arg-type]
 
 
 def _check(name: str, value: float, unit: str, low: float, high: float) -> None:
-    """Raise UsageError for a value outside ``low``..``high``, or NaN."""
-    if not low <= value <= high:
-        raise UsageError(f"{name} is {value:g}{unit}; it must lie between {low:g} and {high:g}")
+    """Raise UsageError for what is no number in ``low``..``high``."""
+    if not _between(value, low, high):
+        raise UsageError(f"{name} is {_said(value)}{unit}; it must lie between {low:g} and {high:g}")
+
+
+def _said(value: object) -> str:
+    """A value in a message."""
+    return f"{value:g}" if isinstance(value, (int, float, np.number)) else repr(value)
 
 
 class Mixer:

@@ -107,14 +107,19 @@ class PresenceMeter:
         np.multiply(self.mono, self.scale, out=self.heard[self.at : self.at + self.hop])
         self.at = (self.at + self.hop) % len(self.heard)
 
-    def listen(self, encoder: WindowEncoder, query: Array) -> None:
-        """Embed the last seconds of the target and compare them with the query [D]."""
+    def listen(self, encoder: WindowEncoder, sounds: Array) -> None:
+        """Embed the last seconds of the target and compare them with the query: its nearest sound counts.
+
+        Args:
+            encoder: The audio encoder.
+            sounds: Unit vectors of the query's sounds, [K, D] or [D].
+        """
         at = self.at
         heard = np.concatenate([self.heard[at:], self.heard[:at]])
         if not np.any(heard):
             self.similarity = None
             return
-        self.similarity = float(encoder.embed_windows([heard]) @ query)
+        self.similarity = float((np.atleast_2d(sounds) @ encoder.embed_windows([heard])).max())
 
     def presence(self) -> float:
         """0..1; 0 where the input is silent."""

@@ -19,9 +19,10 @@ from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.contract import MIXER
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
-from marssep_rt.errors import MarssepError, SoundError
+from marssep_rt.errors import MarssepError, QueryError, SoundError
 from marssep_rt.live.engine import Engine
 from marssep_rt.model.bundle import Bundle
+from marssep_rt.query.audible import WINDOW_SECONDS, audible_sounds
 from marssep_rt.query.audio_input import loud, windows_of
 from marssep_rt.query.build import build_query
 from marssep_rt.query.encoders import audio_encoder
@@ -32,6 +33,7 @@ LEARN_SECONDS = 3.0
 LISTEN_INTERVAL_SECONDS = 0.5
 UNMATCHED_SECONDS = 3.0
 WET_STEP, GAIN_STEP, LIMIT_STEP, MAX_LIMIT_DB = 0.1, 1.0, 6.0, 30.0
+STRENGTH_STEP = 10.0
 MIN_GAIN_DB, MAX_GAIN_DB = MIXER.gain_db_min, MIXER.gain_db_max
 SILENT_PEAK = 1e-3
 
@@ -138,7 +140,30 @@ class LiveController:
         self.message = f"learning: let it sound for {seconds:g} s ..."
         return self._pool.submit(self._take_made, lambda: self._learned(seconds), then)
 
+    def list_sounds(self) -> Future[None]:
+        """Say what can be heard in the next seconds of input, whatever the query is."""
+        self.message = "listening to what there is ..."
+        return self._pool.submit(self._list_sounds)
+
+    def _list_sounds(self) -> None:
+        try:
+            encoder, known = audio_encoder(self.bundle.path), KnownSounds.of(self.bundle)
+            if known is None:
+                raise QueryError(f"the bundle {self.bundle.name} has no vocabulary")
+            window = self._heard(WINDOW_SECONDS)
+            sounds = audible_sounds([window], self.engine.model_rate, encoder, known)
+        except MarssepError as e:
+            self.message = str(e)
+            return
+        names = ", ".join(f"{sound.label} ({sound.similarity:.2f})" for sound in sounds)
+        level = f", together {sounds[0].level_db:.0f} dBFS" if sounds else ""
+        self.message = f"audible: {names or 'nothing that is known'}{level}"
+
     def _learned(self, seconds: float) -> Query:
+        return learn_query(self.bundle, self._heard(seconds), self.engine.model_rate)
+
+    def _heard(self, seconds: float) -> Array:
+        """The next seconds of input, mono at the model's rate."""
         rate, hop = self.engine.model_rate, self.engine.hop
         tap: list[Array] = []
         self.engine.tap_input(tap)
@@ -148,7 +173,7 @@ class LiveController:
                     raise SoundError("the run ended before enough was heard")
         finally:
             self.engine.tap_input(None)
-        return learn_query(self.bundle, np.concatenate(tap)[: round(seconds * rate)], rate)
+        return np.concatenate(tap)[: round(seconds * rate)]
 
     def _take_made(self, make: Callable[[], Query], then: Callable[[], None] = lambda: None) -> None:
         try:
@@ -162,8 +187,12 @@ class LiveController:
     def take(self, query: Query) -> None:
         """Change to an embedded query."""
         with self._lock:
+            try:
+                self.engine.set_query(query, self.which)
+            except MarssepError as e:
+                self.message = str(e)
+                return
             before, self.queries[self.which] = self.queries[self.which], query
-            self.engine.set_query(query.vector, self.which)
             if query.remove != before.remove:
                 self.controls = self.controls.with_changes(remove=query.remove)
                 self.engine.set_controls(self.controls)
@@ -175,7 +204,7 @@ class LiveController:
     # ---- mixer -----------------------------------------------------------------------------------------
 
     def change(self, **changes: object) -> None:
-        """Set ``remove``, ``wet``, ``limit_db``, ``gain_db`` or ``bypass``.
+        """Set ``strength``, ``remove``, ``wet``, ``limit_db``, ``gain_db`` or ``bypass``.
 
         Invalid values change nothing; ``message`` then says why.
         """
@@ -186,7 +215,10 @@ class LiveController:
         self._change(lambda now: now.with_changes(**{name: not getattr(now, name)}))
 
     def step(self, what: str, up: bool) -> None:
-        """Move ``wet``, ``gain`` or ``limit`` one step up or down; above MAX_LIMIT_DB there is no limit."""
+        """Move ``strength``, ``wet``, ``gain`` or ``limit`` one step up or down.
+
+        Above MAX_LIMIT_DB there is no limit.
+        """
         self._change(lambda now: _stepped(now, what, 1 if up else -1))
 
     def _change(self, changed: Callable[[Controls], Controls]) -> None:
@@ -246,7 +278,7 @@ class LiveController:
     def _listen(self) -> None:
         encoder = audio_encoder(self.bundle.path)
         while not self._closing.wait(LISTEN_INTERVAL_SECONDS):
-            self.engine.listen(encoder, self.query.vector)
+            self.engine.listen(encoder, self.query.kept)
 
     def note(self) -> float:
         """Write the presence into the timeline; call it about once a second.
@@ -263,9 +295,13 @@ class LiveController:
 
     @property
     def unmatched(self) -> bool:
-        """Whether there is sound, but for some seconds no target."""
+        """Whether there is sound, but for some seconds no target; in bypass nobody asks."""
         quiet = self.engine.stats.level_in < SILENT_PEAK
-        return not quiet and time.monotonic() - self.last_present > UNMATCHED_SECONDS
+        return (
+            not quiet
+            and not self.controls.bypass
+            and time.monotonic() - self.last_present > UNMATCHED_SECONDS
+        )
 
     def close(self) -> None:
         """End the threads; running recordings stay open."""
@@ -277,10 +313,13 @@ class LiveController:
         c = self.controls
         what = "bypass" if c.bypass else "everything but it" if c.remove else "only it"
         limit = "no limit" if c.limit_db is None else f"limit {c.limit_db:g} dB"
-        return f"{what}   wet {c.wet:.0%}   {limit}   gain {c.gain_db:+g} dB"
+        return f"{what}   strength {c.strength:.0f}%   wet {c.wet:.0%}   {limit}   gain {c.gain_db:+g} dB"
 
 
 def _stepped(now: Controls, what: str, sign: int) -> Controls:
+    if what == "strength":
+        step = round(now.strength / STRENGTH_STEP) + sign
+        return now.with_changes(strength=min(100.0, max(0.0, step * STRENGTH_STEP)))
     if what == "wet":
         return now.with_changes(wet=round(min(1.0, max(0.0, now.wet + sign * WET_STEP)), 3))
     if what == "gain":

@@ -16,6 +16,8 @@ from marssep_rt.live.stats import EngineStats
 if TYPE_CHECKING:
     from marssep_rt.live.controller import LiveController
 
+NOTHING = "nothing matches your query"
+
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -49,7 +51,8 @@ class RunInfo:
         times = stats.hop_times
         return (
             f"t={seconds:.0f}s in={decibels(stats.level_in):.1f}dBFS out={decibels(stats.level_out):.1f}dBFS "
-            f"there={presence:.2f} hop_p50={times.quantile(0.5):.2f}ms hop_p99={times.quantile(0.99):.2f}ms "
+            f"presence={presence:.2f} "
+            f"hop_p50={times.quantile(0.5):.2f}ms hop_p99={times.quantile(0.99):.2f}ms "
             f"misses={stats.misses} underruns={stats.underruns} overflows={stats.overflows}"
         )
 
@@ -87,7 +90,8 @@ def dashboard(info: RunInfo, control: LiveController, keys: str, seconds: float)
     table.add_row("heard", control.shown())
     table.add_row("in", meter(t.level_in))
     table.add_row("out", meter(t.level_out))
-    table.add_row("there", bar(control.engine.presence()))
+    table.add_row("presence", bar(control.engine.presence()))
+    table.add_row("", Text(NOTHING if control.unmatched else "", style="yellow"))
     times = t.hop_times
     trouble = t.misses + t.underruns + t.overflows
     table.add_row(
@@ -102,8 +106,6 @@ def dashboard(info: RunInfo, control: LiveController, keys: str, seconds: float)
         ),
     )
     table.add_row("time", f"{int(seconds) // 60}:{int(seconds) % 60:02}   Ctrl-C ends")
-    table.add_row(
-        "", Text("nothing matches your query" if control.unmatched else control.message, style="yellow")
-    )
+    table.add_row("", Text(control.message, style="yellow"))
     table.add_row("keys", Text(keys, style="dim"))
     return Group(*(Text(line) for line in info.lines()), table)

@@ -13,7 +13,7 @@ from rich.live import Live
 
 from marssep_rt.console import console
 from marssep_rt.live.controller import LiveController
-from marssep_rt.live.dashboard import RunInfo, dashboard
+from marssep_rt.live.dashboard import NOTHING, RunInfo, dashboard
 from marssep_rt.live.keyboard import Keyboard, Keys
 
 REFRESH_PER_SECOND = 8
@@ -57,12 +57,17 @@ class PlainDisplay:
         self.info, self.control = info, control
         self.every_second = Ticker(1.0)
         self.message = ""
+        self.unmatched = False
 
     def update(self) -> None:
         if self.every_second.due():
             presence = self.control.note()
             line = self.info.plain_line(self.control.engine.stats, self.every_second.seconds(), presence)
             ignore_closed_terminal(partial(print, line, flush=True))
+        if self.control.unmatched != self.unmatched:
+            self.unmatched = self.control.unmatched
+            sentence = NOTHING if self.unmatched else "the query matches again"
+            ignore_closed_terminal(partial(print, sentence, flush=True))
         if self.control.message != self.message:
             self.message = self.control.message
             ignore_closed_terminal(partial(print, self.message, flush=True))

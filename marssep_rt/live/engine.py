@@ -6,6 +6,7 @@ The engine knows no sound card: a device calls ``callback``.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -18,6 +19,9 @@ from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.live.audio_bridge import AudioBridge, EngineConfig
 from marssep_rt.live.stats import EngineStats
 from marssep_rt.live.worker import ModelWorker
+from marssep_rt.query.types import Query
+
+HOP_SHARE = 0.8  # of a hop's duration that the model may take for a new number of sounds
 
 
 class Engine:
@@ -47,6 +51,7 @@ class Engine:
         record_input: Recorder | None = None,
     ) -> None:
         self.processor, self.config = processor, config
+        self._preparing = threading.Lock()
         self.stats = EngineStats()
         info = processor.info
         self.hop, self.model_rate = info.hop, info.sample_rate
@@ -62,14 +67,25 @@ class Engine:
 
     # ---- changes ---------------------------------------------------------------------------------------
 
-    def set_query(self, vector: Array, which: int = 0) -> None:
-        """Change the query; the overlap-add cross-fades over one hop. ``which``: index of the target."""
+    def set_query(self, query: Array | Query, which: int = 0) -> None:
+        """Change the query; the overlap-add cross-fades over one hop.
+
+        Args:
+            query: A query or a unit vector [D].
+            which: Index of the target.
+
+        Raises:
+            UsageError: The machine is too slow for so many sounds; nothing changes.
+        """
 
         def change() -> None:
-            self.processor.set_query(vector, which)
+            self.processor.apply(prepared)
             self.worker.presence.forget()
 
-        self.worker.post(change)
+        with self._preparing:  # changes are made in the order in which they are prepared
+            seconds = HOP_SHARE * self.hop / self.model_rate
+            prepared = self.processor.prepare(query, which, seconds)
+            self.worker.post(change)
 
     def set_controls(self, controls: Controls) -> None:
         """Change the mixer settings, with a ramp over one hop."""
@@ -103,9 +119,9 @@ class Engine:
 
     # ---- presence --------------------------------------------------------------------------------------
 
-    def listen(self, encoder: WindowEncoder, query: Array) -> None:
-        """Compare the last seconds of target with the query [D]; takes tens of milliseconds."""
-        self.worker.presence.listen(encoder, query)
+    def listen(self, encoder: WindowEncoder, sounds: Array) -> None:
+        """Compare the last seconds of target with the query's sounds [K, D]; takes tens of milliseconds."""
+        self.worker.presence.listen(encoder, sounds)
 
     def presence(self) -> float:
         """Presence of the target now, 0..1."""

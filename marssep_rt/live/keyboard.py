@@ -11,10 +11,10 @@ from typing import Any
 from marssep_rt.live.controller import LEARN_SECONDS, LiveController
 
 HELP = (
-    "t type a query   h hear one   b bypass   r residual   w/W wet   l/L limit   g/G gain   x reset   "
-    "c record   q quit"
+    "t type a query   h hear one   ? what is there   b bypass   r residual   s/S strength   w/W wet   "
+    "l/L limit   g/G gain   x reset   c record   q quit"
 )
-KNOBS = {"w": "wet", "l": "limit", "g": "gain"}  # upper case: up
+KNOBS = {"s": "strength", "w": "wet", "l": "limit", "g": "gain"}  # upper case: up
 ESCAPE, BACKSPACE = "\x1b", ("\x7f", "\x08")
 
 
@@ -30,6 +30,7 @@ class Keys:
             "r": lambda: control.toggle("remove"),
             "x": control.reset,
             "c": control.record,
+            "?": control.list_sounds,
         }
 
     def feed(self, text: str) -> None:

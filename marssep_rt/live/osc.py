@@ -1,8 +1,9 @@
 """Control over OSC (Open Sound Control 1.0) on loopback: queries and knobs in, meters out.
 
-In, on the port that was asked for: ``/marssep/query "text"``, ``/marssep/wet 0..1``, ``/marssep/limit dB``
-(negative: none), ``/marssep/gain dB``, ``/marssep/bypass 0|1``, ``/marssep/remove 0|1``, ``/marssep/learn
-seconds``, ``/marssep/reset``, ``/marssep/record``, ``/marssep/quit``. Out, on the next port ten times a
+In, on the port that was asked for: ``/marssep/query "text"``, ``/marssep/strength 0..100``, ``/marssep/wet
+0..1``, ``/marssep/limit dB`` (negative: none), ``/marssep/gain dB``, ``/marssep/bypass 0|1``,
+``/marssep/remove 0|1``, ``/marssep/learn seconds``, ``/marssep/reset``, ``/marssep/record``,
+``/marssep/quit``. Out, on the next port ten times a
 second: ``/marssep/meters input output presence`` (dBFS, dBFS, 0..1), and ``/marssep/message text`` whenever
 there is a new one.
 """
@@ -80,6 +81,8 @@ class OscControl:
             elif name == "limit":
                 limit = number(values)
                 control.change(limit_db=None if limit < 0 else limit)
+            elif name == "strength":
+                control.change(strength=number(values))
             elif name == "gain":
                 control.change(gain_db=number(values))
             elif name in ("bypass", "remove"):

@@ -17,7 +17,7 @@ FOLDER_VARIABLE = "MARSSEP_CONFIG"
 PRESETS = "presets.toml"
 # key of the file -> part of the request
 PARTS = {"query": "texts", "image": "images", "audio": "audios", "query_file": "files"}
-NUMBERS = ("wet", "limit", "gain")
+NUMBERS = ("wet", "limit", "gain", "strength")
 
 
 def folder() -> Path:
@@ -35,6 +35,7 @@ class Preset:
         wet: Mix, 0..1.
         limit: Attenuation limit in dB.
         gain: Output gain in dB.
+        strength: Mix and limit in one, in percent.
     """
 
     request: QueryRequest = field(default_factory=QueryRequest)
@@ -42,6 +43,7 @@ class Preset:
     wet: float | None = None
     limit: float | None = None
     gain: float | None = None
+    strength: float | None = None
 
 
 def read_preset(name: str, path: Path | None = None) -> Preset:
@@ -49,11 +51,12 @@ def read_preset(name: str, path: Path | None = None) -> Preset:
 
     [dogs]
     query = ["dog barking", "dog howling"]     # or "dog barking"; also image, audio, query_file
-    not = "wind"
+    not = "wind"                               # or ["wind", "rain"]
     remove = false
     wet = 1.0
     limit = 20
     gain = 0
+    strength = 80                              # instead of wet and limit
     """
     path = path or folder() / PRESETS
     try:
@@ -70,6 +73,10 @@ def read_preset(name: str, path: Path | None = None) -> Preset:
     return _preset(tables[name], f"preset {name} in {path}", path.parent)
 
 
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, str) for v in value)
+
+
 def _preset(table: Any, where: str, base: Path) -> Preset:
     if not isinstance(table, dict):
         raise UsageError(f"{where} is no table; write [name] and the settings below it")
@@ -78,14 +85,14 @@ def _preset(table: Any, where: str, base: Path) -> Preset:
     for key, value in table.items():
         if key in PARTS:
             several = [value] if isinstance(value, str) else value
-            if not (isinstance(several, list) and all(isinstance(v, str) for v in several)):
+            if not _texts(several):
                 raise UsageError(f"{where}: {key} must be a text or a list of texts")
             parts[PARTS[key]] = several if key == "query" else [base / v for v in several]
         elif key in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
             settings[key] = float(value)
         elif key == "remove" and isinstance(value, bool):
             settings[key] = value
-        elif key == "not" and isinstance(value, str):
+        elif key == "not" and (isinstance(value, str) or _texts(value)):
             parts["negative"] = value
         else:
             known = ", ".join((*PARTS, "not", "remove", *NUMBERS))

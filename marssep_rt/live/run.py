@@ -199,8 +199,12 @@ class LiveRun:
 
     # ---- running ---------------------------------------------------------------------------------------
 
-    def run(self, stop: StopFlag) -> str | None:
+    def run(self, stop: StopFlag, on_sound: Callable[[], None] = lambda: None) -> str | None:
         """Run until the user, the duration or the device ends it.
+
+        Args:
+            stop: Ends the run.
+            on_sound: Called when the device has begun to play, again after it was lost.
 
         Returns:
             What went wrong, if anything.
@@ -211,10 +215,14 @@ class LiveRun:
         self.device.start()
         self.control.watch()
         progress = _Progress(self.engine.stats.callbacks)
+        playing = False
         with open_display(self.info, self.control, self.config.plain) as display:
             while True:
                 time.sleep(POLL_SECONDS)
                 self._update(display)
+                if not playing and self.engine.stats.callbacks > progress.callbacks:
+                    playing = True
+                    on_sound()
                 if self._is_over(stop):
                     return None
                 if self.engine.failure is not None:
@@ -222,7 +230,7 @@ class LiveRun:
                 if progress.stalled(self.engine.stats.callbacks, time.monotonic()):
                     if not progress.started or not self._reconnect_device(stop):
                         return None if stop.set else GONE
-                    progress.last = time.monotonic()
+                    progress.last, playing = time.monotonic(), False
                     self.control.message = "the sound device is back"
 
     def _update(self, display: Display) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from marssep_rt.contract import FORMATS
 from marssep_rt.errors import BundleError
 
 GRAPH_FORMAT = FORMATS.graph
+MIXING = ("also", "drop")  # optional inputs of a graph: how the masks of its streams are put together
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,9 @@ class GraphStream:
         audio: The input of the next step, float32 [streams, channels, hops * hop].
         query: Unit vectors, float32 [streams, D].
         other: Unit vectors of what to push away, or zeros, float32 [streams, D]; optional in a graph.
+        also: 1 where the mask of stream j is added to that of stream i, float32 [streams, streams].
+        drop: 1 where the mask of stream j is taken out of that of stream i, float32 [streams, streams].
+        mixes: Whether the graph has the inputs ``also`` and ``drop``.
         target: The output of the last step, shaped as ``audio``.
     """
 
@@ -111,18 +116,21 @@ class GraphStream:
         self.other: Array = np.zeros(
             (streams, self.info.query_dim), np.float32
         )  # what to push away; zeros: nothing is known
+        self.mixes = self.can_mix(session)
+        self.also: Array = np.zeros((streams, streams), np.float32)
+        self.drop: Array = np.zeros((streams, streams), np.float32)
         self.states = [zero_state(self.info, streams, channels) for _ in range(2)]
         self.turn = 0
         self.moved: list[tuple[ort.OrtValue, Array]] = []  # to the device before every run
-        self.kept: list[tuple[ort.OrtValue, Array]] = []  # state on the device, and its zeros
+        self.there: list[dict[str, ort.OrtValue]] = []  # the state on the device; ``states`` are its zeros
         device = device or ("cuda" if provider == "cuda" else None)
         self.bindings = self._bind_device(device) if device else [self._bind(0), self._bind(1)]
 
     def asked(self) -> dict[str, Array]:
-        """The vectors that the graph takes, by the names of its inputs."""
-        return ({} if self.baked else {"query": self.query}) | (
-            {"other": self.other} if self.takes_other else {}
-        )
+        """What the graph takes besides audio and state, by the names of its inputs."""
+        mixing = {"also": self.also, "drop": self.drop} if self.mixes else {}
+        other = {"other": self.other} if self.takes_other else {}
+        return ({} if self.baked else {"query": self.query}) | other | mixing
 
     def _bind(self, turn: int) -> ort.IOBinding:
         """State is read from one set of arrays and written to the other; the two bindings take turns."""
@@ -150,7 +158,7 @@ class GraphStream:
         given = {name: there(array) for name, array in inputs.items()}
         self.moved = [(given[name], array) for name, array in inputs.items()]
         states = [{name: there(array) for name, array in kept.items()} for kept in self.states]
-        self.kept = [(states[i][name], array) for i in range(2) for name, array in self.states[i].items()]
+        self.there = states
         bindings = []
         for turn in range(2):
             binding = self.session.io_binding()
@@ -171,12 +179,27 @@ class GraphStream:
             self.bindings[self.turn].synchronize_outputs()
         self.turn = 1 - self.turn
 
+    def take_state(self, other: GraphStream, rows: Sequence[int]) -> None:
+        """Go on where another stream of the same graph is; row i is that one's row ``rows[i]``."""
+        for name, own in self.states[self.turn].items():
+            if other.there:
+                value = np.ascontiguousarray(other.there[other.turn][name].numpy()[list(rows)])
+                self.there[self.turn][name].update_inplace(value)
+            else:
+                own[...] = other.states[other.turn][name][list(rows)]
+
+    @staticmethod
+    def can_mix(session: ort.InferenceSession) -> bool:
+        """Whether the graph puts the masks of its streams together."""
+        return {i.name for i in session.get_overridable_initializers()} >= {*MIXING}
+
     def reset(self) -> None:
         """As fresh."""
         for states in self.states:
             for array in states.values():
                 array.fill(0.0)
-        for value, zeros in self.kept:
-            value.update_inplace(zeros)
+        for values, zeros in zip(self.there, self.states, strict=False):
+            for name, value in values.items():
+                value.update_inplace(zeros[name])
         self.audio.fill(0.0)
         self.target.fill(0.0)

@@ -1,13 +1,15 @@
-"""From a query request to one unit vector, which is embedded once.
+"""From a query request to the unit vectors of the sounds that it names, which are embedded once.
 
-Audio files and images are pulled towards the training label that they show (``KnownSounds.settle``). Several
-parts are blended: the query is the normalised mean of their unit vectors. A negative text steers the query
-away (OmniSep, ICLR 2025): q <- normalise(1.5 q - 0.5 q_not). Negation in words is read first (``language``).
+The target is the sum of the sounds, without those that a negative names: the graph puts their masks together.
+For hosts that take one vector only, the query is the normalised mean of the sounds, and a negative steers it
+away (OmniSep, ICLR 2025): q <- normalise(1.5 q - 0.5 q_not). Audio files and images are pulled towards the
+training label that they show (``KnownSounds.settle``). Negation in words is read first (``language``).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,15 @@ from marssep_rt.errors import QueryError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.encoders import audio_encoder, check_text, image_encoder, text_encoder
-from marssep_rt.query.language import Wish, combined
+from marssep_rt.query.language import Wish, combined, parts
 from marssep_rt.query.query_file import read_query
 from marssep_rt.query.types import Query, QueryRequest
 from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.words import Words, words_of
 from marssep_rt.utils.vectors import unit_vector
 
 NEGATIVE_WEIGHT = QUERY.negative_weight
+MOST_SOUNDS = 16  # each costs computing time
 NO_RESIDUAL = "{} holds a sound, not what to do with it: name the sound here, and remove it where it is used"
 
 
@@ -81,7 +85,10 @@ def _loaded(bundle: Bundle | Path | str | None) -> Bundle:
 
 
 def build_query(bundle: Bundle, request: QueryRequest) -> Query:
-    """Embed all parts of a request and blend them into one query.
+    """Embed a request: one vector for every sound that it names, and one for the whole.
+
+    Every text and every query file names a sound. Images and audio files show one sound together: the one
+    that is named, if it is the only one.
 
     Args:
         bundle: The bundle whose encoders are used.
@@ -94,45 +101,138 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
         QueryError: The request is empty, or a part cannot be used with this bundle.
     """
     wish = combined([check_text(text) for text in request.texts])
-    if wish.remove and (request.images or request.audios or request.files):
+    alone, words = not (request.images or request.audios or request.files), words_of(bundle.path)
+    if wish.remove and not alone:
         wish = Wish((), wish.keep)  # beside other parts "no dog" says what they shall not be
-    parts, labels, warnings = _embedded(bundle, replace(request, texts=wish.keep))
-    for path in request.files:
-        query = read_query(path)
-        if query.encoder != bundle.encoder or len(query.vector) != bundle.query_dim:
-            raise QueryError(
-                f"{path} was made for encoder {query.encoder}, the bundle {bundle.name} needs "
-                f"{bundle.encoder}; make it again"
-            )
-        parts.append(query.vector)
-        labels.append(query.label)
-    if not parts:
+    wish, complement = _without_residual_words(wish, words, alone)
+    files = [_fitting(bundle, path) for path in request.files]
+    sounds = _sounds(bundle, replace(request, texts=wish.keep), files)
+    if not sounds:
         raise QueryError(
             'say what to hear: --query "dog barking" (or --audio FILE, --image FILE, --query-file FILE.query)'
         )
-    vector = unit_vector(np.mean([unit_vector(p) for p in parts], axis=0))
-    label = " + ".join(labels)
-    dropped = [*wish.drop, *([check_text(request.negative)] if request.negative is not None else [])]
-    if dropped:
-        away = unit_vector(np.mean([embed_text(text, bundle) for text in dropped], axis=0))
+    negatives = [part for text in request.negatives for part in parts(check_text(text))]
+    away = [_named(bundle, text) for text in (*wish.drop, *negatives) if not words.kept_of(text)]
+    kept = np.concatenate([sound.vectors for sound in sounds])
+    nothing = np.zeros((0, bundle.query_dim), np.float32)
+    dropped = np.concatenate([nothing, *(file.dropped for file in files), *(sound.vectors for sound in away)])
+    if len(kept) + len(dropped) > MOST_SOUNDS:
+        raise QueryError(f"the query names {len(kept) + len(dropped)} sounds; name at most {MOST_SOUNDS}")
+    changed = complement or wish.remove or wish.drop or len(wish.keep) > len(request.texts)
+    return Query(
+        in_one(kept, dropped),
+        bundle.encoder,
+        " + ".join(sound.label for sound in sounds) + "".join(f" - {sound.label}" for sound in away),
+        tuple(warning for sound in sounds for warning in sound.warnings),
+        wish.remove,
+        str(wish) if changed else "",
+        kept if len(kept) > 1 or len(dropped) else None,
+        dropped if len(dropped) else None,
+        complement,
+    )
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One sound that a request names.
+
+    Attributes:
+        label: In words.
+        vectors: Unit vectors [K, D] whose sum it is: one, or more of a query file of several sounds.
+        warnings: Of parts that are out of vocabulary.
+    """
+
+    label: str
+    vectors: Array
+    warnings: tuple[str, ...] = ()
+
+
+def in_one(kept: Array, dropped: Array | None = None) -> Array:
+    """A query of several sounds as one vector: the normalised mean, steered away from what is dropped.
+
+    Args:
+        kept: Unit vectors [K, D].
+        dropped: Unit vectors [M, D]; None is none.
+
+    Returns:
+        Unit vector, float32 [D].
+    """
+    vector = unit_vector(kept.mean(axis=0))
+    if dropped is not None and len(dropped):
+        away = unit_vector(dropped.mean(axis=0))
         vector = unit_vector((1 + NEGATIVE_WEIGHT) * vector - NEGATIVE_WEIGHT * away)
-        label += "".join(f" - {text}" for text in dropped)
-    changed = wish.remove or wish.drop or len(wish.keep) > len(request.texts)
-    return Query(vector, bundle.encoder, label, warnings, wish.remove, str(wish) if changed else "")
+    return vector
 
 
-def _embedded(bundle: Bundle, request: QueryRequest) -> tuple[list[Array], list[str], tuple[str, ...]]:
-    """Vectors and labels of the texts, images and audio files, and the warnings about them."""
-    given = [("text", check_text(text), embed_text(text, bundle)) for text in request.texts]
-    given += [("image", path.name, embed_image(path, bundle)) for path in request.images]
-    given += [("audio", path.name, embed_audio(path, bundle)) for path in request.audios]
-    known = KnownSounds.of(bundle)
-    if known is None:
-        return [vector for _, _, vector in given], [name for _, name, _ in given], ()
-    found = [known.out_of_vocabulary_warning(vector, kind, name) for kind, name, vector in given]
-    snapped = known.settle([(kind, vector) for kind, _, vector in given])
-    names = [
-        f"{name} ({sound})" if sound else name
-        for (_, name, _), (_, sound) in zip(given, snapped, strict=True)
+def _without_residual_words(wish: Wish, words: Words, alone: bool) -> tuple[Wish, bool]:
+    """A wish for "background noise" as one for everything but speech and music.
+
+    Args:
+        wish: What the texts ask for.
+        words: The bundle's words.
+        alone: Whether there are no other parts than texts.
+
+    Returns:
+        The wish, and whether it was turned over.
+    """
+    sounds = [words.kept_of(text) for text in wish.keep]
+    if not alone or not sounds or wish.drop or not all(sounds):
+        return wish, False
+    kept = dict.fromkeys(name for several in sounds for name in several)
+    return Wish(tuple(kept), (), not wish.remove), True
+
+
+def _named(bundle: Bundle, text: str) -> Sound:
+    """The sound of a text; a family lies in the middle of its labels."""
+    text, words = check_text(text), words_of(bundle.path)
+    if labels := words.labels_of(text):
+        middle = np.mean([embed_text(label, bundle) for label in labels], axis=0)
+        sound = Sound(text, unit_vector(middle)[None])
+    else:
+        sound = _described(bundle, [("text", text, embed_text(text, bundle))])
+    warning = words.own_warning(text)
+    return replace(sound, warnings=(warning,)) if warning else sound
+
+
+def _fitting(bundle: Bundle, path: Path) -> Query:
+    """A ``.query`` file of the bundle's encoder; raises QueryError for another's."""
+    query = read_query(path)
+    if query.encoder != bundle.encoder or len(query.vector) != bundle.query_dim:
+        raise QueryError(
+            f"{path} was made for encoder {query.encoder}, the bundle {bundle.name} needs "
+            f"{bundle.encoder}; make it again"
+        )
+    return query
+
+
+def _sounds(bundle: Bundle, request: QueryRequest, files: Sequence[Query]) -> list[Sound]:
+    """The sounds that the parts name; ``files``: the query files, read."""
+    named = [
+        *(_named(bundle, text) for text in request.texts),
+        *(Sound(file.label, file.kept) for file in files),
     ]
-    return [vector for vector, _ in snapped], names, tuple(warning for warning in found if warning)
+    examples = [("image", path.name, embed_image(path, bundle)) for path in request.images]
+    examples += [("audio", path.name, embed_audio(path, bundle)) for path in request.audios]
+    if not examples:
+        return named
+    if len(named) != 1:
+        return [*named, _described(bundle, examples)]
+    if request.texts:
+        text = check_text(request.texts[0])
+        return [_described(bundle, [("text", text, embed_text(text, bundle)), *examples])]
+    shown, (file,) = _described(bundle, examples), named
+    together = unit_vector(np.mean([*file.vectors, *shown.vectors], axis=0))
+    return [Sound(f"{shown.label} + {file.label}", together[None], shown.warnings)]
+
+
+def _described(bundle: Bundle, given: Sequence[tuple[str, str, Array]]) -> Sound:
+    """The one sound that texts, images and audio files (kind, name, unit vector) describe together."""
+    vectors, names = [vector for _, _, vector in given], [name for _, name, _ in given]
+    warnings: list[str | None] = []
+    if (known := KnownSounds.of(bundle)) is not None:
+        warnings = [known.out_of_vocabulary_warning(vector, kind, name) for kind, name, vector in given]
+        settled = known.settle([(kind, vector) for kind, _, vector in given])
+        vectors = [vector for vector, _ in settled]
+        names = [f"{n} ({label})" if label else n for n, (_, label) in zip(names, settled, strict=True)]
+    vector = unit_vector(np.mean([unit_vector(v) for v in vectors], axis=0))
+    return Sound(" + ".join(names), vector[None], tuple(w for w in warnings if w))

@@ -112,6 +112,11 @@ def audio_encoder(path: Path) -> AudioEncoder:
     return AudioEncoder(bundles.load(path))
 
 
+def audio_encoder_of(bundle: Bundle) -> AudioEncoder | None:
+    """The bundle's audio encoder; None if it has none."""
+    return audio_encoder(bundle.path) if bundle.has("audio.onnx") else None
+
+
 @lru_cache(maxsize=2)
 def image_encoder(path: Path) -> ImageEncoder:
     return ImageEncoder(bundles.load(path))

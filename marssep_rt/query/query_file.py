@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from marssep_rt.arrays import Array
 from marssep_rt.contract import FORMATS
 from marssep_rt.errors import QueryError
 from marssep_rt.query.types import Query
@@ -31,9 +32,11 @@ def read_query(path: Path | str) -> Query:
                 "update marssep"
             )
         vector = np.array(data["vector"], np.float32)
-        if vector.shape != (int(data["dim"]),):
-            raise QueryError(f"{path} says {data['dim']} dimensions but holds {vector.size}")
-        return Query(unit_vector(vector), str(data["encoder"]), str(data["label"]))
+        keep, drop = (_rows(data.get(name)) for name in ("keep", "drop"))
+        for found in (vector, *(() if keep is None else keep), *(() if drop is None else drop)):
+            if found.shape != (int(data["dim"]),):
+                raise QueryError(f"{path} says {data['dim']} dimensions but holds {found.size}")
+        return Query(unit_vector(vector), str(data["encoder"]), str(data["label"]), keep=keep, drop=drop)
     except OSError as e:
         raise QueryError(f"cannot read the query file {path}: {e.strerror}") from e
     except QueryError:
@@ -44,14 +47,21 @@ def read_query(path: Path | str) -> Query:
         ) from e
 
 
+def _rows(vectors: Any) -> Array | None:
+    """Unit vectors [N, D] from lists of numbers; None stays None."""
+    return None if vectors is None else np.stack([unit_vector(np.array(v, np.float32)) for v in vectors])
+
+
 def as_plain(query: Query) -> dict[str, Any]:
-    """The content of a ``.query`` file."""
+    """The content of a ``.query`` file; programs that know no ``keep`` and ``drop`` take the vector."""
+    sounds = {"keep": query.keep, "drop": query.drop}
     return {
         "format": QUERY_FORMAT,
         "encoder": query.encoder,
         "dim": len(query.vector),
         "label": query.label,
         "vector": [float(x) for x in query.vector],
+        **{name: rows.tolist() for name, rows in sounds.items() if rows is not None},
     }
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from marssep_rt.arrays import Array
 
 
@@ -14,12 +16,16 @@ class Query:
     """An embedded query.
 
     Attributes:
-        vector: Unit vector, float32 [D].
+        vector: Unit vector, float32 [D]: the whole query as one vector, for hosts that take no more.
         encoder: Id of the encoder that the vector belongs to.
         label: The query in words.
         warnings: One sentence for every part that is out of vocabulary.
         remove: Whether the words ask for everything but the sound ("no dog").
         understood: How the words were read, if they are more than one description; else "".
+        keep: Unit vectors of the sounds whose sum is the target, [K, D]; None is ``vector`` alone.
+        drop: Unit vectors of the sounds that are taken out of it, [M, D]; None is none.
+        complement: Whether the words are words for everything else ("background noise"): to remove them is to
+            keep the sounds.
     """
 
     vector: Array
@@ -28,6 +34,23 @@ class Query:
     warnings: tuple[str, ...] = ()
     remove: bool = False
     understood: str = ""
+    keep: Array | None = None
+    drop: Array | None = None
+    complement: bool = False
+
+    def removes(self, wanted: bool) -> bool:
+        """Whether the output is the residual; ``wanted``: whether the user asks for it beside the words."""
+        return self.remove and not wanted if self.complement else self.remove or wanted
+
+    @property
+    def kept(self) -> Array:
+        """Unit vectors of the sounds whose sum is the target, [K, D] with K of at least 1."""
+        return self.vector[None] if self.keep is None else self.keep
+
+    @property
+    def dropped(self) -> Array:
+        """Unit vectors of the sounds that are taken out of the target, [M, D]."""
+        return np.zeros((0, len(self.vector)), np.float32) if self.drop is None else self.drop
 
 
 @dataclass(frozen=True)
@@ -35,22 +58,29 @@ class QueryRequest:
     """The parts of a query as the user gave them.
 
     Attributes:
-        texts: Descriptions of the target sound.
-        images: Image files that show its source.
-        audios: Audio files that contain it.
-        files: ``.query`` files.
-        negative: A text that the query is steered away from.
+        texts: Descriptions; each names a sound, and the target is their sum.
+        images: Image files that show the source of one sound: of the only one that is named, if there is one.
+        audios: Audio files that contain this sound.
+        files: ``.query`` files; each names a sound, as a text does.
+        negative: A text, or several, of sounds that are taken out of the target.
     """
 
     texts: Sequence[str] = ()
     images: Sequence[Path] = ()
     audios: Sequence[Path] = ()
     files: Sequence[Path] = ()
-    negative: str | None = None
+    negative: str | Sequence[str] | None = None
 
     def __bool__(self) -> bool:
         """Whether there is any part besides the negative one."""
         return any((self.texts, self.images, self.audios, self.files))
+
+    @property
+    def negatives(self) -> list[str]:
+        """The negative texts."""
+        if self.negative is None:
+            return []
+        return [self.negative] if isinstance(self.negative, str) else list(self.negative)
 
     def or_else(self, other: QueryRequest) -> QueryRequest:
         """This request if it has parts, else ``other`` with this request's negative text if it has one."""

@@ -11,6 +11,7 @@ import base64
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -126,8 +127,20 @@ class KnownSounds:
         near = self.nearest(vector)
         if kind not in self.thresholds or near[0][1] >= self.thresholds[kind]:
             return None
-        sounds = ", ".join(label for label, _ in near)
-        return (
-            f"“{name}” is far from every sound that the model was trained on; the nearest are {sounds}; "
-            "expect a poor separation"
-        )
+        close = [label for label, cosine in near if cosine >= self.sibling_cosine]
+        if close:
+            advice = f"near it are {', '.join(close)}"
+        elif kind == "text":
+            advice = "a recording of it may work: --audio FILE"
+        else:
+            advice = "words beside it may help: --query TEXT"
+        far = f"“{name}” is far from every sound that the model was trained on"
+        return f"{far}; expect a poor separation; {advice}"
+
+    @cached_property
+    def sibling_cosine(self) -> float:
+        """How near three of four training labels are at least to their nearest other label, as a cosine."""
+        vectors = self.vectors[: self.trained]
+        similarity = vectors @ vectors.T
+        np.fill_diagonal(similarity, -1.0)
+        return float(np.quantile(similarity.max(axis=1), 0.25))

@@ -46,3 +46,35 @@ def test_a_change_is_ramped_over_one_hop():
 def test_out_of_range_is_refused(bad):
     with pytest.raises(UsageError, match="must lie between"):
         Controls(**bad)
+
+
+@pytest.mark.parametrize(("strength", "rest_db"), [(0.0, 0.0), (50.0, -15.0), (90.0, -27.0), (100.0, None)])
+def test_strength_attenuates_everything_but_the_target(strength, rest_db):
+    controls = Controls(wet=0.3, limit_db=6.0, gain_db=2.0, remove=True).with_changes(strength=strength)
+    kept, rest = Controls(limit_db=controls.limit_db, wet=controls.wet).coefficients()
+    assert kept + rest == pytest.approx(1.0)
+    assert rest == pytest.approx(0.0 if rest_db is None else 10 ** (rest_db / 20))
+    assert controls.strength == pytest.approx(strength)
+    assert (controls.gain_db, controls.remove) == (2.0, True)
+
+
+def test_mix_and_limit_amount_to_a_strength():
+    assert Controls(wet=0.9).strength == pytest.approx(100 * 20 / 30)
+    assert Controls(limit_db=60.0).strength == 100.0
+    assert Controls(wet=0.0).strength == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"strength": 101}, "between 0 and 100"),
+        ({"strength": "half"}, "'half'"),
+        ({"wet": "half"}, "between 0 and 1"),
+        ({"gain_db": None}, "None"),
+        ({"limit_db": "20"}, "between 0 and 200"),
+        ({"loudness": 3}, "no setting loudness; there are strength, remove"),
+    ],
+)
+def test_settings_of_another_kind_or_name_are_refused(changes, words):
+    with pytest.raises(UsageError, match=words):
+        Controls().with_changes(**changes)

@@ -1,5 +1,6 @@
 """Changes during a run: queries, mixer, recordings, learning; keys, presets, remembered devices, OSC."""
 
+import io
 import json
 import socket
 import sys
@@ -9,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from rich.console import Console
 
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD, PresenceCurve, PresenceMeter, share_db
@@ -17,8 +19,10 @@ from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.live import presets as settings
 from marssep_rt.live.audio_bridge import EngineConfig
 from marssep_rt.live.controller import LiveController, learn_query
+from marssep_rt.live.dashboard import NOTHING, RunInfo, dashboard
 from marssep_rt.live.demo_signals import demo_parts
 from marssep_rt.live.device_memory import last_devices, remember_devices
+from marssep_rt.live.display import PlainDisplay
 from marssep_rt.live.engine import Engine
 from marssep_rt.live.keyboard import Keys
 from marssep_rt.query.build import embed_text
@@ -75,6 +79,17 @@ def test_learning_listens_to_what_comes_and_takes_it_as_the_query(control, bundl
     np.testing.assert_array_equal(control.engine.processor.stream.query[0], control.query.vector)
     assert control.query.label.startswith("what was heard")
     assert float(control.query.vector @ learn_query(bundle, siren[:RATE], RATE).vector) > 0.999
+
+
+def test_what_is_there_is_said_and_the_query_stays(control, vector):
+    waiting = control.list_sounds()
+    wait_until(lambda: control.engine.worker.input_tap is not None)
+    play(control, x=demo_parts(3.0)["rain"])
+    waiting.result(30)
+    assert control.message.startswith("audible: ")
+    assert "rain (0." in control.message
+    assert control.message.endswith(" dBFS")
+    np.testing.assert_array_equal(control.query.vector, vector)
 
 
 def test_learning_from_silence_is_refused(control, vector):
@@ -179,6 +194,9 @@ def test_keys(control):
     assert control.controls.bypass
     keys.feed("brwG")
     assert control.controls == Controls(remove=True, wet=0.9, gain_db=1.0)
+    keys.feed("SsssS")
+    assert control.controls == Controls(remove=True, limit_db=18.0, gain_db=1.0)
+    assert "strength 60%" in control.shown()
     keys.feed("tsirenx\x7f")
     assert keys.typed == "siren"
     assert "listen for: siren_" in keys.line()
@@ -247,8 +265,30 @@ def test_presence_of_a_run(control, bundle):
     assert [value for _, value in control.timeline] == [round(dog, 3), round(rain, 3)]
     control.last_present -= 10
     assert control.unmatched
+    control.toggle("bypass")
+    assert not control.unmatched
 
 
+def test_nothing_matches_has_a_line_of_its_own(control, capsys):
+    info = RunInfo("mic", "speaker", RATE, 480, "m", "cpu", dict.fromkeys(LATENCY, 0.0))
+    play(control)
+    control.message = "recording x.wav"
+    control.last_present -= 10
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(dashboard(info, control, "keys", 1.0))
+    lines = [line.strip() for line in console.export_text().splitlines()]
+    assert NOTHING in lines
+    assert "recording x.wav" in lines
+    plain = PlainDisplay(info, control)
+    plain.update()
+    plain.update()
+    control.last_present += 10
+    plain.update()
+    said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("t=")]
+    assert said == [NOTHING, "recording x.wav", "the query matches again"]
+
+
+LATENCY = ("total", "algorithmic", "blocks", "slack", "device_in", "device_out")
 PRESETS = """
 [dogs]
 query = ["dog barking", "dog howling"]
@@ -344,6 +384,8 @@ def test_osc_on_loopback(control):
             OscControl(control, port)
         client.send_message("/marssep/query", "siren")
         until(lambda: control.query.label == "siren")
+        client.send_message("/marssep/strength", 50)
+        until(lambda: control.controls == Controls(limit_db=15.0))
         client.send_message("/marssep/wet", 0.25)
         client.send_message("/marssep/limit", 12.0)
         client.send_message("/marssep/bypass", 1)

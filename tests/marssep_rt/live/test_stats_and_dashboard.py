@@ -62,11 +62,11 @@ def test_view_says_what_the_issue_asks_for(session, vector, bundle):
         "out ",
         "wet 50%",
         "q quit",
-        "there",
+        "presence",
     ):
         assert word in text
     assert "hop_p50=2.0" in info.plain_line(engine.stats, 3, 0.25)
-    assert "there=0.25" in info.plain_line(engine.stats, 3, 0.25)
+    assert "presence=0.25" in info.plain_line(engine.stats, 3, 0.25)
 
 
 def test_meter_levels():

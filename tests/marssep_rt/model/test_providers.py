@@ -26,6 +26,20 @@ def test_state_on_a_device_gives_the_same(session, vector, channels, streams, ho
         b.reset()
 
 
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_more_streams_go_on_where_one_is(session, vector, device):
+    one, three = (GraphStream(session, "cpu", 1, streams, 1, device) for streams in (1, 3))
+    x = np.random.default_rng(0).standard_normal((8, one.audio.shape[-1])).astype(np.float32)
+    one.query[...] = three.query[...] = vector
+    for i, hop in enumerate(x):
+        if i == 5:
+            three.take_state(one, (0, 0, 0))
+        for stream in (one, three)[: 1 + (i >= 5)]:
+            stream.audio[...] = hop
+            stream.run()
+    np.testing.assert_allclose(three.target, np.repeat(one.target, 3, axis=0), atol=1e-6)
+
+
 @pytest.mark.parametrize(("gpu_ms", "best"), [(1.0, "cuda"), (9.0, "cpu")])
 def test_auto_takes_the_faster_one_and_says_so(bundle, monkeypatch, gpu_ms, best):
     def timed(session, used, seconds):

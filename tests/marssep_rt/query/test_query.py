@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 from marssep_rt import Separator, embed_audio, embed_image, embed_text
-from marssep_rt.errors import QueryError
+from marssep_rt.errors import QueryError, UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import read_query, write_query
@@ -229,3 +229,37 @@ def test_a_negated_query_gives_the_residual():
     assert s.controls.remove
     s.set_query("rain")
     assert not s.controls.remove
+
+
+def test_every_text_and_query_file_is_a_sound_and_examples_describe_one(bundle, examples, tmp_path):
+    rain, dog = embed_text("rain"), embed_text("dog")
+    two = build_query(bundle, QueryRequest(["rain"], negative=["dog and siren"]))
+    np.testing.assert_allclose(two.kept, [rain], atol=1e-6)
+    np.testing.assert_allclose(two.dropped, [dog, embed_text("siren")], atol=1e-6)
+    write_query(tmp_path / "two.query", two)
+    files = build_query(bundle, QueryRequest(["dog"], files=[tmp_path / "two.query"]))
+    np.testing.assert_allclose(files.kept, [dog, rain], atol=1e-6)
+    np.testing.assert_allclose(files.dropped, two.dropped, atol=1e-6)
+    shown = QueryRequest(images=[examples / "noise.png"], audios=[examples / "siren.ogg"])
+    assert len(build_query(bundle, shown).kept) == 1
+    assert len(build_query(bundle, QueryRequest(["siren"], shown.images, shown.audios)).kept) == 1
+    assert len(build_query(bundle, QueryRequest(["siren", "rain"], shown.images, shown.audios)).kept) == 3
+    one_file = build_query(bundle, QueryRequest(audios=shown.audios, files=[tmp_path / "two.query"]))
+    assert len(one_file.kept) == 1
+    assert one_file.label == "siren.ogg (siren) + rain - dog - siren"
+
+
+def test_too_many_sounds_are_refused(bundle):
+    with pytest.raises(QueryError, match="names 17 sounds; name at most 16"):
+        build_query(bundle, QueryRequest(["rain"] * 15, negative=["dog", "cat"]))
+
+
+def test_several_vectors_are_several_sounds(bundle):
+    rows = np.stack([embed_text("rain"), embed_text("dog")])
+    s = Separator(2 * rows, negative="siren")
+    np.testing.assert_allclose(s.query.kept, rows, atol=1e-6)
+    np.testing.assert_allclose(s.query.dropped, [embed_text("siren")], atol=1e-6)
+    with pytest.raises(QueryError, match="zero"):
+        Separator(0 * rows)
+    with pytest.raises(UsageError, match="has shape"):
+        Separator(rows[:, 1:])

@@ -22,7 +22,17 @@ def test_doubt_begins_under_the_threshold_and_names_the_nearest():
     said = KNOWN.out_of_vocabulary_warning(np.array([0.5, 0.5, 0.4, 0.58], np.float32), "text", "tax report")
     assert said is not None
     assert "“tax report”" in said
-    assert "dog, rain, wind" in said
+    assert "near it are dog, rain, wind" in said
+
+
+def test_only_sounds_that_are_near_are_named():
+    """A quarter of the labels has no nearer neighbour than 0.6: what is further away is no help."""
+    pairs = np.array([[1, 0, 0], [0.8, 0.6, 0], [0.6, 0.8, 0], [0, 0, 1]], np.float32)
+    known = KnownSounds(("rain", "drizzle", "shower", "dog"), pairs, {"text": 0.9, "audio": 0.9})
+    near, far = np.array([0.8, 0, 0.6], np.float32), np.array([0.3, -0.8, 0.5], np.float32)
+    assert known.out_of_vocabulary_warning(near, "text", "mist").endswith("near it are rain, drizzle, dog")
+    assert known.out_of_vocabulary_warning(far, "text", "tax").endswith("--audio FILE")
+    assert known.out_of_vocabulary_warning(far, "audio", "tax.wav").endswith("--query TEXT")
 
 
 def test_a_kind_without_threshold_is_never_doubted():

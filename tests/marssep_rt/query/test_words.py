@@ -1,0 +1,107 @@
+"""Words that are no label: families of labels, words for everything else, words for one's own voice."""
+
+import json
+
+import numpy as np
+import pytest
+
+from export.bundle import words_for
+from marssep_rt import Separator, embed_text
+from marssep_rt.errors import BundleError
+from marssep_rt.model import bundle as bundles
+from marssep_rt.query.build import build_query
+from marssep_rt.query.types import QueryRequest
+from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.words import FILE, Words
+
+
+def with_words(bundle, folder, content):
+    """The built-in bundle with another ``words.json``."""
+    files = {name: bundle.read(name) for name in bundle.card["files"] if not name.startswith("image")}
+    bundles.write(folder, dict(bundle.card), files | {FILE: content})
+    return bundles.load(folder)
+
+
+@pytest.fixture(scope="module")
+def worded(bundle, tmp_path_factory):
+    words = Words(
+        {"speech": ("male speech", "female speech")},
+        {"noise": ("speech", "piano"), "background noise": ("speech", "piano")},
+        {"my voice": "speech"},
+    )
+    return with_words(bundle, tmp_path_factory.mktemp("bundle") / "b", words.dump())
+
+
+def ask(bundle, *texts, negative=None):
+    return build_query(bundle, QueryRequest(list(texts), negative=negative))
+
+
+def vectors(*labels):
+    return np.stack([embed_text(label) for label in labels])
+
+
+def middle(*labels):
+    mean = vectors(*labels).mean(axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+def test_a_family_lies_in_the_middle_of_its_labels(worded, bundle):
+    speech = ask(worded, "Speech")
+    np.testing.assert_allclose(speech.kept, [middle("male speech", "female speech")], atol=1e-6)
+    assert (speech.label, speech.warnings, speech.understood) == ("Speech", (), "")
+    np.testing.assert_allclose(ask(worded, "the speech and rain").kept[1], embed_text("rain"), atol=1e-6)
+    np.testing.assert_allclose(ask(worded, "rain", negative="speech").dropped, speech.kept, atol=1e-6)
+    np.testing.assert_allclose(ask(bundle, "speech").vector, embed_text("speech"), atol=1e-6)  # without words
+
+
+@pytest.mark.parametrize(
+    ("sentence", "option", "residual"),
+    [
+        ("noise", False, True),
+        ("the background noise", False, True),
+        ("noise", True, False),
+        ("no background noise", False, False),
+        ("remove the noise", True, False),
+    ],
+)
+def test_noise_is_everything_but_speech_and_music(worded, sentence, option, residual):
+    query = ask(worded, sentence)
+    expected = [middle("male speech", "female speech"), embed_text("piano")]
+    np.testing.assert_allclose(query.kept, expected, atol=1e-6)
+    assert query.removes(option) == residual
+    assert query.understood.endswith("speech and piano")
+    assert Separator(sentence, remove=option, bundle=worded.path).controls.remove == residual
+
+
+def test_noise_beside_something_else_says_nothing_new(worded):
+    voice = ask(worded, "rain without background noise")
+    assert len(voice.kept) == 1
+    assert len(voice.dropped) == 0
+    assert len(ask(worded, "rain", negative="noise").dropped) == 0
+    assert len(ask(worded, "rain and noise").kept) == 2
+
+
+def test_ones_own_voice_needs_a_recording(worded):
+    assert "--audio FILE" in ask(worded, "my voice").warnings[0]
+    assert "every speech" in ask(worded, "my voice").warnings[0]
+    np.testing.assert_allclose(ask(worded, "my voice").kept, ask(worded, "speech").kept)
+
+
+def test_a_damaged_file_is_named(bundle, tmp_path):
+    for number, content in enumerate((b"no json", b"[]", json.dumps({"families": {}}).encode())):
+        with pytest.raises(BundleError, match=r"words\.json .* cannot be read"):
+            Words.of(with_words(bundle, tmp_path / str(number), content))
+
+
+def test_the_words_of_an_export(bundle):
+    labels = KnownSounds.of(bundle).labels
+    words = words_for(labels)
+    assert words.families["speech"] == ("male speech", "female speech")
+    assert words.families["talking"] == words.families["speech"]
+    assert len(words.families["animals"]) > 10
+    assert words.residual["background noise"] == ("speech", "music")
+    assert words.own["my voice"] == "voice"
+    assert {label for several in words.families.values() for label in several} <= set(labels)
+    assert not words.families.keys() & set(labels)
+    assert "noise" not in words_for([*labels, "noise"]).residual
+    assert json.loads(words.dump())["families"]["vocals"] == ["singing", "choir"]
