@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import marssep_rt
-from export.plugin.build import FORMATS, SOURCE, PluginSettings, build
+from export.plugin.build import FORMATS, SOURCE, PluginSettings, build, makefile
+from export.plugin.naming import Naming
 from export.plugin.toolchain import find
 from marssep_rt.errors import UsageError
 from marssep_rt.model import bundle as bundles
@@ -46,19 +47,26 @@ def scratch():
     return folder, Path(folder.name)
 
 
+@cache
+def shipped_flags():
+    """The compiler flags of the plug-ins that ship, -ffast-math among them: asked of their own makefile."""
+    folder = scratch()[1] / "flags"
+    folder.mkdir()
+    rules = makefile(Naming.of("flags", 2), tools(), FORMATS) + "flags:\n\t@echo $(BUILD_CXX_FLAGS)\n"
+    (folder / "Makefile").write_text(rules)
+    said = subprocess.run(["make", "-s", "flags"], cwd=folder, capture_output=True, text=True, check=True)
+    leave = ("-MD", "-MP", "-fvisibility=hidden", "-I.", "-pipe")
+    return [flag for flag in said.stdout.split() if flag not in leave]
+
+
 def compile_cpp(output, sources, *flags):
-    """A program or, where the name ends in .so, a shared library; warnings are errors."""
-    shared = ["-fPIC", "-shared"] if output.suffix == ".so" else []
+    """A program, or a library where the name ends in .so, with the flags that ship; warnings are errors."""
+    shared = ["-shared"] if output.suffix == ".so" else []
     command = [
         os.environ.get("CXX", "g++"),
-        "-std=c++20",
-        "-O2",
-        "-Wall",
-        "-Wextra",
+        *shipped_flags(),
         "-Werror",
-        "-pthread",
         *shared,
-        *tools().include_flags,
         f"-I{SOURCE / 'core'}",
         f"-I{SOURCE / 'capi'}",
         *map(str, sources),

@@ -188,6 +188,22 @@ def test_clap_scans_processes_saves_and_restores(stereo, tmp_path):
     other.close()
 
 
+def test_clap_is_deaf_to_what_is_no_number(stereo):
+    """Through the build that ships: one NaN was NaN for ever."""
+    x = read(stereo[0])
+    x = np.concatenate([x, x], axis=1)
+    bad, path = x.copy(), plugins(2) / "marssep-clap" / "marssep.clap"
+    bad[:, 1000], bad[0, 30_000], bad[1, 40_000:40_500] = np.nan, np.inf, 1e-42
+    made = []
+    for given in (bad, np.nan_to_num(bad, posinf=0.0)):
+        host = ClapHost(path)
+        made.append(host.run(given))
+        host.close()
+    assert np.isfinite(made[0]).all()
+    assert np.abs(made[0][:, -20_000:]).max() > 0.05
+    np.testing.assert_array_equal(*made)
+
+
 def test_clap_lives_in_a_host_without_extensions(stereo):
     source, expected = stereo
     x = read(source)

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "denormals.hpp"
+#include "finite.hpp"
 
 #ifndef _WIN32
 #include <pthread.h>
@@ -156,7 +157,9 @@ void Engine::stop()
 
 void Engine::setControls(const Controls& controls)
 {
-    wantedMix.store(controls.coefficients());
+    const Coefficients pair = controls.coefficients();
+    if (isFinite(pair.target) && isFinite(pair.dry))
+        wantedMix.store(pair);
 }
 
 void Engine::setQuery(const std::vector<float>& vector)
@@ -220,7 +223,7 @@ void Engine::drain()
         input->pop(takenRows.data(), n);
         for (auto& row : taken)
             for (std::size_t i = 0; i < n; ++i)
-                row[i] = std::isfinite(row[i]) ? std::clamp(row[i], -1e6f, 1e6f) : 0.0f;
+                row[i] = sampleOf(row[i]);
         const std::size_t count = inward ? inward->process(takenRows.data(), n, convertedRows.data()) : n;
         const auto& source = inward ? converted : taken;
         for (std::size_t at = 0; at < count;) {
@@ -262,6 +265,10 @@ void Engine::hop()
             kept += target[c][i] * target[c][i];
             whole += stream->audio(c)[i] * stream->audio(c)[i];
         }
+    }
+    if (!isFinite(kept)) { // a state that is no number would stay so: the hop is silent, and the next begins afresh
+        stream->reset();
+        kept = 0.0f;
     }
     constexpr float smooth = 0.97f; // per hop of 10 ms: about a third of a second
     targetEnergy = smooth * targetEnergy + (1 - smooth) * kept;
@@ -405,7 +412,7 @@ void Engine::delayInput(const float* const* in, unsigned n)
     for (unsigned c = 0; c < channels; ++c) {
         std::size_t at = dryAt;
         for (unsigned i = 0; i < n; ++i, at = at + 1 == circle ? 0 : at + 1)
-            dry[c][at] = std::isfinite(in[c][i]) ? in[c][i] : 0.0f;
+            dry[c][at] = sampleOf(in[c][i]);
     }
 }
 

@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "finite.hpp"
+
 namespace marssep {
 
 namespace {
@@ -41,7 +43,7 @@ Query queryOf(const Json& data, const std::filesystem::path& file, const std::st
     double sum = 0.0;
     for (const float x : query.vector)
         sum += double(x) * x;
-    if (!std::isfinite(sum) || sum <= 0.0)
+    if (!isFinite(sum) || sum <= 0.0)
         throw std::runtime_error(file.string() + " holds no direction to listen in");
     for (float& x : query.vector)
         x = float(x / std::sqrt(sum));
