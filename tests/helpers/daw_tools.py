@@ -52,7 +52,9 @@ def shipped_flags():
     """The compiler flags of the plug-ins that ship, -ffast-math among them: asked of their own makefile."""
     folder = scratch()[1] / "flags"
     folder.mkdir()
-    rules = makefile(Naming.of("flags", 2), tools(), FORMATS) + "flags:\n\t@echo $(BUILD_CXX_FLAGS)\n"
+    rules = (
+        makefile(Naming.of("flags", 2), tools(), PluginSettings()) + "flags:\n\t@echo $(BUILD_CXX_FLAGS)\n"
+    )
     (folder / "Makefile").write_text(rules)
     said = subprocess.run(["make", "-s", "flags"], cwd=folder, capture_output=True, text=True, check=True)
     leave = ("-MD", "-MP", "-fvisibility=hidden", "-I.", "-pipe")
@@ -122,6 +124,13 @@ def helper(name, *flags):
     """A C++ file beside this one, compiled as a program, or as a library where ``name`` ends in .so."""
     source = Path(__file__).with_name(Path(name).stem).with_suffix(".cpp")
     return compile_cpp(scratch()[1] / name, [source], *flags)
+
+
+@cache
+def words():
+    """The program that tokenizes and understands lines of text as the plug-in does (words.cpp)."""
+    sources = [SOURCE / "core" / name for name in ("wordpiece.cpp", "sentence.cpp")]
+    return compile_cpp(scratch()[1] / "words", [Path(__file__).with_name("words.cpp"), *sources])
 
 
 @cache

@@ -265,7 +265,8 @@ def test_reset_at_real_time_equals_fresh(engine, x):
 
 def test_hops_that_are_spared_are_latency_and_nothing_else(engine, x):
     e = engine(spare=2, block=512)
-    assert e.latency == 480 + HOP - 1 + 512 + 2 * HOP
+    assert e.latency == 480 + HOP - 1 + 3 * HOP
+    assert engine(spare=2, block=4096).latency == 480 + HOP - 1 + 4096  # a long block gives time enough
     np.testing.assert_allclose(aligned(e, x, [512]), reference(x), atol=1e-5)
 
 
