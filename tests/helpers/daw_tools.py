@@ -16,7 +16,7 @@ import pytest
 import marssep_rt
 from export.plugin.build import FORMATS, SOURCE, PluginSettings, build, makefile
 from export.plugin.naming import Naming
-from export.plugin.toolchain import find
+from export.plugin.toolchain import find, find_window
 from marssep_rt.errors import UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import build_query
@@ -25,6 +25,7 @@ from marssep_rt.query.types import QueryRequest
 ROOT = Path(__file__).parents[2]
 MODEL = Path(marssep_rt.__file__).parent / "models" / "default" / "separator.onnx"
 QUERIES = ("dog barking", "violin")
+OWN = len(QUERIES)  # the choice "Own query"
 UNITS = ("capi/marssep.cpp", "core/engine.cpp", "core/model.cpp", "core/query_file.cpp", "core/resampler.cpp")
 FLOATS = c.POINTER(c.c_float)
 
@@ -148,6 +149,18 @@ def plugins(channels=2, /):
     queries = [build_query(bundle, QueryRequest(texts=[q])) for q in QUERIES]
     settings = PluginSettings(FORMATS if channels == 2 else ("vst3",), channels=channels)
     build(bundle, queries, folder, tools(), settings)
+    return folder
+
+
+@cache
+def windowed():
+    """A folder with an LV2 plug-in that has a window, or a skip where none can be built."""
+    tools()
+    if not find_window(None):
+        pytest.skip("the headers of X11 and OpenGL are missing")
+    folder, bundle = scratch()[1] / "windowed", bundles.load(None)
+    queries = [build_query(bundle, QueryRequest(texts=[q])) for q in QUERIES]
+    build(bundle, queries, folder, tools(), PluginSettings(("lv2",), window=True))
     return folder
 
 

@@ -15,7 +15,7 @@ import soundfile
 
 import marssep_rt
 from clap_host import ClapHost, state_of, states_in
-from daw_tools import QUERIES, helper, need, plugins, sound
+from daw_tools import OWN, QUERIES, helper, need, plugins, sound
 from export.plugin.presets import PRESETS
 from marssep_rt import Separator
 from marssep_rt.dsp.presence import PresenceMeter
@@ -185,9 +185,6 @@ def test_clap_scans_processes_saves_and_restores(stereo):
     assert other.parameters()["Gain"][4] == pytest.approx(-6.0)
     host.close()
     other.close()
-
-
-OWN = len(QUERIES)  # the choice "Own query"
 
 
 @pytest.fixture
