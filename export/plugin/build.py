@@ -114,6 +114,10 @@ def makefile(naming: Naming, toolchain: Toolchain, settings: PluginSettings) -> 
         "$(BUILD_DIR)/DistrhoPluginMain_CLAP.cpp.o $(BUILD_DIR)/clap_shim.cpp.o: "
         "BUILD_CXX_FLAGS += -Dclap_entry=marssep_framework_clap_entry\n"
         "$(clap): $(BUILD_DIR)/clap_shim.cpp.o\n"
+        # see jack_shim.cpp
+        "$(BUILD_DIR)/DistrhoPluginMain_JACK.cpp.o $(BUILD_DIR)/jack_shim.cpp.o: "
+        "BUILD_CXX_FLAGS += -Dmain=marssep_framework_main\n"
+        "$(jack): $(BUILD_DIR)/jack_shim.cpp.o\n"
     )
 
 

@@ -154,13 +154,13 @@ def plugins(channels=2, /):
 
 @cache
 def windowed():
-    """A folder with an LV2 plug-in that has a window, or a skip where none can be built."""
+    """A folder with an LV2 plug-in and a JACK program with a window, or a skip where none can be built."""
     tools()
     if not find_window(None):
         pytest.skip("the headers of X11 and OpenGL are missing")
     folder, bundle = scratch()[1] / "windowed", bundles.load(None)
     queries = [build_query(bundle, QueryRequest(texts=[q])) for q in QUERIES]
-    build(bundle, queries, folder, tools(), PluginSettings(("lv2",), window=True))
+    build(bundle, queries, folder, tools(), PluginSettings(("lv2", "jack"), window=True))
     return folder
 
 

@@ -1,5 +1,6 @@
 """The plug-in's window in a real host: a query that is typed is heard."""
 
+import os
 import subprocess
 import time
 
@@ -56,6 +57,15 @@ def test_a_query_is_typed_in_the_window(jack_server, tmp_path):
             host.kill()
             host.wait(10)
     assert statuses(log)[-1] == "0.000000"
+
+
+def test_the_jack_program_says_that_it_has_no_display():
+    env = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    done = subprocess.run(
+        [windowed() / "marssep-jack" / "marssep"], capture_output=True, text=True, env=env, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr == "marssep: there is no display for the window; export the plug-in with --no-window\n"
 
 
 def test_a_plugin_with_a_window_runs_without_one():
