@@ -9,7 +9,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 
 # what building plug-ins takes (marssep-export plugin), besides ONNX Runtime's header: see export/plugin/onnxruntime-headers
-PLUGIN_TOOLS := g++:g++ make:make /usr/share/dpf/Makefile.plugins.mk:dpf-source /usr/include/nlohmann/json.hpp:nlohmann-json3-dev
+PLUGIN_TOOLS := g++:g++ make:make /usr/share/dpf/Makefile.plugins.mk:dpf-source /usr/include/nlohmann/json.hpp:nlohmann-json3-dev \
+  pkg-config:pkg-config /usr/include/X11/Xlib.h:libx11-dev /usr/include/GL/gl.h:libgl-dev
 
 .PHONY: live test check bench clean plugin-tools system-live system-test
 
@@ -55,7 +56,7 @@ system-live:
 
 system-test:
 	$(call install_missing,libportaudio.so.2:libportaudio2 jackd:jackd2 ffmpeg:ffmpeg /usr/share/wordnet/data.noun:wordnet-base \
-	  $(PLUGIN_TOOLS) lv2apply:lilv-utils jalv:jalv sord_validate:sordi /usr/lib/lv2/core.lv2/lv2core.ttl:lv2-dev \
+	  $(PLUGIN_TOOLS) lv2apply:lilv-utils jalv:jalv sord_validate:sordi /usr/lib/lv2/core.lv2/lv2core.ttl:lv2-dev Xvfb:xvfb \
 	  node:nodejs npm:npm)
 	@command -v chromium chromium-browser google-chrome >/dev/null || $(APT) install -y -q --no-install-recommends chromium \
 	  || echo "no Chromium: the page's browser tests will be skipped"

@@ -227,7 +227,7 @@ class PluginCommandOptions(ChoiceOptions):
             "--format", help="vst3, clap, lv2, jack, several with commas, or all.", metavar="FORMAT"
         ),
     ] = "all"
-    channels: Annotated[str, typer.Option("--channels", help="stereo, mono or both.")] = "stereo"
+    channels: Annotated[str, typer.Option("--channels", help="stereo, mono or both.")] = "both"
     name: Annotated[str, typer.Option("--name", help="The plug-in's name in hosts.")] = ""
     spare: Annotated[
         int,
@@ -238,6 +238,12 @@ class PluginCommandOptions(ChoiceOptions):
             max=20,
         ),
     ] = 1
+    window: Annotated[
+        bool | None,
+        typer.Option(
+            "--window/--no-window", help="With a window, where X11's and OpenGL's headers are. [default]"
+        ),
+    ] = None
     dpf: Annotated[Path | None, typer.Option("--dpf", help="DISTRHO Plugin Framework.", metavar="FOLDER")] = (
         None
     )
@@ -257,7 +263,7 @@ class PluginCommandOptions(ChoiceOptions):
 def plugin_command(options: PluginCommandOptions) -> None:
     """Build VST3, CLAP and LV2 plug-ins and a JACK program; every query is a choice in the plug-in."""
     from export.plugin.build import FORMATS, PluginSettings, build
-    from export.plugin.toolchain import find
+    from export.plugin.toolchain import find, find_window
     from marssep_rt.model import bundle as bundles
 
     formats = list(FORMATS) if options.kinds == "all" else [k.strip() for k in options.kinds.split(",")]
@@ -269,8 +275,9 @@ def plugin_command(options: PluginCommandOptions) -> None:
     bundle = bundles.load(options.model)
     queries = choices(bundle, options.request)
     tools = find(options.dpf, options.headers, options.library)
+    window = find_window(options.window)
     for width in widths:
-        settings = PluginSettings(formats, options.name, width, options.spare)
+        settings = PluginSettings(formats, options.name, width, options.spare, window=window)
         written = build(
             bundle,
             queries,

@@ -125,17 +125,6 @@ class PresenceConstants:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetLevelConstants:
-    """The target's share of the input energy, which plug-in and page show.
-
-    Attributes:
-        smoothing_seconds: Time constant of both energies.
-    """
-
-    smoothing_seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class OldBundles:
     """Numbers of the first models, for bundles that do not bring their own.
 
@@ -168,5 +157,4 @@ QUERY = QueryConstants(**_SECTIONS["query"])
 RESAMPLER = ResamplerConstants(**_SECTIONS["resampler"])
 LATENCY = LatencyConstants(**_SECTIONS["latency"])
 PRESENCE = PresenceConstants(**_SECTIONS["presence"])
-TARGET_LEVEL = TargetLevelConstants(**_SECTIONS["target_level"])
 OLD_BUNDLES = OldBundles(**_SECTIONS["old_bundles"])

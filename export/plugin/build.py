@@ -12,12 +12,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import marssep_rt
 from export.plugin.naming import Naming, c_string
+from export.plugin.presets import lv2_presets
 from export.plugin.toolchain import Toolchain, licence_files
+from export.plugin.wordpiece import wordpiece
 from marssep_rt.contract import LATENCY
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.model.bundle import Bundle
@@ -27,61 +29,23 @@ from marssep_rt.utils.atomic_io import refuse_existing, replace_folder, workplac
 
 FORMATS = ("vst3", "clap", "lv2", "jack")  # as the framework's makefile calls them
 SOURCE = Path(__file__).parent / "source"
-UNITS = ("dpf_plugin.cpp", "engine.cpp", "model.cpp", "query_file.cpp", "resampler.cpp")
+UNITS = (
+    "dpf_plugin.cpp",
+    "engine.cpp",
+    "model.cpp",
+    "own_query.cpp",
+    "query_file.cpp",
+    "resampler.cpp",
+    "resources.cpp",
+    "sentence.cpp",
+    "text_encoder.cpp",
+    "wordpiece.cpp",
+)
+WINDOW_UNITS = ("dpf_window.cpp", "sentence.cpp")
 MAX_QUERIES = 100
 # of latency: with none, a minute under JACK had late samples (docs/performance.md)
 SPARE_HOPS = LATENCY.plugin_extra_hops
 WIDTHS = {1: "mono", 2: "stereo"}
-
-
-def config(
-    naming: Naming, channels: int, labels: Sequence[str], library: str, spare: int = SPARE_HOPS
-) -> str:
-    """The generated header: names, channels, queries, and hops of latency that are spared."""
-    version = ", ".join(re.findall(r"\d+", marssep_rt.__version__)[:3])
-    characters = ", ".join(f"'{c}'" for c in naming.unique)
-    defines = {
-        "MARSSEP_NAME": c_string(naming.title),
-        "MARSSEP_LABEL": c_string(naming.slug.replace("-", "_")),
-        "MARSSEP_URI": c_string(naming.uri),
-        "MARSSEP_CLAP_ID": c_string(f"org.marssep.{naming.slug}"),
-        "MARSSEP_UNIQUE_ID": naming.unique,
-        "MARSSEP_UNIQUE_CHARACTERS": characters,
-        "MARSSEP_VERSION": version,
-        "MARSSEP_CHANNELS": str(channels),
-        "MARSSEP_CHANNELS_NAME": c_string(WIDTHS[channels]),
-        "MARSSEP_SPARE_HOPS": str(spare),
-        "MARSSEP_LIBRARY": c_string(library),
-        "MARSSEP_QUERY_COUNT": str(len(labels)),
-        "MARSSEP_QUERIES": ", ".join(c_string(label) for label in labels),
-    }
-    return "#pragma once\n" + "".join(f"#define {k} {v}\n" for k, v in defines.items())
-
-
-def makefile(naming: Naming, toolchain: Toolchain, formats: Sequence[str], flags: str = "") -> str:
-    """For the framework's rules; ``flags`` go to compiler and linker."""
-    targets = " ".join(f"$({kind})" for kind in formats)
-    include = " ".join(toolchain.include_flags)
-    return (
-        f"NAME = {naming.slug}\nFILES_DSP = {' '.join(UNITS)}\n"
-        f"DPF_PATH = {toolchain.dpf}\nDPF_TARGET_DIR = out\nDPF_BUILD_DIR = build\n"
-        "include $(DPF_PATH)/Makefile.plugins.mk\n"
-        f"BUILD_CXX_FLAGS += -std=gnu++20 -pthread {include} {flags}\n"
-        f"LINK_FLAGS += -pthread {flags}\nall: {targets}\n"
-        # see lv2_shim.cpp
-        "$(BUILD_DIR)/DistrhoPluginMain_LV2.cpp.o $(BUILD_DIR)/lv2_shim.cpp.o: "
-        "BUILD_CXX_FLAGS += -Dlv2_descriptor=marssep_framework_lv2_descriptor\n"
-        "$(lv2): $(BUILD_DIR)/lv2_shim.cpp.o\n"
-        # see clap_shim.cpp
-        "$(BUILD_DIR)/DistrhoPluginMain_CLAP.cpp.o $(BUILD_DIR)/clap_shim.cpp.o: "
-        "BUILD_CXX_FLAGS += -Dclap_entry=marssep_framework_clap_entry\n"
-        "$(clap): $(BUILD_DIR)/clap_shim.cpp.o\n"
-    )
-
-
-def folder_name(kind: str, naming: Naming) -> str:
-    """The folder that a format is installed as."""
-    return f"{naming.slug}.{kind}" if kind in ("vst3", "lv2") else f"{naming.slug}-{kind}"
 
 
 @dataclass(frozen=True)
@@ -94,6 +58,7 @@ class PluginSettings:
         channels: 1 or 2.
         spare: Additional latency in hops, for systems that let the model's thread wait at times.
         flags: More flags for compiler and linker.
+        window: Whether there is a window; it needs the headers of X11 and OpenGL.
     """
 
     formats: Sequence[str] = FORMATS
@@ -101,6 +66,66 @@ class PluginSettings:
     channels: int = 2
     spare: int = SPARE_HOPS
     flags: str = ""
+    window: bool = False
+
+
+def config(naming: Naming, labels: Sequence[str], library: str, settings: PluginSettings) -> str:
+    """The generated header: names, channels, queries, the window, and hops of latency that are spared."""
+    version = ", ".join(re.findall(r"\d+", marssep_rt.__version__)[:3])
+    characters = ", ".join(f"'{c}'" for c in naming.unique)
+    defines = {
+        "MARSSEP_NAME": c_string(naming.title),
+        "MARSSEP_LABEL": c_string(naming.slug.replace("-", "_")),
+        "MARSSEP_URI": c_string(naming.uri),
+        "MARSSEP_CLAP_ID": c_string(f"org.marssep.{naming.slug}"),
+        "MARSSEP_UNIQUE_ID": naming.unique,
+        "MARSSEP_UNIQUE_CHARACTERS": characters,
+        "MARSSEP_VERSION": version,
+        "MARSSEP_VERSION_TEXT": c_string(marssep_rt.__version__),
+        "MARSSEP_CHANNELS": str(settings.channels),
+        "MARSSEP_CHANNELS_NAME": c_string(WIDTHS[settings.channels]),
+        "MARSSEP_SPARE_HOPS": str(settings.spare),
+        "MARSSEP_WINDOW": str(int(settings.window)),
+        "MARSSEP_LIBRARY": c_string(library),
+        "MARSSEP_QUERY_COUNT": str(len(labels)),
+        "MARSSEP_QUERIES": ", ".join(c_string(label) for label in labels),
+    }
+    return "#pragma once\n" + "".join(f"#define {k} {v}\n" for k, v in defines.items())
+
+
+def makefile(naming: Naming, toolchain: Toolchain, settings: PluginSettings) -> str:
+    """For the framework's rules, which are in toolchain.dpf."""
+    # the framework wants an LV2 plug-in and its window in two files
+    lv2 = "$(lv2_dsp)" if settings.window else "$(lv2)"
+    targets = {kind: f"$({kind})" for kind in FORMATS} | {
+        "lv2": f"{lv2} $(lv2_ui)" if settings.window else lv2
+    }
+    include, flags = " ".join(toolchain.include_flags), settings.flags
+    window = f"FILES_UI = {' '.join(WINDOW_UNITS)}\nUI_TYPE = opengl\n" if settings.window else ""
+    return (
+        f"NAME = {naming.slug}\nFILES_DSP = {' '.join(UNITS)}\n{window}"
+        f"DPF_PATH = {toolchain.dpf}\nDPF_TARGET_DIR = out\nDPF_BUILD_DIR = build\n"
+        "include $(DPF_PATH)/Makefile.plugins.mk\n"
+        f"BUILD_CXX_FLAGS += -std=gnu++20 -pthread {include} {flags}\n"
+        f"LINK_FLAGS += -pthread {flags}\nall: {' '.join(targets[kind] for kind in settings.formats)}\n"
+        # see lv2_shim.cpp
+        "$(BUILD_DIR)/DistrhoPluginMain_LV2.cpp.o $(BUILD_DIR)/lv2_shim.cpp.o: "
+        "BUILD_CXX_FLAGS += -Dlv2_descriptor=marssep_framework_lv2_descriptor\n"
+        f"{lv2}: $(BUILD_DIR)/lv2_shim.cpp.o\n"
+        # see clap_shim.cpp
+        "$(BUILD_DIR)/DistrhoPluginMain_CLAP.cpp.o $(BUILD_DIR)/clap_shim.cpp.o: "
+        "BUILD_CXX_FLAGS += -Dclap_entry=marssep_framework_clap_entry\n"
+        "$(clap): $(BUILD_DIR)/clap_shim.cpp.o\n"
+        # see jack_shim.cpp
+        "$(BUILD_DIR)/DistrhoPluginMain_JACK.cpp.o $(BUILD_DIR)/jack_shim.cpp.o: "
+        "BUILD_CXX_FLAGS += -Dmain=marssep_framework_main\n"
+        "$(jack): $(BUILD_DIR)/jack_shim.cpp.o\n"
+    )
+
+
+def folder_name(kind: str, naming: Naming) -> str:
+    """The folder that a format is installed as."""
+    return f"{naming.slug}.{kind}" if kind in ("vst3", "lv2") else f"{naming.slug}-{kind}"
 
 
 def build(
@@ -158,9 +183,11 @@ def _compile(
     for file in SOURCE.rglob("*.*pp"):
         shutil.copy(file, work)  # into one folder, as the framework's makefile wants it
     shutil.copy(SOURCE / "hosts" / "DistrhoPluginInfo.h", work)
-    header = config(naming, settings.channels, labels, toolchain.library.name, settings.spare)
+    header = config(naming, labels, toolchain.library.name, settings)
     (work / "config.h").write_text(header, encoding="utf-8")
-    rules = makefile(naming, toolchain, settings.formats, settings.flags)
+    if settings.window:
+        toolchain = replace(toolchain, dpf=toolchain.framework_copy(work / "dpf"))
+    rules = makefile(naming, toolchain, settings)
     (work / "Makefile").write_text(rules, encoding="utf-8")
     command = [toolchain.make, f"-j{os.cpu_count() or 1}"]
     done = subprocess.run(command, cwd=work, capture_output=True, text=True)
@@ -178,6 +205,9 @@ def _add_resources(
     folder = next(p for p in files if p.is_file() and p.suffix != ".ttl").parent
     (folder / "separator.onnx").write_bytes(bundle.read("separator.onnx"))
     content = json.dumps([as_plain(query) for query in queries]) + "\n"
+    if bundle.has("text.onnx") and (rules := wordpiece(bundle.read("tokenizer.json"))) is not None:
+        (folder / "text.onnx").write_bytes(bundle.read("text.onnx"))
+        (folder / "wordpiece.json").write_text(json.dumps(rules), encoding="utf-8")
     (folder / "queries.json").write_text(content, encoding="utf-8")
     shutil.copy(toolchain.library, folder / toolchain.library.name)
     for name, licence in licence_files(toolchain):
@@ -201,35 +231,44 @@ def pack(kind: str, work: Path, naming: Naming) -> Path:
 
 def write_ttl(folder: Path, naming: Naming) -> None:
     """The LV2 plug-in describes itself, in a process of its own; ``amended`` says the rest."""
-    library = next(p for p in folder.iterdir() if p.stem == naming.slug)
+    library = next(p for p in folder.iterdir() if p.stem in (naming.slug, f"{naming.slug}_dsp"))
     code = "import ctypes, sys; ctypes.CDLL(sys.argv[1]).lv2_generate_ttl(sys.argv[2].encode())"
     done = subprocess.run(
-        [sys.executable, "-c", code, f"./{library.name}", naming.slug],
+        [sys.executable, "-c", code, f"./{library.name}", library.stem],
         cwd=folder,
         capture_output=True,
         text=True,
     )
-    described = folder / f"{naming.slug}.ttl"
+    described = folder / f"{library.stem}.ttl"
     if done.returncode or not described.is_file():
         raise MarssepError(
             "the LV2 plug-in does not describe itself: "
             + (done.stderr.splitlines() or ["no description was written"])[-1]
         )
     described.write_text(amended(described.read_text(encoding="utf-8")), encoding="utf-8")
+    manifest, presets = lv2_presets(naming.uri)
+    with (folder / "manifest.ttl").open("a", encoding="utf-8") as file:
+        file.write("\n" + manifest)
+    (folder / "presets.ttl").write_text(presets, encoding="utf-8")
 
 
 def amended(ttl: str) -> str:
     """The framework's description with what it leaves out, and without what it only says to one host.
 
-    The port "offline" is what hosts set while they render (``lv2:freeWheeling``); event ports may stay
-    unconnected and features absent (lv2_shim.cpp).
+    The port "offline" is what hosts set while they render (``lv2:freeWheeling``); the port "wet" is for old
+    projects only; event ports may stay unconnected and features absent (lv2_shim.cpp).
     """
+    ttl, hidden = re.subn(
+        r'(lv2:symbol "wet" ;)',
+        r"\1\n        lv2:portProperty <http://lv2plug.in/ns/ext/port-props#notOnGUI> ;",
+        ttl,
+    )
     ttl, wheels = re.subn(r'(lv2:symbol "offline" ;)', r"\1\n        lv2:designation lv2:freeWheeling ;", ttl)
     ttl, events = re.subn(
         r"(lv2:designation lv2:control ;)", r"\1\n        lv2:portProperty lv2:connectionOptional ;", ttl
     )
     ttl, features = re.subn(r"lv2:requiredFeature", "lv2:optionalFeature", ttl)
-    if (wheels, events, features) != (1, 2, 1):
+    if (hidden, wheels, events, features) != (1, 1, 2, 1):
         raise MarssepError(
             "the LV2 description is not as this marssep knows it; "
             "another release of DISTRHO Plugin Framework?"

@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import struct
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,31 @@ class Toolchain:
     def include_flags(self) -> list[str]:
         """For the compiler, whose own folders must keep their place."""
         return [f"-isystem{folder}" for folder in self.headers if str(folder) != "/usr/include"]
+
+    def framework_copy(self, folder: Path) -> Path:
+        """A folder as the framework's, in which it can build its window library; makes ``folder``."""
+        folder.mkdir()
+        for part in self.dpf.iterdir():
+            if part.name == "dgl":
+                shutil.copytree(part, folder / part.name)
+            elif part.name != "build":
+                (folder / part.name).symlink_to(part)
+        return folder
+
+
+def find_window(wanted: bool | None) -> bool:
+    """Whether to build a window: None means where it can be built. Raises UsageError if a wanted one cannot.
+
+    The framework asks pkg-config for OpenGL and X11.
+    """
+    program = shutil.which("pkg-config")
+    there = program is not None and subprocess.run([program, "--exists", "gl", "x11"]).returncode == 0
+    if wanted and not there:
+        raise UsageError(
+            "a window needs the headers of OpenGL and X11 and pkg-config "
+            "(Debian, Ubuntu: apt install pkg-config libgl-dev libx11-dev); or build with --no-window"
+        )
+    return there if wanted is None else wanted
 
 
 def find(

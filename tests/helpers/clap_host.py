@@ -21,7 +21,11 @@ class Entry(c.Structure):
 
 
 class Descriptor(c.Structure):
-    _fields_ = [("version", Version), ("id", STR), ("name", STR)]
+    _fields_ = [
+        ("clap_version", Version),
+        *((name, STR) for name in ("id", "name", "vendor", "url", "manual", "support", "version", "about")),
+        ("features", c.POINTER(STR)),
+    ]
 
 
 class Factory(c.Structure):
@@ -130,6 +134,9 @@ class Parameters(c.Structure):
         ("count", c.CFUNCTYPE(U32, P)),
         ("info", c.CFUNCTYPE(c.c_bool, P, U32, c.POINTER(ParameterInfo))),
         ("value", c.CFUNCTYPE(c.c_bool, P, U32, c.POINTER(c.c_double))),
+        ("to_text", c.CFUNCTYPE(c.c_bool, P, U32, c.c_double, P, U32)),
+        ("to_value", c.CFUNCTYPE(c.c_bool, P, U32, STR, c.POINTER(c.c_double))),
+        ("flush", c.CFUNCTYPE(None, P, P, P)),
     ]
 
 
@@ -142,6 +149,24 @@ class Latency(c.Structure):
 
 
 STREAM = c.CFUNCTYPE(I64, P, P, c.c_uint64)
+
+
+def state_of(parameters=None, **states):
+    """A saved state as the framework writes it: texts by key, parameters by symbol."""
+    parts = [b"__dpf_state_begin__"]
+    for key, value in states.items():
+        parts += [key.encode(), value.encode()]
+    parts += [b"__dpf_state_end__", b"__dpf_parameters_begin__"]
+    for symbol, value in (parameters or {}).items():
+        parts += [symbol.encode(), str(value).encode()]
+    return b"\0".join([*parts, b"__dpf_parameters_end__", b"\xfe\0"])
+
+
+def states_in(data):
+    """The texts of a saved state by key."""
+    parts = data.split(b"\0")
+    inside = parts[parts.index(b"__dpf_state_begin__") + 1 : parts.index(b"__dpf_state_end__")]
+    return {key.decode(): value.decode() for key, value in zip(inside[::2], inside[1::2], strict=True)}
 
 
 class Stream(c.Structure):
@@ -163,6 +188,8 @@ class ClapHost:
         factory = Factory.from_address(factory_at)
         assert factory.count(factory_at) == 1
         described = factory.descriptor(factory_at, 0).contents
+        self.described, self.entry = described, entry
+        assert not factory.create(factory_at, c.addressof(Host()), b"no such plug-in")
         self.id, self.name = described.id.decode(), described.name.decode()
         self.latency_changes = 0
         self.told = HostLatency(HostLatency._fields_[0][1](self.latency_changed))
@@ -222,10 +249,34 @@ class ClapHost:
             ParameterValue(Header(c.sizeof(ParameterValue), 0, 0, 5, 0), number, None, -1, -1, -1, -1, value)
         )
 
-    def save(self):
+    def info(self, name):
+        params, info = self.extension(Parameters, b"clap.params"), ParameterInfo()
+        for i in range(params.count(self.at)):
+            assert params.info(self.at, i, info)
+            if info.name.decode() == name:
+                return info
+        raise KeyError(name)
+
+    def text(self, name, value):
+        """How a value is shown."""
+        text = c.create_string_buffer(256)
+        params = self.extension(Parameters, b"clap.params")
+        assert params.to_text(self.at, self.info(name).id, value, c.addressof(text), 256)
+        return text.value.decode()
+
+    def value(self, name, text):
+        """What a text that somebody types means."""
+        found = c.c_double()
+        params = self.extension(Parameters, b"clap.params")
+        assert params.to_value(self.at, self.info(name).id, text.encode(), found)
+        return found.value
+
+    def save(self, most=1 << 20):
+        """The state; the stream takes at most ``most`` bytes at a time."""
         kept = bytearray()
 
         def write(_, data, size):
+            size = min(size, most)
             kept.extend(c.string_at(data, size))
             return size
 
@@ -233,18 +284,19 @@ class ClapHost:
         assert self.extension(State, b"clap.state").save(self.at, c.addressof(stream))
         return bytes(kept)
 
-    def load(self, data):
+    def load(self, data, most=1 << 20):
+        """Whether the plug-in takes a state; the stream gives at most ``most`` bytes at a time."""
         place = 0
 
         def read(_, to, size):
             nonlocal place
-            part = data[place : place + size]
+            part = data[place : place + min(size, most)]
             c.memmove(to, part, len(part))
             place += len(part)
             return len(part)
 
         stream = Stream(None, STREAM(read))
-        assert self.extension(State, b"clap.state").load(self.at, c.addressof(stream))
+        return self.extension(State, b"clap.state").load(self.at, c.addressof(stream))
 
     def process(self, x):
         """[C, n] -> [C, n], n at most the block."""

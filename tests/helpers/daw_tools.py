@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import marssep_rt
-from export.plugin.build import FORMATS, SOURCE, PluginSettings, build
-from export.plugin.toolchain import find
+from export.plugin.build import FORMATS, SOURCE, PluginSettings, build, makefile
+from export.plugin.naming import Naming
+from export.plugin.toolchain import find, find_window
 from marssep_rt.errors import UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import build_query
@@ -24,6 +25,7 @@ from marssep_rt.query.types import QueryRequest
 ROOT = Path(__file__).parents[2]
 MODEL = Path(marssep_rt.__file__).parent / "models" / "default" / "separator.onnx"
 QUERIES = ("dog barking", "violin")
+OWN = len(QUERIES)  # the choice "Own query"
 UNITS = ("capi/marssep.cpp", "core/engine.cpp", "core/model.cpp", "core/query_file.cpp", "core/resampler.cpp")
 FLOATS = c.POINTER(c.c_float)
 
@@ -46,19 +48,28 @@ def scratch():
     return folder, Path(folder.name)
 
 
+@cache
+def shipped_flags():
+    """The compiler flags of the plug-ins that ship, -ffast-math among them: asked of their own makefile."""
+    folder = scratch()[1] / "flags"
+    folder.mkdir()
+    rules = (
+        makefile(Naming.of("flags", 2), tools(), PluginSettings()) + "flags:\n\t@echo $(BUILD_CXX_FLAGS)\n"
+    )
+    (folder / "Makefile").write_text(rules)
+    said = subprocess.run(["make", "-s", "flags"], cwd=folder, capture_output=True, text=True, check=True)
+    leave = ("-MD", "-MP", "-fvisibility=hidden", "-I.", "-pipe")
+    return [flag for flag in said.stdout.split() if flag not in leave]
+
+
 def compile_cpp(output, sources, *flags):
-    """A program or, where the name ends in .so, a shared library; warnings are errors."""
-    shared = ["-fPIC", "-shared"] if output.suffix == ".so" else []
+    """A program, or a library where the name ends in .so, with the flags that ship; warnings are errors."""
+    shared = ["-shared"] if output.suffix == ".so" else []
     command = [
         os.environ.get("CXX", "g++"),
-        "-std=c++20",
-        "-O2",
-        "-Wall",
-        "-Wextra",
+        *shipped_flags(),
         "-Werror",
-        "-pthread",
         *shared,
-        *tools().include_flags,
         f"-I{SOURCE / 'core'}",
         f"-I{SOURCE / 'capi'}",
         *map(str, sources),
@@ -131,6 +142,13 @@ def helper(name, *flags):
 
 
 @cache
+def words():
+    """The program that tokenizes and understands lines of text as the plug-in does (words.cpp)."""
+    sources = [SOURCE / "core" / name for name in ("wordpiece.cpp", "sentence.cpp")]
+    return compile_cpp(scratch()[1] / "words", [Path(__file__).with_name("words.cpp"), *sources])
+
+
+@cache
 def counting_runtime():
     """ONNX Runtime that counts its objects: the library's path and its own functions."""
     path = helper("counting_runtime.so", f'-DREAL="{tools().library}"')
@@ -145,6 +163,18 @@ def plugins(channels=2, /):
     queries = [build_query(bundle, QueryRequest(texts=[q])) for q in QUERIES]
     settings = PluginSettings(FORMATS if channels == 2 else ("vst3",), channels=channels)
     build(bundle, queries, folder, tools(), settings)
+    return folder
+
+
+@cache
+def windowed():
+    """A folder with an LV2 plug-in and a JACK program with a window, or a skip where none can be built."""
+    tools()
+    if not find_window(None):
+        pytest.skip("the headers of X11 and OpenGL are missing")
+    folder, bundle = scratch()[1] / "windowed", bundles.load(None)
+    queries = [build_query(bundle, QueryRequest(texts=[q])) for q in QUERIES]
+    build(bundle, queries, folder, tools(), PluginSettings(("lv2", "jack"), window=True))
     return folder
 
 

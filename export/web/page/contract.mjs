@@ -48,7 +48,3 @@ export const PRESENCE = Object.freeze({
   window_seconds: 2.0,
   threshold: 0.5,
 });
-
-export const TARGET_LEVEL = Object.freeze({
-  smoothing_seconds: 0.3283,
-});

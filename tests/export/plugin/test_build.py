@@ -1,6 +1,7 @@
 """What surrounds the compiler: names, the generated header, what is missing, descriptions."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from export.plugin import toolchain
-from export.plugin.build import amended, build, config
+from export.plugin.build import SOURCE, PluginSettings, amended, build, config
 from export.plugin.naming import Naming, c_string
+from export.plugin.presets import MIXER, PRESETS, lv2_presets
 from export.plugin.toolchain import Toolchain, check_machine, find_dpf, find_library, find_runtime_headers
 from export.slugs import slug_of
 from marssep_rt.errors import MarssepError, UsageError
@@ -39,7 +41,7 @@ def test_any_label_is_a_c_literal(text, tmp_path):
 
 
 def test_the_header_names_every_query():
-    text = config(Naming.of("marssep", 2), 2, ["dog", 'a "b"'], "libonnxruntime.so.1")
+    text = config(Naming.of("marssep", 2), ["dog", 'a "b"'], "libonnxruntime.so.1", PluginSettings())
     assert '#define MARSSEP_QUERIES "dog", "a \\042b\\042"\n' in text
     assert "#define MARSSEP_QUERY_COUNT 2\n" in text
     assert '#define MARSSEP_URI "urn:marssep:marssep"\n' in text
@@ -70,6 +72,10 @@ def test_what_is_missing_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="there is no no-such-compiler"):
         toolchain.find()
     monkeypatch.setenv("PATH", "")
+    assert not toolchain.find_window(None)
+    assert not toolchain.find_window(False)
+    with pytest.raises(UsageError, match="--no-window"):
+        toolchain.find_window(True)
     with pytest.raises(UsageError, match="needs make"):
         toolchain.find()
 
@@ -93,6 +99,15 @@ def test_the_command_says_what_is_wrong(tmp_path):
         code, said = run("plugin", "-o", tmp_path / "out", *args)
         assert (code, words in said) == (2, True), said
     assert not (tmp_path / "out").exists()
+
+
+def test_presets_name_parameters_of_the_plugin():
+    symbols = set(re.findall(r'\{"[^"]+", "(\w+)"', (SOURCE / "hosts" / "parameters.hpp").read_text()))
+    manifest, presets = lv2_presets("urn:marssep:x")
+    assert len(PRESETS) >= 4
+    for text in (manifest, presets):
+        assert re.findall(r'rdfs:label "([^"]+)"', text) == list(PRESETS)
+    assert symbols > set(re.findall(r'lv2:symbol "(\w+)"', presets)) == set(MIXER)
 
 
 def query(label="dog"):
@@ -120,11 +135,12 @@ def test_the_lv2_description_is_amended_or_refused():
     ttl = (
         "    lv2:requiredFeature opts:options ;\n"
         "    lv2:designation lv2:control ;\n    lv2:designation lv2:control ;\n"
-        '        lv2:symbol "offline" ;\n    mod:label "x" ;\n'
+        '        lv2:symbol "wet" ;\n        lv2:symbol "offline" ;\n    mod:label "x" ;\n'
     )
     text = amended(ttl)
     assert text.count("lv2:connectionOptional") == 2
     assert "lv2:freeWheeling" in text
+    assert "notOnGUI" in text
     assert "required" not in text
     assert "mod:" not in text
     with pytest.raises(MarssepError, match="another release"):

@@ -1,15 +1,36 @@
 """The plug-in's engine against the runtime, through its C functions: block sizes, rates, offline, faults."""
 
+import json
 import subprocess
 import threading
 import time
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto
+from onnx.helper import (
+    make_graph,
+    make_model,
+    make_node,
+    make_opsetid,
+    make_tensor,
+    make_tensor_value_info,
+)
 from scipy.signal import resample_poly
 
 import marssep_rt
-from daw_tools import MODEL, QUERIES, Engine, library, probe, scratch, sound, tools
+from daw_tools import (
+    MODEL,
+    QUERIES,
+    Engine,
+    library,
+    probe,
+    scratch,
+    shipped_flags,
+    sound,
+    tools,
+)
 from marssep_rt import Separator
 from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import write_query
@@ -34,6 +55,40 @@ def engine(request):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def brittle(tmp_path):
+    """A separator whose target is its state plus the input, and whose state is a root of the input's sum."""
+    nodes = [
+        make_node("Add", ["audio", "kept"], ["target"]),
+        make_node("ReduceMin", ["audio"], ["least"], axes=[2], keepdims=1),
+        make_node("Sqrt", ["least"], ["root"]),
+        make_node("Mul", ["kept", "zero"], ["same"]),  # NaN stays NaN
+        make_node("Add", ["root", "same"], ["kept_next"]),
+        make_node("ReduceMax", ["query"], ["used"], keepdims=0),
+    ]
+    shapes = {"audio": [1, "C", 480], "query": [1, 384], "kept": [1, "C", 1]}
+    ends = {"target": [1, "C", 480], "kept_next": [1, "C", 1], "used": []}
+    inputs, outputs = (
+        [make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in some.items()]
+        for some in (shapes, ends)
+    )
+    zero = make_tensor("zero", TensorProto.FLOAT, [], [0.0])
+    graph = make_graph(nodes, "brittle", inputs, outputs, [zero])
+    model = make_model(graph, opset_imports=[make_opsetid("", 17)], ir_version=9)
+    metadata = {
+        "format": 1,
+        "sample_rate": 48_000,
+        "hop": 480,
+        "latency": 480,
+        "query_dim": 384,
+        "encoder": "builtin-text-1",
+        "states": {"kept": ["B", "C", 1]},
+    }
+    onnx.helper.set_model_props(model, {"marssep": json.dumps(metadata)})
+    onnx.save(model, tmp_path / "brittle.onnx")
+    return tmp_path / "brittle.onnx"
 
 
 def reference(x, query="dog barking", **settings):
@@ -210,20 +265,51 @@ def test_reset_at_real_time_equals_fresh(engine, x):
 
 def test_hops_that_are_spared_are_latency_and_nothing_else(engine, x):
     e = engine(spare=2, block=512)
-    assert e.latency == 480 + HOP - 1 + 512 + 2 * HOP
+    assert e.latency == 480 + HOP - 1 + 3 * HOP
+    assert engine(spare=2, block=4096).latency == 480 + HOP - 1 + 4096  # a long block gives time enough
     np.testing.assert_allclose(aligned(e, x, [512]), reference(x), atol=1e-5)
 
 
-def test_numbers_that_are_none_stay_inside(engine, x):
-    e = engine()
+def test_the_engine_is_tested_as_it_ships():
+    """With -ffast-math std::isfinite is always true."""
+    assert "-ffast-math" in shipped_flags()
+
+
+@pytest.mark.parametrize("rate", [48_000, 44_100])
+@pytest.mark.parametrize("output", [0, 1, 2])
+def test_numbers_that_are_none_stay_inside(engine, x, output, rate):
+    """NaN and infinities count as silence, and nothing of them is left in states, resamplers and meters."""
     bad = x.copy()
     bad[:, 10_000] = np.nan
-    bad[0, 20_000], bad[1, 30_000] = np.inf, 1e30
-    y = aligned(e, bad, [512])
+    bad[0, 20_000], bad[0, 21_000], bad[1, 30_000] = np.inf, -np.inf, 1e30
+    clean = np.clip(np.nan_to_num(bad, nan=0.0, posinf=0.0, neginf=0.0), -1e6, 1e6)
+    outputs = []
+    for given in (bad, clean):
+        e = engine(rate=rate)
+        e("controls", 1.0, 20.0, 0.0, output)
+        outputs.append(e.run(given, [512]))
+        e.run(np.tile(x, 4), [512])
+        assert -60 < e("level") < 0
+        assert 0 <= e("presence") <= 1
+    assert np.isfinite(outputs[0]).all()
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_a_model_that_yields_no_number_begins_afresh(engine, brittle):
+    e = engine(model=brittle, block=480)
+    x = np.full((2, 480 * 12), 0.25, np.float32)
+    x[:, 480 * 4] = -1.0  # the graph takes a root of it and keeps the result
+    y = e.run(x, [480])
     assert np.isfinite(y).all()
-    clean = bad.copy()
-    clean[~np.isfinite(clean)] = 0
-    np.testing.assert_allclose(y[:, :19_000], reference(np.clip(clean, -1e6, 1e6))[:, :19_000], atol=1e-5)
+    assert (y[:, e.latency : e.latency + 480 * 3] > 0).all()
+    assert (y[:, -480:] > 0).all()
+
+
+def test_controls_that_are_no_numbers_change_nothing(engine, x):
+    e = engine()
+    for bad in (np.nan, np.inf):
+        e("controls", bad, 100.0, bad, 0)
+    np.testing.assert_allclose(aligned(e, x, [512]), reference(x), atol=1e-5)
 
 
 def test_sixteen_at_once_are_sixteen_alone(x):

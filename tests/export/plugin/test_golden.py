@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from daw_tools import FLOATS, Engine, golden, sound
+from daw_tools import FLOATS, golden
 from golden import DIM, ENCODER, MODES, stored
-from marssep_rt import Separator
-from marssep_rt.contract import MIXER, TARGET_LEVEL
+from marssep_rt.contract import MIXER
 
 VECTORS = stored()
 
@@ -46,19 +45,3 @@ def test_a_query_file(case, tmp_path):
     assert bool(refused) == (case["vector"] is None)
     if case["vector"]:
         np.testing.assert_allclose(vector, case["vector"], atol=1e-6)
-
-
-def test_the_target_level_is_the_smoothed_share_of_the_energy():
-    """Of hops of target and of the input that came with them."""
-    x, separator = sound(0.4, 1), Separator(query="dog barking")
-    hop = separator.hop
-    target = separator.process(x)[0, hop - 1 :]
-    engine = Engine(channels=1, block=hop)
-    engine.run(x, [hop])
-    keep = np.exp(-hop / separator.sample_rate / TARGET_LEVEL.smoothing_seconds)
-    kept = whole = 0.0
-    for at in range(0, len(target) - hop + 1, hop):
-        kept = keep * kept + (1 - keep) * np.square(target[at : at + hop]).sum()
-        whole = keep * whole + (1 - keep) * (np.square(x[0, at : at + hop]).sum() + 1e-9)
-    assert engine("presence") == pytest.approx(kept / whole, rel=0.02)
-    engine.close()

@@ -1,5 +1,6 @@
 """Built plug-ins in real hosts: VST3 in pedalboard, LV2 in lilv's tools and jalv, CLAP in our own host."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,9 +14,11 @@ import pytest
 import soundfile
 
 import marssep_rt
-from clap_host import ClapHost
-from daw_tools import QUERIES, need, plugins, sound
+from clap_host import ClapHost, state_of, states_in
+from daw_tools import OWN, QUERIES, helper, need, plugins, sound
+from export.plugin.presets import PRESETS
 from marssep_rt import Separator
+from marssep_rt.dsp.presence import PresenceMeter
 from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import write_query
 from marssep_rt.query.types import QueryRequest
@@ -75,7 +78,15 @@ def test_vst3_in_mono_and_at_another_rate(tmp_path):
 def test_vst3_parameters_and_state(stereo, tmp_path):
     source, expected = stereo
     x, p = read(source), vst3()
-    assert set(p.parameters) >= {"query", "mix", "max_attenuation_db", "gain_db", "output", "offline_render"}
+    assert set(p.parameters) >= {
+        "query",
+        "wet",
+        "mix",
+        "max_attenuation_db",
+        "gain_db",
+        "output",
+        "offline_render",
+    }
     p.output = "Bypass"
     np.testing.assert_array_equal(p(x, 48_000, buffer_size=512), x)
     p.output, p.query = "Target", QUERIES[1]
@@ -126,9 +137,8 @@ def test_lv2_rendered_equals_the_file(stereo, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     y = read(tmp_path / "out.wav")
-    latency = (
-        480 + 479 + 4096 + 480
-    )  # lv2apply names no block length, so the longest is assumed, and it takes no latency off
+    # lv2apply names no block length, so the longest is assumed, and it takes no latency off
+    latency = 480 + 479 + 4096
     np.testing.assert_allclose(y[:, latency : latency + x.shape[1]], expected, atol=1e-4)
 
 
@@ -160,7 +170,7 @@ def test_lv2_runs_under_jack(jack_server):
         assert float(missed[-1].split("=")[-1]) == 0.0, said
 
 
-def test_clap_scans_processes_saves_and_restores(stereo, tmp_path):
+def test_clap_scans_processes_saves_and_restores(stereo):
     source, expected = stereo
     x = read(source)
     path = plugins(2) / "marssep-clap" / "marssep.clap"
@@ -174,25 +184,240 @@ def test_clap_scans_processes_saves_and_restores(stereo, tmp_path):
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
     host.reset()
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
-    write_query(
-        tmp_path / "rain.query", build_query(marssep_rt.model.bundle.load(None), QueryRequest(texts=["rain"]))
-    )
     host.set("Query", 1.0)
     host.set("Gain", -6.0)
     host.run(padded[:, :512])
     other = ClapHost(path)
-    other.load(host.save())
+    assert other.load(host.save())
     assert other.parameters()["Query"][4] == 1.0
     assert other.parameters()["Gain"][4] == pytest.approx(-6.0)
     host.close()
     other.close()
 
 
+@pytest.fixture
+def clap():
+    """CLAP instances that render offline, so that nothing comes too late; they are closed in the end."""
+    made = []
+
+    def make(**settings):
+        made.append(ClapHost(plugins(2) / "marssep-clap" / "marssep.clap", **settings))
+        made[-1].set("Offline Render", 1.0)
+        made[-1].process(np.zeros((2, 64), np.float32))
+        made[-1].reset()
+        return made[-1]
+
+    yield make
+    for host in made:
+        host.close()
+
+
+def embedded(*texts):
+    return build_query(marssep_rt.model.bundle.load(None), QueryRequest(texts=texts))
+
+
+def own_query(host):
+    """The query in a host's state."""
+    return json.loads(states_in(host.save())["query"])
+
+
+def status(host):
+    return host.text("Status", host.parameters()["Status"][4])
+
+
+def typed(text, **others):
+    return state_of({"query": OWN}, query="", query_file="", query_text=text, **others)
+
+
+@pytest.mark.parametrize("text", ["rain", "the dog and the rain, but not the wind", "žába 狗 frogs"])
+def test_clap_hears_a_query_that_is_typed(clap, stereo, text):
+    """Against the runtime: the vector, and what it lets through."""
+    host, x = clap(), read(stereo[0])
+    assert host.load(typed(text))
+    query, expected = own_query(host), embedded(text)
+    assert (query["label"], query["encoder"], query["text"]) == (expected.label, expected.encoder, text)
+    np.testing.assert_allclose(query["vector"], expected.vector, atol=1e-5)
+    padded = np.concatenate([x, np.zeros((2, host.latency), np.float32)], axis=1)
+    s = Separator(query=text)
+    y = s.process(np.concatenate([x, np.zeros((2, s.latency), np.float32)], axis=1))[:, s.latency :]
+    np.testing.assert_allclose(host.run(padded)[:, host.latency :], y, atol=1e-4)
+    assert status(host) == "ready"
+
+
+@pytest.mark.parametrize("text", ["no dog", "?!", "x" * 600])
+def test_clap_says_that_a_text_is_no_query(clap, stereo, text, capfd):
+    host = clap()
+    assert host.load(typed("rain"))
+    assert host.load(typed(text))
+    assert status(host) == "no query"
+    assert not host.run(read(stereo[0])).any()
+    assert "marssep: " in capfd.readouterr().err
+    host.set("Output", 1.0)  # the residual of nothing is the input
+    host.run(np.zeros((2, 4096), np.float32))
+    assert host.run(read(stereo[0])).any()
+
+
+def test_clap_keeps_the_query_not_the_path(clap, stereo, tmp_path):
+    path, x = tmp_path / "rain.query", read(stereo[0])
+    write_query(path, embedded("rain"))
+    host = clap()
+    assert host.load(state_of({"query": OWN}, query_file=str(path)))  # as earlier versions saved it
+    kept, y = host.save(), host.run(x)
+    assert y.any()
+    np.testing.assert_allclose(own_query(host)["vector"], embedded("rain").vector, atol=1e-6)
+    write_query(path, embedded("violin"))
+    changed = clap()
+    assert changed.load(kept)
+    np.testing.assert_array_equal(changed.run(x), y)  # a project sounds as it was saved
+    assert changed.load(state_of({"query": OWN}, query_file=str(path)))  # the user loads the file again
+    np.testing.assert_allclose(own_query(changed)["vector"], embedded("violin").vector, atol=1e-6)
+    path.unlink()
+    moved = clap()
+    assert moved.load(kept)
+    assert status(moved) == "ready"
+    np.testing.assert_array_equal(moved.run(x), y)
+    assert states_in(moved.save()) == states_in(kept)
+
+
+def test_clap_with_a_missing_query_file_is_silent_and_says_so(clap, stereo, tmp_path):
+    host, x = clap(), read(stereo[0])
+    assert host.load(state_of({"query": 0}, query_file=str(tmp_path / "gone.query")))
+    assert status(host) == "ready"  # a built-in one is chosen
+    assert host.run(x).any()
+    host.set("Query", OWN)
+    host.run(np.zeros((2, 4096), np.float32))
+    assert status(host) == "no query"
+    assert not host.run(x).any()
+    assert host.parameters()["Presence"][4] < 0.2
+    host.set("Query", 0.0)
+    host.run(x)
+    assert status(host) == "ready"
+    assert host.run(x).any()
+
+
+def test_clap_embeds_again_what_another_encoder_made(clap):
+    host = clap()
+    assert host.load(typed("rain"))
+    query = own_query(host) | {"encoder": "older-1"}
+    assert host.load(state_of({"query": OWN}, query=json.dumps(query), query_file="", query_text="rain"))
+    assert own_query(host)["encoder"] == embedded("rain").encoder
+    assert host.load(state_of({"query": OWN}, query=json.dumps(query), query_file="", query_text=""))
+    assert status(host) == "no query"
+
+
+def test_clap_shows_values_as_people_read_them(clap, stereo):
+    host, x = clap(), read(stereo[0])
+    assert host.text("Max Attenuation", 100.0) == "off"
+    assert host.value("Max Attenuation", "off") == 100.0
+    assert [host.text("Query", i) for i in range(OWN + 1)] == [*QUERIES, "Own query"]
+    assert host.parameters()["Mix"][1:4] == (0.0, 100.0, 100.0)
+    assert host.info("Wet").flags & 4  # hidden: for old projects
+    y = []
+    for parameters in ({"mix": 50.0}, {"wet": 0.5}):
+        assert host.load(state_of({"mix": 100.0, "wet": 1.0, **parameters}))
+        host.run(np.zeros((2, 48_000), np.float32))
+        host.reset()
+        y.append(host.run(x))
+    np.testing.assert_array_equal(*y)
+
+
+def test_clap_meters_are_the_runtimes(clap, stereo):
+    """Presence is measured as a bundle without an audio encoder would; reduction is output below input."""
+    host, x = clap(), np.tile(read(stereo[0]), 2)
+    y = host.run(x)
+    meter = PresenceMeter(2, 480, 48_000)
+    s = Separator(query=QUERIES[0])
+    target = s.process(x)
+    dry = np.concatenate([np.zeros((2, s.latency), np.float32), x], axis=1)
+    for at in range(0, x.shape[1] - 480 - host.latency, 480):
+        meter.add(target[:, at : at + 480], dry[:, at : at + 480])
+    values = {name: value[4] for name, value in host.parameters().items()}
+    assert values["Presence"] == pytest.approx(meter.presence(), abs=0.05)
+    late = [10 * np.log10(np.square(part[:, -24_000:]).mean()) for part in (x[:, : -host.latency], y)]
+    assert values["Output level"] == pytest.approx(late[1], abs=3)
+    assert values["Reduction"] == pytest.approx(late[0] - late[1], abs=3)
+    assert values["Latency"] == pytest.approx(host.latency / 48)
+
+
+def test_lv2_hears_a_query_that_is_set_as_a_property():
+    """patch:Set with a string through a worker, then the state in another instance."""
+    folder = plugins(2) / "marssep.lv2"
+    done = subprocess.run(
+        [helper("lv2_host"), folder / "marssep.so", f"{folder}/", "urn:marssep:marssep", "rain"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    said = {line.split()[0]: tuple(map(float, line.split()[1:])) for line in done.stdout.splitlines()}
+    assert said["before"] == (1.0, -120.0)
+    assert said["typed"][0] == said["restored"][0] == 0.0
+    assert said["typed"][1] > -60
+    assert said["restored"][1] == pytest.approx(said["typed"][1], abs=1)
+
+
+def test_jalv_restores_a_query_that_is_typed(jack_server, tmp_path):
+    """A state in a file, as a host writes it, with the text alone."""
+    need("jalv")
+    _, env = jack_server
+    uri = "urn:marssep:marssep"
+    (tmp_path / "state.ttl").write_text(
+        "@prefix lv2: <http://lv2plug.in/ns/lv2core#> . @prefix pset: <http://lv2plug.in/ns/ext/presets#> .\n"
+        "@prefix state: <http://lv2plug.in/ns/ext/state#> .\n"
+        f'<> a pset:Preset ; lv2:appliesTo <{uri}> ; lv2:port [ lv2:symbol "query" ; pset:value {OWN}.0 ] ;\n'
+        f' state:state [ <{uri}#query_text> "rain" ] .\n'
+    )
+    statuses = []
+    for more in ([], ["-l", tmp_path]):
+        host = subprocess.Popen(
+            ["jalv", "-x", "-c", f"query={OWN}", *more, uri],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=lv2_environment(env),
+        )
+        try:
+            time.sleep(3)
+            host.stdin.write("monitors\n")
+            host.stdin.flush()
+            time.sleep(1)
+            host.send_signal(signal.SIGINT)
+            said, _ = host.communicate(timeout=10)
+        finally:
+            host.kill()
+        statuses += [
+            float(line.split("=")[-1]) for line in said.splitlines() if line.lower().startswith("status")
+        ]
+    assert statuses == [1.0, 0.0], said
+
+
+def test_lv2_presets_are_found_and_set_the_mixer():
+    need("lv2info", "lv2apply")
+    said = subprocess.run(
+        ["lv2info", "urn:marssep:marssep"], capture_output=True, text=True, env=lv2_environment()
+    ).stdout
+    for name in PRESETS:
+        assert name in said
+
+
+def test_clap_is_deaf_to_what_is_no_number(clap, stereo):
+    """Through the build that ships: one NaN was NaN for ever."""
+    x = read(stereo[0])
+    x = np.concatenate([x, x], axis=1)
+    bad = x.copy()
+    bad[:, 1000], bad[0, 30_000], bad[1, 40_000:40_500] = np.nan, np.inf, 1e-42
+    made = [clap().run(given) for given in (bad, np.nan_to_num(bad, posinf=0.0))]
+    assert np.isfinite(made[0]).all()
+    assert np.abs(made[0][:, -20_000:]).max() > 0.05
+    np.testing.assert_array_equal(*made)
+
+
 def test_clap_lives_in_a_host_without_extensions(stereo):
     source, expected = stereo
     x = read(source)
     host = ClapHost(plugins(2) / "marssep-clap" / "marssep.clap", bare=True)
-    host.load(host.save())
+    assert host.load(host.save())
     padded = np.concatenate([x, np.zeros((2, host.latency), np.float32)], axis=1)
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
     host.close()

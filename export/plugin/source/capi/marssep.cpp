@@ -73,6 +73,7 @@ void marssep_select(void* handle, unsigned index) { static_cast<Handle*>(handle)
 unsigned marssep_missed(void* handle) { return static_cast<Handle*>(handle)->engine->missed(); }
 float marssep_level(void* handle) { return static_cast<Handle*>(handle)->engine->levelDb(); }
 float marssep_presence(void* handle) { return static_cast<Handle*>(handle)->engine->presence(); }
+float marssep_reduction(void* handle) { return static_cast<Handle*>(handle)->engine->reductionDb(); }
 
 void marssep_controls(void* handle, float wet, float limitDb, float gainDb, int output)
 {
@@ -82,6 +83,7 @@ void marssep_controls(void* handle, float wet, float limitDb, float gainDb, int 
 int marssep_query_file(void* handle, const char* file)
 {
     Handle& own = *static_cast<Handle*>(handle);
+    own.engine->setQuery({});
     return guarded(
         [&] {
             own.engine->setQuery(readQuery(file, own.model->info.encoder, own.model->info.queryDim).vector);

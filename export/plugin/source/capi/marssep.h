@@ -30,22 +30,25 @@ unsigned marssep_latency(void* handle);
 /* Offline rendering on (1) or off (0): on, marssep_process waits for the model instead of dropping samples. */
 void marssep_offline(void* handle, int on);
 
-/* Choose a query: an index into ``vectors``, or ``count`` for the one of marssep_query_file. */
+/* Choose a query: an index into ``vectors``, or ``count`` for the one of marssep_query_file; the target is silent where there is none. */
 void marssep_select(void* handle, unsigned index);
 
 /* ``wet`` 0..1; ``limit_db`` >= 0, from 100 on no limit; ``gain_db``; ``output`` 0 target, 1 residual, 2 bypass. */
 void marssep_controls(void* handle, float wet, float limit_db, float gain_db, int output);
 
-/* Read a .query file; returns 0 when it was taken. */
+/* Read a .query file; returns 0 when it was taken. Else there is no query of a file any more. */
 int marssep_query_file(void* handle, const char* file);
 
 /* Process one block: ``in`` and ``out`` are [channels][n], one row after the other. Never allocates and never locks. */
 void marssep_process(void* handle, const float* in, float* out, unsigned channels, unsigned n);
 
-/* Samples that were dropped, the output level in dBFS, and the target's share of the input energy, 0..1. */
+/* Samples that were dropped, the output level in dBFS, and the presence: how likely the target is in the input, 0..1. */
 unsigned marssep_missed(void* handle);
 float marssep_level(void* handle);
 float marssep_presence(void* handle);
+
+/* How far the output is below the input, in dB, 0..60. */
+float marssep_reduction(void* handle);
 
 #ifdef __cplusplus
 }

@@ -49,7 +49,3 @@ inline constexpr double FLOOR_DB = -60.0;
 inline constexpr double WINDOW_SECONDS = 2.0;
 inline constexpr double THRESHOLD = 0.5;
 } // namespace marssep::contract::presence
-
-namespace marssep::contract::target_level {
-inline constexpr double SMOOTHING_SECONDS = 0.3283;
-} // namespace marssep::contract::target_level

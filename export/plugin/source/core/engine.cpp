@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "denormals.hpp"
+#include "finite.hpp"
 
 #ifndef _WIN32
 #include <pthread.h>
@@ -14,7 +16,6 @@ namespace marssep {
 namespace {
 
 constexpr double RING_SECONDS = 2.0;
-constexpr float LARGEST = contract::mixer::LARGEST_SAMPLE;
 constexpr unsigned FADE = 64; // frames over which a target that is missing goes and comes
 
 float gainOf(float db)
@@ -46,7 +47,7 @@ Delays Delays::of(const GraphInfo& graph, unsigned hostRate, unsigned longestBlo
     Delays delays;
     ticks = 0;
     const std::uint64_t hop = (std::uint64_t(graph.hop) * hostRate + graph.sampleRate - 1) / graph.sampleRate;
-    delays.worker = unsigned(std::max<std::uint64_t>(longestBlock, hop) + spareHops * hop);
+    delays.worker = unsigned(std::max<std::uint64_t>(longestBlock, hop * (1 + spareHops)));
     if (hostRate == graph.sampleRate) {
         delays.conversion = graph.latency;
         delays.blocks = graph.hop - 1;
@@ -98,7 +99,8 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
     lead = 0.0;
     fade = 1.0f;
     begun = pending = false;
-    power = 0.0f;
+    power = inputPower = 0.0f;
+    reduced = 0.0f;
     pushed = consumed = 0;
     restart = restarted = 0;
     restartAt = freshAt = 0;
@@ -119,6 +121,7 @@ void Engine::prepare(std::uint64_t ticks)
 {
     const GraphInfo& graph = model->info;
     stream = std::make_unique<Stream>(model, channels);
+    presenceMeter = std::make_unique<PresenceMeter>(graph.presence, float(graph.hop) / float(graph.sampleRate), graph.latency / graph.hop);
     inward.reset();
     outward.reset();
     if (rate != graph.sampleRate) {
@@ -157,13 +160,17 @@ void Engine::stop()
 
 void Engine::setControls(const Controls& controls)
 {
-    wantedMix.store(controls.coefficients());
+    const Coefficients pair = controls.coefficients();
+    if (isFinite(pair.target) && isFinite(pair.dry))
+        wantedMix.store(pair);
 }
 
 void Engine::setQuery(const std::vector<float>& vector)
 {
     const std::lock_guard<std::mutex> guard(queryLock);
     loaded = vector;
+    changed = true;
+    own.store(!vector.empty(), std::memory_order_relaxed);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- the model's thread
@@ -205,7 +212,7 @@ void Engine::refresh()
         outward->reset();
     }
     filled = 0;
-    targetEnergy = inputEnergy = 0.0f;
+    presenceMeter->reset();
     broken = false;
 }
 
@@ -221,7 +228,7 @@ void Engine::drain()
         input->pop(takenRows.data(), n);
         for (auto& row : taken)
             for (std::size_t i = 0; i < n; ++i)
-                row[i] = std::isfinite(row[i]) ? std::clamp(row[i], -LARGEST, LARGEST) : 0.0f;
+                row[i] = sampleOf(row[i]);
         const std::size_t count = inward ? inward->process(takenRows.data(), n, convertedRows.data()) : n;
         const auto& source = inward ? converted : taken;
         for (std::size_t at = 0; at < count;) {
@@ -241,42 +248,61 @@ void Engine::drain()
     }
 }
 
-void Engine::hop()
+// Hand the chosen query to the model; false where there is none.
+bool Engine::takeQuery()
 {
-    const unsigned size = model->info.hop, index = selected.load(std::memory_order_relaxed);
+    const unsigned index = selected.load(std::memory_order_relaxed);
+    bool another = index != std::exchange(heard, index);
     if (index < queries.size()) {
         std::copy(queries[index].begin(), queries[index].end(), stream->query());
-    } else if (const std::unique_lock<std::mutex> guard(queryLock, std::try_to_lock); guard.owns_lock() && !loaded.empty()) {
+        silent = false;
+    } else if (const std::unique_lock<std::mutex> guard(queryLock, std::try_to_lock); guard.owns_lock()) {
         std::copy(loaded.begin(), loaded.end(), stream->query());
+        silent = loaded.empty();
+        another = std::exchange(changed, false) || another;
     }
-    const float* target[2] = {nullptr, nullptr};
+    if (another)
+        presenceMeter->reset();
+    return !silent;
+}
+
+void Engine::hop()
+{
+    const bool wantsTarget = takeQuery();
     if (!broken)
         try {
             stream->run();
         } catch (const std::exception&) {
             broken = true; // a graph that fails once fails again: silence, not an exception in a host
         }
-    float kept = 0.0f, whole = 1e-9f;
-    for (unsigned c = 0; c < channels; ++c) {
-        target[c] = stream->target(c);
-        for (unsigned i = 0; i < size; ++i) {
-            kept += target[c][i] * target[c][i];
-            whole += stream->audio(c)[i] * stream->audio(c)[i];
-        }
-    }
-    const float smooth = std::exp(-float(size) / float(model->info.sampleRate) / float(contract::target_level::SMOOTHING_SECONDS));
-    targetEnergy = smooth * targetEnergy + (1 - smooth) * kept;
-    inputEnergy = smooth * inputEnergy + (1 - smooth) * whole;
-    present.store(std::min(1.0f, targetEnergy / inputEnergy), std::memory_order_relaxed);
+    if (!wantsTarget || broken)
+        stream->mute();
+    measureTarget();
+    const float* target[2] = {stream->target(0), stream->target(channels - 1)};
     const float* const* result = target;
-    std::size_t count = size;
+    std::size_t count = model->info.hop;
     if (outward) {
-        count = outward->process(target, size, givenRows.data());
+        count = outward->process(target, count, givenRows.data());
         result = givenRows.data();
     }
-    if (broken)
-        result = nullptr;
     output->push(result, std::min(count, output->writable()));
+}
+
+void Engine::measureTarget()
+{
+    const unsigned size = model->info.hop;
+    float kept = 0.0f, whole = 0.0f;
+    for (unsigned c = 0; c < channels; ++c)
+        for (unsigned i = 0; i < size; ++i) {
+            kept += stream->target(c)[i] * stream->target(c)[i];
+            whole += stream->audio(c)[i] * stream->audio(c)[i];
+        }
+    if (!isFinite(kept)) { // a state that is no number would stay so: the hop is silent, and the next begins afresh
+        stream->reset();
+        kept = 0.0f;
+    }
+    presenceMeter->add(kept / float(size * channels), whole / float(size * channels));
+    present.store(presenceMeter->presence(), std::memory_order_relaxed);
 }
 
 // ----------------------------------------------------------------------------------------------------------------- the host's thread
@@ -305,7 +331,7 @@ void Engine::reset()
     for (auto& row : dry)
         std::fill(row.begin(), row.end(), 0.0f);
     fade = 1.0f;
-    power = 0.0f;
+    power = inputPower = 0.0f;
     if (ready)
         askForRestart();
 }
@@ -406,7 +432,7 @@ void Engine::delayInput(const float* const* in, unsigned n)
     for (unsigned c = 0; c < channels; ++c) {
         std::size_t at = dryAt;
         for (unsigned i = 0; i < n; ++i, at = at + 1 == circle ? 0 : at + 1)
-            dry[c][at] = std::isfinite(in[c][i]) ? in[c][i] : 0.0f;
+            dry[c][at] = sampleOf(in[c][i]);
     }
 }
 
@@ -446,13 +472,20 @@ template <class There> void Engine::waitUntil(There there, double spare)
 
 void Engine::meter(const float* const* out, unsigned n)
 {
-    float sum = 0.0f;
-    for (unsigned c = 0; c < channels; ++c)
-        for (unsigned i = 0; i < n; ++i)
+    const std::size_t circle = dry[0].size(), begin = (dryAt + 2 * circle - n - delays.total()) % circle;
+    float sum = 0.0f, before = 0.0f;
+    for (unsigned c = 0; c < channels; ++c) {
+        std::size_t at = begin;
+        for (unsigned i = 0; i < n; ++i, at = at + 1 == circle ? 0 : at + 1) {
             sum += out[c][i] * out[c][i];
-    const float keep = std::exp(-float(n) / (0.3f * float(rate)));
-    power = keep * power + (1.0f - keep) * sum / float(n * channels);
+            before += dry[c][at] * dry[c][at];
+        }
+    }
+    const float keep = std::exp(-float(n) / (0.3f * float(rate))), share = (1.0f - keep) / float(n * channels);
+    power = keep * power + share * sum;
+    inputPower = keep * inputPower + share * before;
     level.store(power > 1e-12f ? 10.0f * std::log10(power) : -120.0f, std::memory_order_relaxed);
+    reduced.store(inputPower > 1e-12f ? std::clamp(10.0f * std::log10(inputPower / (power + 1e-18f)), 0.0f, 60.0f) : 0.0f, std::memory_order_relaxed);
 }
 
 } // namespace marssep

@@ -15,6 +15,7 @@
 #include "coefficients.hpp"
 #include "contract.hpp"
 #include "model.hpp"
+#include "presence.hpp"
 #include "resampler.hpp"
 #include "ring_buffer.hpp"
 
@@ -38,7 +39,7 @@ struct Controls {
 struct Delays {
     unsigned conversion = 0; // the graph's own, and the resamplers' where there are any
     unsigned blocks = 0;     // any sequence of block sizes against the model's hop
-    unsigned worker = 0;     // what the model's thread may take: the longest block, at least a hop, and what is spared beside
+    unsigned worker = 0;     // what the model's thread may take: the longest block, at least a hop and what is spared beside it
 
     unsigned total() const { return conversion + blocks + worker; }
     // ``ticks``: where the output resampler has to begin so that ``conversion`` is a whole number.
@@ -72,11 +73,13 @@ public:
     void selectQuery(unsigned index) { selected.store(index, std::memory_order_relaxed); }
     void setOffline(bool on) { offline.store(on, std::memory_order_relaxed); }
     void setControls(const Controls& controls);
-    // Not from the host's audio thread; takes effect with the next hop.
+    // Not from the host's audio thread; takes effect with the next hop. An empty vector is no query: the target is silent.
     void setQuery(const std::vector<float>& vector);
+    bool hasQuery() const { return selected.load(std::memory_order_relaxed) < queries.size() || own.load(std::memory_order_relaxed); }
 
     float levelDb() const { return level.load(std::memory_order_relaxed); }      // of the output, dBFS
-    float presence() const { return present.load(std::memory_order_relaxed); }   // share of the input's energy that is the query's, 0..1
+    float reductionDb() const { return reduced.load(std::memory_order_relaxed); } // how far the output is below the input, dB
+    float presence() const { return present.load(std::memory_order_relaxed); }    // how likely the target is in the input, 0..1
     unsigned missed() const { return missedSamples.load(std::memory_order_relaxed); } // samples that came too late
 
 private:
@@ -85,6 +88,8 @@ private:
     void work();
     void drain();
     void hop();
+    bool takeQuery();
+    void measureTarget();
     void refresh();
     void part(const float* const* in, float* const* out, unsigned n);
     bool feed(const float* const* in, unsigned n);
@@ -123,7 +128,7 @@ private:
     Clock::time_point last;
     bool begun = false;
     bool pending = false; // the model's thread was asked to begin afresh and has not answered
-    float power = 0.0f;
+    float power = 0.0f, inputPower = 0.0f;
     AtomicCoefficients wantedMix;
 
     // the model's thread
@@ -132,18 +137,22 @@ private:
     std::vector<std::vector<float>> taken, converted, given;
     std::vector<float*> takenRows, convertedRows, givenRows;
     unsigned filled = 0; // frames of the present hop
-    float targetEnergy = 0.0f, inputEnergy = 0.0f;
+    std::unique_ptr<PresenceMeter> presenceMeter;
+    unsigned heard = 0; // the query of the hop before, as selected
     std::thread thread;
     std::mutex queryLock; // between the model's thread and setQuery; the host's audio thread never takes it
-    std::vector<float> loaded;
+    std::vector<float> loaded; // of setQuery
+    bool changed = false;      // by setQuery since the hop before
+    bool silent = false;       // no query: what the model gives is not heard
     bool broken = false;
 
     std::counting_semaphore<> wake{0}, done{0};
     std::atomic<bool> quit{false}, waiting{false}, offline{false};
     std::atomic<unsigned> selected{0}, restart{0}, restarted{0}, missedSamples{0};
+    std::atomic<bool> own{false}; // there is a query of setQuery
     std::atomic<std::size_t> restartAt{0}, freshAt{0}; // where the input counts from, where the output for it begins
     std::atomic<std::uint64_t> pushed{0}, consumed{0};
-    std::atomic<float> level{-120.0f}, present{0.0f};
+    std::atomic<float> level{-120.0f}, present{0.0f}, reduced{0.0f};
 };
 
 } // namespace marssep

@@ -94,6 +94,8 @@ GraphInfo GraphInfo::parse(const std::string& json)
         info.latency = data.at("latency");
         info.queryDim = data.at("query_dim");
         info.encoder = data.at("encoder");
+        if (const auto presence = data.find("presence"); presence != data.end() && !presence->empty())
+            info.presence = {presence->at("share").at(0), presence->at("share").at(1)};
         for (const auto& [name, shape] : data.at("states").items()) {
             State state{name, {}};
             for (const auto& size : shape)
@@ -126,24 +128,28 @@ std::string readMetadata(const Runtime& runtime, OrtSession* session)
 
 } // namespace
 
+Session openSession(const Runtime& runtime, const std::filesystem::path& file)
+{
+    const OrtApi& api = *runtime.api;
+    OrtSessionOptions* options = nullptr;
+    runtime.check(api.CreateSessionOptions(&options));
+    const Owned<OrtSessionOptions> kept(options, api.ReleaseSessionOptions);
+    runtime.check(api.SetIntraOpNumThreads(options, 1));
+    runtime.check(api.SetInterOpNumThreads(options, 1));
+    runtime.check(api.SetSessionExecutionMode(options, ORT_SEQUENTIAL));
+    runtime.check(api.AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"));
+    OrtSession* made = nullptr;
+    runtime.check(api.CreateSession(runtime.env.get(), file.c_str(), options, &made));
+    return {made, api.ReleaseSession};
+}
+
 Model::Model(std::shared_ptr<const Runtime> with, const std::filesystem::path& file)
     : runtime(std::move(with))
+    , session(openSession(*runtime, file))
+    , info(GraphInfo::parse(readMetadata(*runtime, session.get())))
 {
-    const OrtApi& api = *runtime->api;
-    OrtSessionOptions* options = nullptr;
-    runtime->check(api.CreateSessionOptions(&options));
-    const Owned<OrtSessionOptions> kept(options, api.ReleaseSessionOptions);
-    // one thread, no spinning: what keeps a real-time worker's times short and even
-    runtime->check(api.SetIntraOpNumThreads(options, 1));
-    runtime->check(api.SetInterOpNumThreads(options, 1));
-    runtime->check(api.SetSessionExecutionMode(options, ORT_SEQUENTIAL));
-    runtime->check(api.AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"));
-    OrtSession* made = nullptr;
-    runtime->check(api.CreateSession(runtime->env.get(), file.c_str(), options, &made));
-    session = {made, api.ReleaseSession};
-    info = GraphInfo::parse(readMetadata(*runtime, made));
     std::size_t count = 0;
-    runtime->check(api.SessionGetInputCount(made, &count));
+    runtime->check(runtime->api->SessionGetInputCount(session.get(), &count));
     // beside audio and states: nothing, the query, or the query and what to push away
     vectors = count > info.states.size() ? count - info.states.size() - 1 : 0;
     baked = vectors == 0;
@@ -176,7 +182,7 @@ Stream::Stream(std::shared_ptr<const Model> of, unsigned channels)
         inputs[1].push_back(queryValue);
     }
     if (model->vectors == 2) {
-        otherData.assign(info.queryDim, 0.0f);  // zeros: nothing is known of what else is there
+        otherData.assign(info.queryDim, 0.0f); // zeros: nothing is known of what else is there
         inputNames.push_back("other");
         OrtValue* otherValue = tensor(otherData, {1, info.queryDim});
         inputs[0].push_back(otherValue);

@@ -1,6 +1,7 @@
 // The streaming graph, run through ONNX Runtime's C API. The library is opened at run time, so that a plug-in without it still loads.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -8,6 +9,8 @@
 #include <vector>
 
 #include <onnxruntime_c_api.h>
+
+#include "presence.hpp"
 
 namespace marssep {
 
@@ -30,6 +33,11 @@ public:
     Owned<OrtEnv> env{nullptr, nullptr};
 };
 
+// A graph, run by one thread without spinning: that keeps a real-time worker's times short and even.
+using Session = Owned<OrtSession>;
+// Throws std::runtime_error when the file is missing or damaged.
+Session openSession(const Runtime& runtime, const std::filesystem::path& file);
+
 // What a graph says of itself in its metadata property "marssep".
 struct GraphInfo {
     struct State {
@@ -40,6 +48,7 @@ struct GraphInfo {
 
     unsigned sampleRate = 0, hop = 0, latency = 0, queryDim = 0;
     std::string encoder;
+    PresenceCurve presence;
     std::vector<State> states;
 
     // Throws std::runtime_error for what is no such property, or of a newer format.
@@ -55,7 +64,7 @@ public:
     Model& operator=(const Model&) = delete;
 
     const std::shared_ptr<const Runtime> runtime;
-    Owned<OrtSession> session{nullptr, nullptr};
+    const Session session;
     GraphInfo info;
     std::size_t vectors = 0; // inputs that say what is asked for: the query, and what to push away
     bool baked = false; // no query input: it is part of the graph
@@ -75,6 +84,7 @@ public:
 
     // One hop: audio and query are read, target is written, the state moves on. Throws std::runtime_error.
     void run();
+    void mute() { std::fill(targetData.begin(), targetData.end(), 0.0f); } // the hop that was run last
     // The state returns to zero.
     void reset();
 

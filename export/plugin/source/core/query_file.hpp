@@ -12,6 +12,13 @@ struct Query {
     std::vector<float> vector; // unit norm
 };
 
+// Scale to length one; false where there is no direction.
+bool makeUnit(std::vector<float>& vector);
+
+// The content of a .query file, which ``name`` stands for in what is thrown. The same errors as for a file.
+Query parseQuery(const std::string& json, const std::string& name, const std::string& encoder, unsigned dim);
+std::string writeQuery(const Query& query);
+
 // A .query file of marssep-query. Throws std::runtime_error, in one sentence, when it is missing, damaged, of a newer format, or not for
 // ``encoder`` and ``dim``.
 Query readQuery(const std::filesystem::path& file, const std::string& encoder, unsigned dim);

@@ -1,72 +1,51 @@
 // The shell that DISTRHO Plugin Framework turns into VST3, CLAP, LV2 and a JACK program. What sounds is in engine.cpp.
 
+#include <algorithm>
 #include <array>
 #include <cstring>
-#include <filesystem>
-#include <memory>
-#include <mutex>
 
 #include "DistrhoPlugin.hpp"
-#include "DistrhoPluginUtils.hpp"
 
 #include "engine.hpp"
-#include "query_file.hpp"
+#include "finite.hpp"
+#include "own_query.hpp"
+#include "parameters.hpp"
+#include "resources.hpp"
+#include "utf8.hpp"
 
 thread_local marssep::Engine* marssepLatestEngine = nullptr; // of the instance that this thread made last: clap_shim.cpp asks
 
 START_NAMESPACE_DISTRHO
 
+using namespace marssep;
+
 namespace {
 
-enum Parameters { QUERY, WET, LIMIT, GAIN, OUTPUT, OFFLINE, LEVEL, PRESENCE, MISSED, COUNT };
-
-namespace mixer = marssep::contract::mixer;
-
-constexpr const char* FILE_STATE = "query_file";
-
-// Everything that lies beside the plug-in, loaded once for all instances in a process.
-struct Resources {
-    std::shared_ptr<const marssep::Model> model;
-    std::vector<std::vector<float>> queries;
-
-    static std::shared_ptr<const Resources> shared()
-    {
-        static std::mutex lock;
-        static std::weak_ptr<const Resources> kept;
-        const std::lock_guard<std::mutex> guard(lock);
-        if (auto there = kept.lock())
-            return there;
-        auto loaded = std::make_shared<const Resources>();
-        kept = loaded;
-        return loaded;
+void choose(ParameterEnumerationValues& to, const Choices& choices)
+{
+    to.values = new ParameterEnumerationValue[choices.count];
+    for (; to.count < choices.count; ++to.count) {
+        to.values[to.count].value = float(to.count);
+        to.values[to.count].label = choices.names[to.count];
     }
-
-    Resources()
-    {
-        try {
-            const std::filesystem::path folder = std::filesystem::path(getBinaryFilename()).parent_path();
-            auto runtime = std::make_shared<const marssep::Runtime>(folder / MARSSEP_LIBRARY);
-            auto opened = std::make_shared<const marssep::Model>(std::move(runtime), folder / "separator.onnx");
-            for (const marssep::Query& query : marssep::readQueries(folder / "queries.json", opened->info.encoder, opened->info.queryDim))
-                queries.push_back(query.vector);
-            model = std::move(opened);
-        } catch (const std::exception& e) {
-            d_stderr2("marssep: %s; the plug-in is silent", e.what());
-        }
-    }
-};
+    to.restrictedMode = true;
+}
 
 } // namespace
 
 class MarssepPlugin : public Plugin {
 public:
     MarssepPlugin()
-        : Plugin(COUNT, 0, 1)
+        : Plugin(PARAMETERS, 0, std::size(STATE_KEYS))
         , resources(Resources::shared())
         , engine(resources->model, MARSSEP_CHANNELS, resources->queries, MARSSEP_SPARE_HOPS)
+        , own([this](const std::string& json) { return resources->parse(json); },
+              [this](const std::string& path) { return resources->readFile(path); },
+              [this](const std::string& sentence) { return resources->embed(sentence); },
+              [this](const std::vector<float>& vector) { engine.setQuery(vector); })
     {
-        const marssep::Controls fresh;
-        values = {0.0f, fresh.wet, fresh.limitDb, fresh.gainDb, 0.0f, 0.0f, -120.0f, 0.0f, 0.0f};
+        for (std::size_t i = 0; i < PARAMETERS; ++i)
+            values[i] = DESCRIBED[i].normal;
         marssepLatestEngine = &engine;
         report();
     }
@@ -85,87 +64,64 @@ protected:
         Plugin::initAudioPort(input, index, port);
     }
 
-    void initParameter(uint32_t index, Parameter& parameter) override
+    void initParameter(uint32_t index, DISTRHO_NAMESPACE::Parameter& parameter) override
     {
-        const auto describe = [&](const char* name, const char* symbol, const char* unit, float normal, float low, float high) {
-            parameter.hints |= kParameterIsAutomatable;
-            parameter.name = name;
-            parameter.symbol = symbol;
-            parameter.unit = unit;
-            parameter.ranges = ParameterRanges(normal, low, high);
-        };
-        const auto choose = [&](std::initializer_list<const char*> names) {
-            parameter.hints |= kParameterIsInteger;
-            auto* entries = new ParameterEnumerationValue[names.size()];
-            float number = 0.0f;
-            for (const char* name : names) {
-                entries[std::size_t(number)].label = name;
-                entries[std::size_t(number)].value = number;
-                number += 1.0f;
-            }
-            parameter.enumValues.count = uint8_t(names.size());
-            parameter.enumValues.restrictedMode = true;
-            parameter.enumValues.values = entries;
-        };
-        switch (index) {
-        case QUERY:
-            describe("Query", "query", "", 0.0f, 0.0f, float(MARSSEP_QUERY_COUNT));
-            choose({MARSSEP_QUERIES, "Query file"});
-            break;
-        case WET:
-            describe("Mix", "wet", "", mixer::WET_DEFAULT, mixer::WET_MIN, mixer::WET_MAX);
-            break;
-        case LIMIT:
-            describe("Max Attenuation", "limit", "dB", mixer::NO_LIMIT_DB, mixer::LIMIT_DB_MIN, mixer::NO_LIMIT_DB);
-            parameter.description = "The attenuation limit; 100 dB is no limit";
-            break;
-        case GAIN:
-            describe("Gain", "gain", "dB", mixer::GAIN_DB_DEFAULT, mixer::GAIN_DB_MIN, mixer::GAIN_DB_MAX);
-            break;
-        case OUTPUT:
-            describe("Output", "output", "", 0.0f, 0.0f, 2.0f);
-            choose({"Target", "Residual", "Bypass"});
-            break;
-        case OFFLINE:
-            describe("Offline Render", "offline", "", 0.0f, 0.0f, 1.0f);
+        const Described& described = DESCRIBED[index];
+        parameter.name = described.name;
+        parameter.symbol = described.symbol;
+        parameter.unit = described.unit;
+        parameter.description = described.description;
+        parameter.ranges = ParameterRanges(described.normal, described.low, described.high);
+        parameter.hints = described.role == Role::Meter ? kParameterIsOutput : kParameterIsAutomatable;
+        if (described.role == Role::Switch)
             parameter.hints |= kParameterIsBoolean | kParameterIsInteger;
-            parameter.description = "Wait for the model instead of dropping what comes late: for rendering";
-            break;
-        case LEVEL:
-            describe("Level", "level", "dB", -120.0f, -120.0f, mixer::GAIN_DB_MAX);
-            parameter.hints = kParameterIsOutput;
-            break;
-        case PRESENCE:
-            describe("Target Level", "presence", "", 0.0f, 0.0f, 1.0f);
-            parameter.hints = kParameterIsOutput;
-            parameter.description = "The target's share of the input energy";
-            break;
-        case MISSED:
-            describe("Dropped Samples", "missed", "", 0.0f, 0.0f, 1e9f);
-            parameter.hints = kParameterIsOutput;
-            parameter.description = "Samples that were not ready in time and are silent";
-            break;
+        if (described.choices.count > 0) {
+            parameter.hints |= kParameterIsInteger;
+            choose(parameter.enumValues, described.choices);
+        } else if (index == LIMIT) {
+            parameter.enumValues.values = new ParameterEnumerationValue[1]{{NO_LIMIT_DB, "off"}};
+            parameter.enumValues.count = 1;
         }
     }
 
-    void initState(uint32_t, State& state) override
+    void initState(uint32_t index, State& state) override
     {
-        state.hints = kStateIsFilenamePath;
-        state.key = FILE_STATE;
-        state.label = "Query file";
-        state.description = "A .query file of marssep-query";
+        state.key = STATE_KEYS[index];
         state.defaultValue = "";
+        switch (index) {
+        case 0:
+            state.hints = kStateIsOnlyForDSP;
+            state.label = "Query";
+            state.description = "The own query as it is saved";
+            break;
+        case 1:
+            state.hints = kStateIsFilenamePath;
+            state.label = "Query file";
+            state.description = "A .query file of marssep query; choose Own query to hear it";
+            break;
+        case 2:
+            state.hints = kStateIsHostWritable;
+            state.label = "Query text";
+            state.description = "The sound in words; choose Own query to hear it";
+            break;
+        }
     }
 
     float getParameterValue(uint32_t index) const override
     {
         switch (index) {
         case LEVEL:
-            return std::max(-120.0f, engine.levelDb());
+            return std::clamp(engine.levelDb(), DESCRIBED[LEVEL].low, DESCRIBED[LEVEL].high);
         case PRESENCE:
             return engine.presence();
         case MISSED:
             return float(engine.missed());
+        case STATUS:
+            return resources->model == nullptr ? NO_MODEL : engine.hasQuery() ? READY : NO_QUERY;
+        case REDUCTION:
+            return engine.reductionDb();
+        case LATENCY:
+            return float(1000.0 * told / getSampleRate());
         default:
             return values[index];
         }
@@ -173,32 +129,37 @@ protected:
 
     void setParameterValue(uint32_t index, float value) override
     {
-        values[index] = value;
+        const Described& described = DESCRIBED[index];
+        if (described.role == Role::Meter || !isFinite(value))
+            return;
+        values[index] = std::clamp(value, described.low, described.high);
         if (index == QUERY) {
-            engine.selectQuery(unsigned(std::max(0.0f, value + 0.5f)));
+            engine.selectQuery(unsigned(values[QUERY] + 0.5f));
         } else if (index == OFFLINE) {
-            engine.setOffline(value > 0.5f);
+            engine.setOffline(values[OFFLINE] > 0.5f);
         } else {
-            const auto output = marssep::Output(std::clamp(int(values[OUTPUT] + 0.5f), 0, 2));
-            engine.setControls({values[WET], values[LIMIT], values[GAIN], output});
+            const float wet = values[WET] * values[MIX] / 100.0f;
+            engine.setControls({wet, values[LIMIT], values[GAIN], marssep::Output(int(values[OUTPUT] + 0.5f))});
         }
     }
 
     String getState(const char* key) const override
     {
-        return std::strcmp(key, FILE_STATE) == 0 ? queryFile : String();
+        const std::size_t index = stateOf(key);
+        return String(index == 0 ? own.json().c_str() : index == 1 ? own.file().c_str() : index == 2 ? own.text().c_str() : "");
     }
 
     void setState(const char* key, const char* value) override
     {
-        if (std::strcmp(key, FILE_STATE) != 0)
-            return;
-        queryFile = value;
-        if (queryFile.isEmpty() || resources->model == nullptr)
-            return;
         try {
-            const marssep::GraphInfo& info = resources->model->info;
-            engine.setQuery(marssep::readQuery(value, info.encoder, info.queryDim).vector);
+            switch (stateOf(key)) {
+            case 0:
+                return own.restore(value);
+            case 1:
+                return own.setFile(value);
+            case 2:
+                return own.setText(valid(value));
+            }
         } catch (const std::exception& e) {
             d_stderr2("marssep: %s", e.what());
         }
@@ -231,6 +192,14 @@ protected:
     }
 
 private:
+    static std::size_t stateOf(const char* key)
+    {
+        std::size_t index = 0;
+        while (index < std::size(STATE_KEYS) && std::strcmp(key, STATE_KEYS[index]) != 0)
+            ++index;
+        return index;
+    }
+
     unsigned rate() const { return unsigned(getSampleRate() + 0.5); }
 
     void changed()
@@ -244,13 +213,14 @@ private:
     void report()
     {
         if (!isDummyInstance()) // else it is only asked what it is
-            setLatency(engine.latencyAt(rate(), getBufferSize()));
+            setLatency(told = engine.latencyAt(rate(), getBufferSize()));
     }
 
-    std::array<float, COUNT> values;
-    String queryFile;
+    std::array<float, PARAMETERS> values{};
     const std::shared_ptr<const Resources> resources;
-    marssep::Engine engine;
+    Engine engine;
+    OwnQuery own;
+    unsigned told = 0; // the latency
     bool active = false;
 
     DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(MarssepPlugin)

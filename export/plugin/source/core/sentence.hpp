@@ -1,0 +1,17 @@
+// What a sentence asks for, as marssep_rt/query/language.py reads it: negation and "and" are read before anything is embedded.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace marssep {
+
+struct Wish {
+    std::vector<std::string> keep; // the sounds that it names; with ``remove`` those that are to go
+    std::vector<std::string> drop; // sounds to steer away from
+    bool remove = false;           // whether the residual is asked for: everything but ``keep``
+};
+
+Wish understand(const std::string& sentence);
+
+} // namespace marssep

@@ -1,0 +1,104 @@
+#include "text_encoder.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "sentence.hpp"
+#include "utf8.hpp"
+
+namespace marssep {
+
+namespace {
+
+constexpr std::size_t LONGEST_TEXT = 500; // bytes
+constexpr float NEGATIVE_WEIGHT = 0.5f;
+
+std::string joined(const std::vector<std::string>& parts, const char* between)
+{
+    std::string all;
+    for (const std::string& part : parts)
+        all += (all.empty() ? "" : between) + part;
+    return all;
+}
+
+} // namespace
+
+TextEncoder::TextEncoder(std::shared_ptr<const Runtime> with, const std::filesystem::path& graph, const std::filesystem::path& rules,
+                         std::string id, unsigned size)
+    : runtime(std::move(with))
+    , session(openSession(*runtime, graph))
+    , tokenizer(rules)
+    , encoder(std::move(id))
+    , dim(size)
+{
+}
+
+std::vector<float> TextEncoder::embed(const std::string& text) const
+{
+    const OrtApi& api = *runtime->api;
+    std::vector<std::int64_t> ids = tokenizer.ids(text), mask(ids.size(), 1);
+    OrtMemoryInfo* made = nullptr;
+    runtime->check(api.CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &made));
+    const Owned<OrtMemoryInfo> memory(made, api.ReleaseMemoryInfo);
+    const auto tensor = [&](std::vector<std::int64_t>& data) {
+        const std::int64_t shape[] = {1, std::int64_t(data.size())};
+        OrtValue* value = nullptr;
+        runtime->check(api.CreateTensorWithDataAsOrtValue(memory.get(), data.data(), data.size() * sizeof(std::int64_t), shape, 2,
+                                                          ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, &value));
+        return Owned<OrtValue>(value, api.ReleaseValue);
+    };
+    const Owned<OrtValue> idsValue = tensor(ids), maskValue = tensor(mask);
+    const char *names[] = {"input_ids", "attention_mask"}, *result[] = {"embedding"};
+    const OrtValue* inputs[] = {idsValue.get(), maskValue.get()};
+    OrtValue* output = nullptr;
+    runtime->check(api.Run(session.get(), nullptr, names, inputs, 2, result, 1, &output));
+    const Owned<OrtValue> kept(output, api.ReleaseValue);
+    OrtTensorTypeAndShapeInfo* shape = nullptr;
+    runtime->check(api.GetTensorTypeAndShape(output, &shape));
+    const Owned<OrtTensorTypeAndShapeInfo> keptShape(shape, api.ReleaseTensorTypeAndShapeInfo);
+    std::size_t count = 0;
+    runtime->check(api.GetTensorShapeElementCount(shape, &count));
+    float* values = nullptr;
+    runtime->check(api.GetTensorMutableData(output, reinterpret_cast<void**>(&values)));
+    std::vector<float> vector(values, values + count);
+    if (count != dim || !makeUnit(vector))
+        throw std::runtime_error("the text encoder gives no query for this separator");
+    return vector;
+}
+
+std::vector<float> TextEncoder::mean(const std::vector<std::string>& texts) const
+{
+    std::vector<float> sum(dim, 0.0f);
+    for (const std::string& text : texts) {
+        const std::vector<float> vector = embed(text);
+        std::transform(sum.begin(), sum.end(), vector.begin(), sum.begin(), std::plus<>());
+    }
+    if (!makeUnit(sum))
+        throw std::runtime_error("these sounds leave no direction to listen in");
+    return sum;
+}
+
+Query TextEncoder::query(const std::string& sentence) const
+{
+    if (sentence.size() > LONGEST_TEXT)
+        throw std::runtime_error("the query is longer than " + std::to_string(LONGEST_TEXT) + " characters; a few words work best");
+    const auto isWord = [](unsigned char c) { return c >= 0x80 || std::isalnum(c) != 0; };
+    if (std::none_of(sentence.begin(), sentence.end(), isWord))
+        throw std::runtime_error("the query is empty; say what to hear, like dog barking");
+    const Wish wish = understand(valid(sentence));
+    const std::string kept = joined(wish.keep, " + ");
+    if (wish.remove)
+        throw std::runtime_error("to remove a sound, type only its name, " + kept + ", and choose the output Residual");
+    Query query{kept, encoder, mean(wish.keep)};
+    if (!wish.drop.empty()) {
+        const std::vector<float> away = mean(wish.drop);
+        for (std::size_t i = 0; i < away.size(); ++i)
+            query.vector[i] = (1 + NEGATIVE_WEIGHT) * query.vector[i] - NEGATIVE_WEIGHT * away[i];
+        if (!makeUnit(query.vector))
+            throw std::runtime_error("these sounds leave no direction to listen in");
+        query.label += " - " + joined(wish.drop, " - ");
+    }
+    return query;
+}
+
+} // namespace marssep

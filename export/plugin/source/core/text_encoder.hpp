@@ -1,0 +1,38 @@
+// The bundle's text encoder: text.onnx and its tokenizer.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model.hpp"
+#include "query_file.hpp"
+#include "wordpiece.hpp"
+
+namespace marssep {
+
+class TextEncoder {
+public:
+    // ``encoder``, ``dim``: of the separator that the vectors are for. Throws std::runtime_error when a file is missing or damaged.
+    TextEncoder(std::shared_ptr<const Runtime> runtime, const std::filesystem::path& graph, const std::filesystem::path& tokenizer,
+                std::string encoder, unsigned dim);
+
+    // A description of one sound -> unit vector. Takes tens of milliseconds: not for the host's audio thread. Throws std::runtime_error.
+    std::vector<float> embed(const std::string& text) const;
+
+    // A sentence as a user types it: "the dog and the rain but not the wind" blends two and steers away from one, as in
+    // marssep_rt/query/build.py. Throws std::runtime_error, in one sentence, for what names no sound to hear.
+    Query query(const std::string& sentence) const;
+
+private:
+    std::vector<float> mean(const std::vector<std::string>& texts) const;
+
+    const std::shared_ptr<const Runtime> runtime;
+    const Session session;
+    const WordPiece tokenizer;
+    const std::string encoder;
+    const unsigned dim;
+};
+
+} // namespace marssep
