@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "denormals.hpp"
+#include "contract.hpp"
 #include "finite.hpp"
 
 #ifndef _WIN32
