@@ -5,7 +5,8 @@
 Unseen: the held-out labels of a recipe of supervise that the bundle's vocabulary does not name; their recordings are those of train and
 val, since nothing was trained on them. Seen: labels of the vocabulary with enough recordings in val, drawn by lot. A label's query is made
 of ``--recordings`` recordings; its mixtures hold its other recordings beside seen labels of val at -5 to 5 dB. ``--background``: that many
-training recordings of other labels are the user's own backgrounds. "found": what the search ended with, kept or not.
+training recordings of other labels are the user's own backgrounds. "mean": the recordings' vectors without snapping to labels; "found":
+what the search ended with, kept or not. ``--no-tuning`` measures plain and mean alone.
 """
 
 import argparse
@@ -20,14 +21,18 @@ import numpy as np
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query import tune as tuning
 from marssep_rt.query.audio_input import read_windows
+from marssep_rt.query.build import build_query, embed_audio
 from marssep_rt.query.types import QueryRequest
 from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.utils.vectors import unit_vector
 from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus
 from offline_training.data.eval_mixtures import EvalConfig, Pair, measured_clips, render
 from offline_training.evaluation.bootstrap import interval
 from offline_training.evaluation.metrics import si_sdr
 from offline_training.evaluation.separation import Listener
 from offline_training.utils.recipe_files import recipe_path
+
+COLUMNS = ("plain", "mean", "tuned", "found")
 
 
 @dataclass
@@ -72,9 +77,9 @@ def gains(listener: Listener, corpus: Corpus, pairs: list[Pair], config: EvalCon
 
 
 def told(name: str, rows: np.ndarray) -> str:
-    """plain, tuned, found: mean, share made worse, and the mean difference to plain with its interval."""
+    """For every column the mean, the share made worse, and the mean difference to plain with its interval."""
     parts = [f"{name}: {len(rows)} mixtures"]
-    for i, column in enumerate(("plain", "tuned", "found")):
+    for i, column in enumerate(COLUMNS[: rows.shape[1]]):
         parts.append(f"{column} {rows[:, i].mean():.2f} dB, made worse {np.mean(rows[:, i] < 0):.1%}")
         if i:
             low, high = interval(rows[:, i] - rows[:, 0], np.mean)
@@ -92,6 +97,7 @@ def main() -> None:
     options.add_argument("--seen", default=8, type=int)
     options.add_argument("--mixtures", default=24, type=int)
     options.add_argument("--threads", default=1, type=int)
+    options.add_argument("--no-tuning", action="store_true")
     options.add_argument("--set", choices=("unseen", "seen"), action="append")
     options.add_argument("--work", type=Path, default=Path("/tmp/tuned_queries"), help="for the recordings as files")
     given = options.parse_args()
@@ -119,19 +125,23 @@ def main() -> None:
                 own.append(read_windows(write_clip(corpus, train[number], given.work / "background.wav")))
             began = time.process_time()
             request = QueryRequest(audios=paths)
-            result = tuning.tune(bundle, request, own, tuning.TuneOptions(threads=given.threads))
-            plain = result.query.vector if not result.kept else tuning.build_query(bundle, request).vector
+            plain = build_query(bundle, request).vector
+            vectors, decided = [plain, unit_vector(np.mean([embed_audio(path, bundle) for path in paths], axis=0))], ""
+            if not given.no_tuning:
+                result = tuning.tune(bundle, request, own, tuning.TuneOptions(threads=given.threads))
+                vectors += [result.query.vector, result.vector]
+                cosine = float(plain @ result.vector)
+                decided = f"decided on {result.plain_db:.2f} -> {result.tuned_db:.2f}, kept {result.kept}, cosine {cosine:.2f}"
             spent = time.process_time() - began
             pairs = []
             for _ in range(given.mixtures):
                 other = seen[others[int(job.rng.integers(len(others)))]]
                 drawn_clips = (x[int(job.rng.integers(len(x)))] for x in (job.measured, other))
                 pairs.append(Pair(*drawn_clips, float(job.rng.uniform(-5, 5)), "", int(job.rng.integers(2**31))))
-            rows = gains(listener, corpus, pairs, config, np.stack([plain, result.query.vector, result.vector]))
+            rows = gains(listener, corpus, pairs, config, np.stack(vectors))
             every.append(rows)
-            print(f"{job.label}: plain {rows[:, 0].mean():.2f}, tuned {rows[:, 1].mean():.2f}, found {rows[:, 2].mean():.2f} dB; "
-                  f"decided on {result.plain_db:.2f} -> {result.tuned_db:.2f}, kept {result.kept}, "
-                  f"cosine {float(plain @ result.vector):.2f}, {spent:.0f} s of a core", flush=True)  # fmt: skip
+            means = ", ".join(f"{name} {mean:.2f}" for name, mean in zip(COLUMNS, rows.mean(axis=0), strict=False))
+            print(f"{job.label}: {means} dB; {decided}; {spent:.0f} s of a core", flush=True)
         print(told(f"{name}, {len(every)} labels", np.concatenate(every)), flush=True)
 
 

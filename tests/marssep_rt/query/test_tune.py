@@ -160,6 +160,11 @@ def test_an_interrupt_takes_what_is_found_so_far(wished):
     assert tuned.kept
 
 
+def test_an_interrupt_before_anything_is_found_is_one(wished):
+    with pytest.raises(KeyboardInterrupt):
+        wished(stop_after=1)
+
+
 def test_the_same_seed_gives_the_same_query(bundle, recordings):
     request = QueryRequest(audios=recordings)
     found = [tune(bundle, request, options=TINY).vector for _ in range(2)]
