@@ -30,7 +30,7 @@ PAPERS = {
 
 
 def bake(graph: bytes, query: npt.NDArray[np.float32], label: str) -> bytes:
-    """Turn the graph's input ``query`` into a constant for every stream.
+    """Turn the graph's input ``query`` into a constant for every stream, and ``other`` into none.
 
     Args:
         graph: The separator.
@@ -41,30 +41,37 @@ def bake(graph: bytes, query: npt.NDArray[np.float32], label: str) -> bytes:
         UsageError: The graph has a baked query already.
     """
     model = onnx.load_from_string(graph)
-    inputs = [i for i in model.graph.input if i.name == "query"]
-    if not inputs:
+    names = [i.name for i in model.graph.input]
+    if "query" not in names:
         raise UsageError("the graph has a query baked in already")
-    model.graph.input.remove(inputs[0])
-    constants = {
-        "query_vector": query.astype(np.float32)[None],
-        "query_size": np.array([len(query)], np.int64),
-    }
-    model.graph.initializer.extend(
-        onnx.numpy_helper.from_array(value, name) for name, value in constants.items()
-    )
-    nodes = [
-        onnx.helper.make_node("Shape", ["audio"], ["query_streams"], name="query_streams", start=0, end=1),
-        onnx.helper.make_node(
-            "Concat", ["query_streams", "query_size"], ["query_shape"], name="query_shape", axis=0
-        ),
-        onnx.helper.make_node("Expand", ["query_vector", "query_shape"], ["query"], name="query_baked"),
-    ]
-    for node in reversed(nodes):
-        model.graph.node.insert(0, node)
+    _freeze(model, "query", query)
+    if "other" in names:  # nothing else is pushed away
+        _freeze(model, "other", np.zeros_like(query))
     entry = next(p for p in model.metadata_props if p.key == FORMATS.metadata_key)
     entry.value = json.dumps({**json.loads(entry.value), "query": label})
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def _freeze(model: onnx.ModelProto, name: str, vector: npt.NDArray[np.float32]) -> None:
+    """Make an input [B, D] of a graph the same vector [D] for every stream."""
+    model.graph.input.remove(next(i for i in model.graph.input if i.name == name))
+    constants = {
+        f"{name}_vector": vector.astype(np.float32)[None],
+        f"{name}_size": np.array([len(vector)], np.int64),
+    }
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(value, key) for key, value in constants.items()
+    )
+    make = onnx.helper.make_node
+    streams, shape = f"{name}_streams", f"{name}_shape"
+    nodes = [
+        make("Shape", ["audio"], [streams], name=streams, start=0, end=1),
+        make("Concat", [streams, f"{name}_size"], [shape], name=shape, axis=0),
+        make("Expand", [f"{name}_vector", shape], [name], name=f"{name}_baked"),
+    ]
+    for node in reversed(nodes):
+        model.graph.node.insert(0, node)
 
 
 def export_onnx(

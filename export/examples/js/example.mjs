@@ -22,6 +22,7 @@ const zeros = (shape) => {
 };
 const { vector } = JSON.parse(readFileSync(queryFile, "utf8"));
 const query = new ort.Tensor("float32", Float32Array.from(vector), [1, vector.length]);
+const other = card.other ? { other: zeros(["B", vector.length]) } : {}; // some graphs take a sound to push away; zeros: none
 let state = Object.fromEntries(Object.entries(states).map(([name, shape]) => [name, zeros(shape)]));
 
 const bytes = readFileSync(0);
@@ -30,7 +31,7 @@ for (let at = 0; at < input.length; at += hop) {
   const audio = new Float32Array(hop);
   const part = input.subarray(at, at + hop);
   audio.set(part);
-  const result = await session.run({ audio: new ort.Tensor("float32", audio, [1, 1, hop]), query, ...state });
+  const result = await session.run({ audio: new ort.Tensor("float32", audio, [1, 1, hop]), query, ...other, ...state });
   state = Object.fromEntries(Object.keys(states).map((name) => [name, result[`${name}_next`]]));
   writeSync(1, Buffer.from(result.target.data.slice(0, part.length).buffer));
 }

@@ -69,7 +69,10 @@ def test_the_baked_graph_is_the_same_for_any_number_of_streams(folder, bundle):
     vector = np.array(json.loads((folder / "marssep-dog-barking.query").read_text())["vector"], np.float32)
     audio = np.stack([sound(0.1, 2, seed=i)[:, : 480 * 8] for i in range(3)])
     state = zero_state(info, 3, 2)
-    (one,) = whole.run(["target"], {"audio": audio, "query": np.tile(vector, (3, 1)), **state})
+    queries = np.tile(vector, (3, 1))
+    (one,) = whole.run(
+        ["target"], {"audio": audio, "query": queries, "other": np.zeros_like(queries), **state}
+    )
     (other,) = baked.run(["target"], {"audio": audio, **state})
     np.testing.assert_allclose(one, other, atol=1e-6)
     with pytest.raises(UsageError, match="baked in already"):
