@@ -177,9 +177,9 @@ def suite(options: SuiteOptions) -> None:
     with sentences(), bar() as progress:
         data = Corpus(options.corpus)
         bank = photo_bank(options.photos, progress)
-        listener, encoder, known = open_listener(options)
+        listener, encoder, known, labels_of = open_listener(options)
         sources = Sources(data, config, held_out_labels(options.unseen))
-        sets = suites.sets(sources, EncoderVoice(encoder, data, bank, known), mixtures)
+        sets = suites.sets(sources, EncoderVoice(encoder, data, bank, known, labels_of), mixtures)
         if wrong := set(options.only or ()) - sets.keys():
             raise UsageError(f"there is no set {', '.join(sorted(wrong))}; choose among: {', '.join(sets)}")
         figures = suites.run(
@@ -195,23 +195,26 @@ def suite(options: SuiteOptions) -> None:
         print(json.dumps(figures, indent=1))
 
 
-def open_listener(options: SuiteOptions) -> tuple[Any, Any, Any]:
-    """What separates, the encoder of its queries, and the known sounds that examples are drawn to."""
+def open_listener(options: SuiteOptions) -> tuple[Any, Any, Any, Any]:
+    """What separates, the encoder of its queries, the known sounds that examples are drawn to, and which
+    labels a word stands for."""
     from marssep_rt.model import bundle as bundles
     from marssep_rt.query.vocabulary import KnownSounds
+    from marssep_rt.query.words import Words
     from offline_training.encoders.builtin import BuiltinEncoder
     from offline_training.evaluation.listeners import BundleListener, CheckpointListener
 
     if options.model is None or options.model.suffix != ".pt":
         loaded = bundles.load(options.model)
-        return BundleListener(loaded), BuiltinEncoder(text=loaded.path), KnownSounds.of(loaded)
+        encoder, known = BuiltinEncoder(text=loaded.path), KnownSounds.of(loaded)
+        return BundleListener(loaded), encoder, known, Words.of(loaded).labels_of
     listener, encoder = CheckpointListener(options.model), BuiltinEncoder(options.weights, options.text)
     if listener.encoder != encoder.id:
         raise UsageError(
             f"{options.model} was trained on encoder {listener.encoder}, "
             f"the words are of {encoder.id}; name --text"
         )
-    return listener, encoder, None
+    return listener, encoder, None, Words().labels_of
 
 
 def register(app: typer.Typer) -> None:

@@ -4,7 +4,7 @@ runtime makes them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,14 @@ LEAST_IMAGES = 15  # of a label in train, for its images to be asked with
 
 
 class EncoderVoice:
-    """Everything is embedded once. ``known``: trained sounds that examples are drawn to, as bundles have
-    them.
+    """Everything is embedded once.
+
+    Args:
+        encoder: Of words, recordings and images.
+        corpus: The recordings.
+        images: The images, if there are any.
+        known: Trained sounds that examples are drawn to, as bundles have them.
+        labels_of: The labels that a word stands for, as a bundle's ``words.json`` has them.
     """
 
     def __init__(
@@ -33,15 +39,18 @@ class EncoderVoice:
         corpus: Corpus,
         images: PhotoBank | None = None,
         known: KnownSounds | None = None,
+        labels_of: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> None:
         self.encoder, self.corpus, self.bank, self.known = encoder, corpus, images, known
+        self.labels_of = labels_of
         self.vectors: dict[str, Vector] = {}
 
     def text(self, words: str) -> Vector:
-        """The vector of a text."""
+        """The vector of a text: of a family's name, the middle of its labels."""
         key = f"text {words}"
         if key not in self.vectors:
-            self.vectors[key] = np.asarray(self.encoder.embed_text([words])[0], np.float32)
+            texts = list(self.labels_of(words)) or [words]
+            self.vectors[key] = unit(self.encoder.embed_text(texts).mean(axis=0))
         return self.vectors[key]
 
     def recordings(self, clips: Sequence[Clip]) -> Vector | None:

@@ -11,6 +11,7 @@ from offline_training.data.eval_mixtures import EvalConfig
 from offline_training.evaluation import questions as q
 from offline_training.evaluation import suite
 from offline_training.evaluation.questions import Sources
+from offline_training.evaluation.voice import EncoderVoice
 
 DIM = 8
 
@@ -185,3 +186,16 @@ def test_a_question_is_the_same_every_time(sources):
 def test_the_frozen_lists_are_long_enough():
     assert len(suite.read_words()) >= 60
     assert sum(len(labels) > 1 for labels in suite.read_words().values()) >= 15
+
+
+def test_a_word_for_a_family_is_asked_as_the_runtime_asks_it(corpus):
+    class Axes:
+        modalities = ("text",)
+
+        def embed_text(self, texts):
+            return np.eye(4, dtype=np.float32)[[len(text) for text in texts]]
+
+    families = {"aaa": ("a", "aa")}
+    voice = EncoderVoice(Axes(), corpus, labels_of=lambda word: families.get(word, ()))
+    np.testing.assert_allclose(voice.text("aaa"), [0, 0.5**0.5, 0.5**0.5, 0], atol=1e-6)
+    np.testing.assert_array_equal(voice.text("a"), [0, 1, 0, 0])
