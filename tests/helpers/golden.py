@@ -69,7 +69,7 @@ def plugin_delay(graph, host, block, extra):
     """Conversion, blocks of any size, and the model's thread, each in whole samples of the host."""
     scale = host / graph["sample_rate"]
     hop = ceil(graph["hop"] * scale)
-    worker = max(block, hop) + extra * hop
+    worker = max(block, hop * (1 + extra))
     if host == graph["sample_rate"]:
         return graph["latency"] + any_block_delay(graph["hop"]) + worker
     width = RESAMPLER.half_width

@@ -205,7 +205,7 @@ def test_another_query_and_a_query_file(engine, x, tmp_path):
             "made by encoder other-1",
         ),
         (
-            '{"format": 1, "label": "x", "encoder": "builtin-text-1", "dim": 384, "vector": ['
+            '{"format": 1, "label": "x", "encoder": "ENCODER", "dim": 384, "vector": ['
             + ", ".join(["0"] * 384)
             + "]}",
             "no direction",
@@ -215,7 +215,8 @@ def test_another_query_and_a_query_file(engine, x, tmp_path):
 def test_query_files_that_are_none(engine, tmp_path, content, words):
     path = tmp_path / "q.query"
     if content is not None:
-        path.write_text(content)
+        encoder = marssep_rt.model.bundle.load(None).encoder
+        path.write_text(content.replace("ENCODER", encoder))
     assert engine()("query_file", str(path).encode()) == 1
     assert words in library().marssep_error().decode()
 

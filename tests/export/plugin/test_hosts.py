@@ -238,7 +238,7 @@ def test_clap_hears_a_query_that_is_typed(clap, stereo, text):
     assert (query["label"], query["encoder"], query["text"]) == (expected.label, expected.encoder, text)
     np.testing.assert_allclose(query["vector"], expected.vector, atol=1e-5)
     padded = np.concatenate([x, np.zeros((2, host.latency), np.float32)], axis=1)
-    s = Separator(query=text)
+    s = Separator(query=expected.vector)  # one blend, as the plug-in has it
     y = s.process(np.concatenate([x, np.zeros((2, s.latency), np.float32)], axis=1))[:, s.latency :]
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], y, atol=1e-4)
     assert status(host) == "ready"
