@@ -71,8 +71,13 @@ def test_vst3_in_mono_and_at_another_rate(tmp_path):
     x = np.pad(sound(1.2, 2, 44_100), [(0, 0), (441, 0)])
     _, expected = separated(tmp_path / "44", x, 44_100)
     y = vst3()(x[:, 32:], 44_100, buffer_size=512)
-    error = 10 * np.log10(np.square(y - expected[:, 32:]).sum() / np.square(expected).sum())
-    assert error < -60  # -66; one frame more or less: -54 and above
+    wanted = expected[:, 32:]
+    errors = {
+        frames: 10 * np.log10(np.square(np.roll(y, frames, axis=1) - wanted).sum() / np.square(wanted).sum())
+        for frames in (-1, 0, 1)
+    }
+    assert errors[0] < -55  # how much depends on the model: the resamplers differ near their upper edge
+    assert errors[0] < min(errors[-1], errors[1]) - 3, errors
 
 
 def test_vst3_parameters_and_state(stereo, tmp_path):
