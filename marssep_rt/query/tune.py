@@ -69,7 +69,7 @@ class TuneOptions:
     nearest: int = 4
     background_axes: int = 3
     step: float = 0.4
-    least_cosine: float = 0.6
+    least_cosine: float = 0.75
     seed: int = 0
     threads: int | None = None
 
@@ -82,7 +82,7 @@ class Tuned:
         query: The tuned query, or the plain one.
         vector: What the search found, kept or not, unit vector [D].
         kept: Whether the query is the tuned one.
-        plain_db: Mean SDR improvement of the plain query on the mixtures that decide, in dB.
+        plain_db: Mean SI-SDR improvement of the plain query on the mixtures that decide, in dB.
         tuned_db: The same of what the search found.
         generations: How many ran.
         stopped: Whether the search was interrupted.
@@ -134,21 +134,31 @@ class Judge:
             blocks.append(stream.target[:, 0].copy())
         found = np.concatenate(blocks, axis=1)[:, self.info.latency :]
         target = mixture.target[: found.shape[1]]
-        before = sdr(mixture.audio[None, : found.shape[1]], target)
-        return np.clip(sdr(found, target) - before, *GAIN_RANGE_DB)
+        before = mixture.audio[None, : found.shape[1]]
+        gains = [measure(found, target) - measure(before, target) for measure in (sdr, si_sdr)]
+        return np.clip(np.stack(gains, axis=-1), *GAIN_RANGE_DB)
 
     def gains(self, mixtures: Sequence[Mixture], vectors: Array) -> Floats:
-        """SDR improvements in dB, limited to ``GAIN_RANGE_DB``, [mixtures, vectors]."""
+        """SDR and SI-SDR improvements in dB within ``GAIN_RANGE_DB``, [mixtures, vectors, 2]."""
         return np.stack(list(self.pool.map(lambda mixture: self._gains(mixture, vectors), mixtures)))
 
 
 def sdr(estimates: Array, target: Array) -> Floats:
     """Signal-to-distortion ratio in dB of estimates [B, samples] to a target [samples], [B].
 
-    It steers the search, not SI-SDR: silence has 0 dB here, but any SI-SDR at all.
+    It steers the search, not SI-SDR: silence has 0 dB here, but any SI-SDR at all. Both decide.
     """
     wanted = float(np.square(target, dtype=np.float64).sum()) + 1e-9
     return np.asarray(10 * np.log10(wanted / (np.square(estimates - target, dtype=np.float64).sum(1) + 1e-9)))
+
+
+def si_sdr(estimates: Array, target: Array) -> Floats:
+    """Scale-invariant SDR in dB of estimates [B, samples] to a target [samples], [B]."""
+    wanted = target.astype(np.float64)
+    scale = estimates @ wanted / (wanted @ wanted + 1e-9)
+    part = np.square(scale) * (wanted @ wanted)
+    rest = np.square(estimates - scale[:, None] * wanted).sum(1)
+    return np.asarray(10 * np.log10((part + 1e-9) / (rest + 1e-9)))
 
 
 def split_recordings(recordings: Sequence[Sequence[Array]]) -> tuple[list[Array], list[Array]]:
@@ -313,7 +323,7 @@ class _Search:
         """The point of the best of ``first``, if it is clearly better than the start, else 0."""
         points = np.stack([np.zeros(len(self.space.axes)), *(self.space.point(v) for v in first)])
         gains = self.judge.gains(self.mixtures(0, 2 * self.options.mixtures, 0), self.space.vectors(points))
-        best = int(gains.mean(axis=0).argmax())
+        best = int(gains[..., 0].mean(axis=0).argmax())
         return points[best if clearly_better(gains[:, best], gains[:, 0]) else 0]
 
     def run(self, first: Sequence[Array], report: Report) -> Iterator[Floats]:
@@ -326,16 +336,16 @@ class _Search:
         for turn in range(1, options.generations + 1):
             asked = search.ask()
             gains = self.judge.gains(self.mixtures(0, options.mixtures, turn), self.space.vectors(asked))
-            search.tell(gains.mean(axis=0))
+            search.tell(gains[..., 0].mean(axis=0))
             self.generations = turn
-            report(turn, options.generations, float(gains.mean()))
+            report(turn, options.generations, float(gains[..., 0].mean()))
             yield search.mean
 
 
 def clearly_better(gains: Floats, others: Floats) -> bool:
-    """Whether the mean of paired differences is above its standard error."""
+    """Whether paired gains [mixtures, 2] are better in both figures by more than a standard error."""
     better = gains - others
-    return float(better.mean()) > float(better.std(ddof=1)) / len(better) ** 0.5
+    return bool((better.mean(axis=0) > better.std(axis=0, ddof=1) / len(better) ** 0.5).all())
 
 
 def tune(
@@ -398,11 +408,11 @@ def _decided(search: _Search, plain: Query, starts: Sequence[Array], report: Rep
     points = np.stack([np.zeros_like(first), *tried])
     vectors = search.space.vectors(points)
     gains = search.judge.gains(search.mixtures(1, search.options.check_mixtures, 0), vectors)
-    best = 1 + int(gains[:, 1:].mean(axis=0).argmax())
+    best = 1 + int(gains[:, 1:].mean(axis=(0, 2)).argmax())
     kept = clearly_better(gains[:, best], gains[:, 0])
     vector = unit_vector(vectors[best])
     query = replace(plain, vector=vector, label=f"{plain.label}, tuned") if kept else plain
-    before, after = (float(x) for x in gains[:, [0, best]].mean(axis=0))
+    before, after = (float(x) for x in gains[:, [0, best], 1].mean(axis=0))
     return Tuned(query, vector, kept, before, after, search.generations, stopped)
 
 

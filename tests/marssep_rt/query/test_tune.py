@@ -63,6 +63,19 @@ def test_mixtures_have_the_ratios_that_were_asked_for():
     np.testing.assert_allclose(levels, -25, atol=0.01)
 
 
+def test_a_louder_output_is_better_only_in_sdr():
+    rng = np.random.default_rng(0)
+    target = rng.standard_normal(1000).astype(np.float32)
+    estimate = (target + 0.1 * rng.standard_normal(1000)).astype(np.float32)
+    estimates = np.stack([estimate, 0.5 * estimate])
+    np.testing.assert_allclose(tuning.si_sdr(estimates, target), 20, atol=1)
+    assert tuning.sdr(estimates, target)[0] == pytest.approx(20, abs=1)
+    assert tuning.sdr(estimates, target)[1] == pytest.approx(6, abs=0.3)
+    quiet = np.zeros((3, 2))
+    assert not tuning.clearly_better(quiet + np.array([1.0, -0.1]), quiet)
+    assert tuning.clearly_better(quiet + np.array([1.0, 0.1]), quiet)
+
+
 def test_the_user_s_backgrounds_are_used():
     own = [[np.full(RATE, 0.5, np.float32)]]
     sound = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
@@ -117,7 +130,8 @@ class Wishes:
         gains = 10 * vectors @ self.wish
         if len(mixtures) == 8 and self.reverse:
             gains = -gains
-        return np.repeat(gains[None], len(mixtures), 0) + 0.01 * np.arange(len(mixtures))[:, None]
+        each = np.repeat(gains[None], len(mixtures), 0) + 0.01 * np.arange(len(mixtures))[:, None]
+        return np.stack([each, each], axis=-1)
 
 
 @pytest.fixture
