@@ -15,7 +15,7 @@ from marssep_rt.errors import QueryError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_session
-from marssep_rt.query.audio_input import read_windows
+from marssep_rt.query.audio_input import LEAST_SECONDS, read_windows
 from marssep_rt.query.image_input import read_image, views
 from marssep_rt.utils.vectors import unit_vector
 
@@ -73,8 +73,13 @@ class AudioEncoder:
         self.sample_rate, self.hop = int(card["sample_rate"]), int(card["hop"])
 
     def embed_windows(self, windows: Sequence[Array]) -> Array:
-        """The normalised mean of the windows' vectors; windows are equally long."""
-        (vectors,) = self.session.run(["embedding"], {"audio": np.stack(windows)})
+        """The normalised mean of the windows' vectors; windows are equally long.
+
+        Silence follows windows under a second: encoders may hear nothing in less.
+        """
+        audio = np.stack(windows)
+        short = max(0, LEAST_SECONDS * self.sample_rate - audio.shape[1])
+        (vectors,) = self.session.run(["embedding"], {"audio": np.pad(audio, ((0, 0), (0, short)))})
         return unit_vector(np.asarray(vectors).mean(axis=0))
 
     def embed(self, path: Path | str) -> Array:

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from marssep_rt.errors import SoundError
 from marssep_rt.query.audio_input import MOST_WINDOWS, loud, mono, read_windows, starts, windows_of
+from marssep_rt.query.encoders import audio_encoder
+from signals import mixture
 
 RNG = np.random.default_rng(3)
 
@@ -76,3 +78,10 @@ def test_bad_files_are_one_sentence(tmp_path):
     ):
         with pytest.raises(SoundError, match=words):
             read_windows(tmp_path / f"{name}.wav")
+
+
+def test_less_than_a_second_is_followed_by_silence(bundle):
+    encoder = audio_encoder(bundle.path)
+    short = mixture(encoder.sample_rate // 4)
+    padded = np.pad(short, (0, encoder.sample_rate - len(short)))
+    np.testing.assert_allclose(encoder.embed_windows([short]), encoder.embed_windows([padded]), atol=1e-6)

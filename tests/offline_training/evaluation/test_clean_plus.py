@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from coloured import Coloured
+from marssep_rt.model import bundle as bundles
 from offline_training.data.corpus import CorpusError, read_manifest
 from offline_training.data.query_table import omni
 from offline_training.data.vggsound import Listed, read_list, there, write_manifests
@@ -224,7 +225,7 @@ def test_the_commands(field, tmp_path):
     model = build({"unet": {**TINY["unet"], "query_dim": 384}})
     save(
         tmp_path / "tiny.pt",
-        {"separator": describe(model), "weights": model.state_dict(), "encoder": "builtin-text-1"},
+        {"separator": describe(model), "weights": model.state_dict(), "encoder": bundles.load(None).encoder},
     )
     done = run("clean-plus", tmp_path / "tiny.pt", *lists, "-o", tmp_path / "r.json")
     assert done.returncode == 0, done.stderr
