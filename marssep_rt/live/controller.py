@@ -32,6 +32,7 @@ from marssep_rt.query.vocabulary import KnownSounds
 LEARN_SECONDS = 3.0
 LISTEN_INTERVAL_SECONDS = 0.5
 UNMATCHED_SECONDS = 3.0
+CLOSE_SECONDS = 5.0
 WET_STEP, GAIN_STEP, LIMIT_STEP, MAX_LIMIT_DB = 0.1, 1.0, 6.0, 30.0
 STRENGTH_STEP = 10.0
 MIN_GAIN_DB, MAX_GAIN_DB = MIXER.gain_db_min, MIXER.gain_db_max
@@ -104,6 +105,7 @@ class LiveController:
         self._recording: Recorder | None = None  # started by ``record`` and not yet ended
         self._pool = ThreadPoolExecutor(1, "marssep-queries")
         self._closing = threading.Event()
+        self._listener: threading.Thread | None = None
 
     @property
     def query(self) -> Query:
@@ -273,7 +275,8 @@ class LiveController:
     def watch(self) -> None:
         """Begin to compare the target with the query, if the bundle has an audio encoder."""
         if self.bundle.has("audio.onnx"):
-            threading.Thread(target=self._listen, name="marssep-listener", daemon=True).start()
+            self._listener = threading.Thread(target=self._listen, name="marssep-listener", daemon=True)
+            self._listener.start()
 
     def _listen(self) -> None:
         encoder = audio_encoder(self.bundle.path)
@@ -307,6 +310,9 @@ class LiveController:
         """End the threads; running recordings stay open."""
         self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._listener is not None:
+            # a thread inside ONNX Runtime while the interpreter ends would abort the process
+            self._listener.join(CLOSE_SECONDS)
 
     def shown(self) -> str:
         """The mixer settings in one line."""

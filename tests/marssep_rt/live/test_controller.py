@@ -417,3 +417,11 @@ def test_osc_on_loopback(control):
     listener.shutdown()
     listener.server_close()
     json.dumps(control.asked)
+
+
+def test_no_thread_outlives_a_closed_controller(control):
+    """A thread in the middle of the audio encoder would abort the process as the interpreter ends."""
+    control.watch()
+    wait_until(lambda: any(t.name == "marssep-listener" for t in threading.enumerate()))
+    control.close()
+    assert not [t.name for t in threading.enumerate() if t.name in ("marssep-listener", "marssep-queries_0")]
