@@ -182,18 +182,10 @@ def builtin(
     """
     if recipe.one_hot:
         table = one_hot(table)
-    shapes = {
-        part: tower_shape({"dim": table.dim, **getattr(recipe.towers, part)}) for part in ("audio", "image")
-    }
     without = frozenset[str]()
     if recipe.fold is not None:
         without = left_out(training_paths(corpus, photos), *recipe.fold)
-    torch.manual_seed(recipe.seed)
-    untrained = build_towers(shapes["audio"], shapes["image"])
-    if towers is None:
-        towers = untrained
-    for part in recipe.fresh:
-        setattr(towers, part, getattr(untrained, part))
+    towers = begin_with(towers, recipe, table.dim)
     labels = list(table.phrases)
     assert isinstance(towers.audio, AudioTower)
     front_end = towers.audio.front_end()
@@ -227,6 +219,18 @@ def builtin(
         builtin_held_out(corpus, photos, labels, "val", image_size(towers), prepare=prepare),
         described,
     )
+
+
+def begin_with(towers: Towers | None, recipe: AlignmentConfig, dim: int) -> Towers:
+    """The towers that a run begins with: those given but for the fresh ones, or untrained ones."""
+    shapes = {part: tower_shape({"dim": dim, **getattr(recipe.towers, part)}) for part in ("audio", "image")}
+    torch.manual_seed(recipe.seed)
+    untrained = build_towers(shapes["audio"], shapes["image"])
+    if towers is None:
+        return untrained
+    for part in recipe.fresh:
+        setattr(towers, part, getattr(untrained, part))
+    return towers
 
 
 def stored(
