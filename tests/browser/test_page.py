@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 from daw_tools import sound
+from waiting import wait_until
 
 from marssep_rt import Separator, embed_text
 from marssep_rt.query.query_file import read_query
@@ -172,12 +173,12 @@ def test_the_demo_on_one_transport(page):
     before = place()
     assert before > 1
     page.locator("#play").click()
-    page.wait_for_function(f"document.getElementById('seek').value > {before}")
+    wait_until(lambda before=before: place() > before)
     page.get_by_role("radio", name="Input", exact=True).focus()
     before = place()
     page.keyboard.press("Space")
     expect(page.get_by_role("radio", name="Input", exact=True)).to_be_checked()
-    page.wait_for_function(f"document.getElementById('seek').value > {before}")
+    wait_until(lambda before=before: place() > before)
     page.locator("#play").click()
     expect(page.locator("#play")).to_have_text("Play")
 

@@ -6,12 +6,13 @@ import { Union } from "./union.mjs";
 
 // Parallel streams of one input: the graph's batch axis.
 export class Stream {
-  // card: hop, latency, states; session: an InferenceSession of separator.onnx; queries, others: unit vectors, one of each for every stream
-  constructor(ort, session, card, channels, queries, others) {
+  // card: hop, latency, states; session: an InferenceSession of separator.onnx; queries: unit vectors, one for every stream
+  constructor(ort, session, card, channels, queries) {
     Object.assign(this, { ort, session, card, channels, count: queries.length });
     const tensor = (vectors) => new ort.Tensor("float32", joined(vectors), [vectors.length, vectors[0].length]);
     this.vectors = { query: tensor(queries) };
-    if (session.inputNames.includes("other")) this.vectors.other = tensor(others);
+    // as in the runtime, what to leave out is left out by its own mask, and nothing is pushed away
+    if (session.inputNames.includes("other")) this.vectors.other = tensor(queries.map((query) => new Float32Array(query.length)));
     this.reset();
   }
 
@@ -52,8 +53,7 @@ export class Separation {
   // keep, drop: unit vectors of the sounds to keep and to leave out
   constructor(ort, session, card, channels, { keep, drop }) {
     Object.assign(this, { card, channels, kept: keep.length });
-    const others = [...keep.map(() => opposite(drop, keep[0].length)), ...drop.map(() => opposite(keep, keep[0].length))];
-    this.stream = new Stream(ort, session, card, channels, [...keep, ...drop], others);
+    this.stream = new Stream(ort, session, card, channels, [...keep, ...drop]);
     this.union = this.stream.count > 1 ? new Union(keep.length, this.stream.count, channels, card.hop) : null;
     this.latency = card.latency + (this.union?.latency ?? 0);
     this.meters = keep.map(() => new PresenceMeter(card.presence, card.hop, card.sample_rate));
@@ -84,14 +84,6 @@ export class Separation {
   presences() {
     return this.meters.map((meter) => meter.presence());
   }
-}
-
-// What a stream is to push away: the mean of the vectors on the other side, as a unit vector; zeros if there are none.
-export function opposite(vectors, dim) {
-  const mean = new Float32Array(dim);
-  for (const vector of vectors) for (let i = 0; i < dim; ++i) mean[i] += vector[i];
-  const norm = Math.sqrt(energy(mean));
-  return norm > 0 ? mean.map((x) => x / norm) : mean;
 }
 
 // Samples at..at+n of every channel's row.
