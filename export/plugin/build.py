@@ -107,7 +107,9 @@ def makefile(naming: Naming, toolchain: Toolchain, settings: PluginSettings) -> 
         f"DPF_PATH = {toolchain.dpf}\nDPF_TARGET_DIR = out\nDPF_BUILD_DIR = build\n"
         "include $(DPF_PATH)/Makefile.plugins.mk\n"
         f"BUILD_CXX_FLAGS += -std=gnu++20 -pthread {include} {flags}\n"
-        f"LINK_FLAGS += -pthread {flags}\nall: {' '.join(targets[kind] for kind in settings.formats)}\n"
+        # else the linker adds start-up code: a host thread that loads the plug-in would lose its denormals
+        f"LINK_FLAGS += -fno-fast-math -pthread {flags}\n"
+        f"all: {' '.join(targets[kind] for kind in settings.formats)}\n"
         # see lv2_shim.cpp
         "$(BUILD_DIR)/DistrhoPluginMain_LV2.cpp.o $(BUILD_DIR)/lv2_shim.cpp.o: "
         "BUILD_CXX_FLAGS += -Dlv2_descriptor=marssep_framework_lv2_descriptor\n"

@@ -49,38 +49,39 @@ def scratch():
 
 
 @cache
-def shipped_flags():
-    """The compiler flags of the plug-ins that ship, -ffast-math among them: asked of their own makefile."""
-    folder = scratch()[1] / "flags"
+def shipped_flags(stage="CXX"):
+    """The CXX or LINK flags of what ships, -ffast-math among them: asked of their own makefile."""
+    folder = scratch()[1] / f"flags{stage}"
     folder.mkdir()
-    rules = (
-        makefile(Naming.of("flags", 2), tools(), PluginSettings()) + "flags:\n\t@echo $(BUILD_CXX_FLAGS)\n"
-    )
+    variable = {"CXX": "BUILD_CXX_FLAGS", "LINK": "LINK_FLAGS"}[stage]
+    rules = makefile(Naming.of("flags", 2), tools(), PluginSettings()) + f"flags:\n\t@echo $({variable})\n"
     (folder / "Makefile").write_text(rules)
     said = subprocess.run(["make", "-s", "flags"], cwd=folder, capture_output=True, text=True, check=True)
+    # what is left out would hide or drop functions that only tests call
     leave = ("-MD", "-MP", "-fvisibility=hidden", "-I.", "-pipe")
-    return [flag for flag in said.stdout.split() if flag not in leave]
+    return [flag for flag in said.stdout.split() if flag not in leave and not flag.startswith("-Wl,")]
 
 
 def compile_cpp(output, sources, *flags):
     """A program, or a library where the name ends in .so, with the flags that ship; warnings are errors."""
-    shared = ["-shared"] if output.suffix == ".so" else []
-    command = [
-        os.environ.get("CXX", "g++"),
-        *shipped_flags(),
-        "-Werror",
-        *shared,
-        f"-I{SOURCE / 'core'}",
-        f"-I{SOURCE / 'capi'}",
-        *map(str, sources),
-        "-o",
-        str(output),
-        *flags,
-        "-ldl",
-    ]
+    compiler = [os.environ.get("CXX", "g++"), *shipped_flags()]
+    includes = [f"-I{SOURCE / 'core'}", f"-I{SOURCE / 'capi'}"]
+    with tempfile.TemporaryDirectory() as folder:
+        objects = []
+        for source in map(str, sources):
+            if source.endswith(".cpp"):
+                objects.append(f"{folder}/{len(objects)}.o")
+                _run([*compiler, "-Werror", *includes, "-c", source, "-o", objects[-1], *flags])
+            else:
+                objects.append(source)
+        shared = ["-shared"] if output.suffix == ".so" else []
+        _run([*compiler, *shipped_flags("LINK"), *shared, *objects, "-o", str(output), *flags, "-ldl"])
+    return output
+
+
+def _run(command):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    return output
 
 
 def compile_c(source, output):

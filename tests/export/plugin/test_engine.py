@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import threading
 import time
 
@@ -24,7 +25,9 @@ from daw_tools import (
     MODEL,
     QUERIES,
     Engine,
+    core,
     library,
+    plugins,
     probe,
     scratch,
     shipped_flags,
@@ -274,6 +277,15 @@ def test_hops_that_are_spared_are_latency_and_nothing_else(engine, x):
 def test_the_engine_is_tested_as_it_ships():
     """With -ffast-math std::isfinite is always true."""
     assert "-ffast-math" in shipped_flags()
+
+
+@pytest.mark.parametrize("what", ["engine", "plugin"])
+def test_a_host_that_loads_the_plugin_keeps_its_denormals(what):
+    """Linked with -ffast-math alone, a library turns them off in the thread that loads it."""
+    loaded = core() if what == "engine" else next(plugins().glob("*.lv2/*.so"))
+    program = f"import ctypes; ctypes.CDLL({str(loaded)!r}); print(5e-324 > 0)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
 
 
 @pytest.mark.parametrize("rate", [48_000, 44_100])
