@@ -28,16 +28,19 @@ LEVEL_DBFS = -25.0
 
 @dataclass(frozen=True)
 class Ask:
-    """One query to the separator: what to keep, and what to push away (None: nothing is said of it)."""
+    """One query to the separator: what to keep, what to push away (None: nothing is said of it), and what is
+    taken out by its own mask (None: nothing).
+    """
 
     query: Vector
     other: Vector | None = None
+    drop: Vector | None = None
 
 
 @dataclass(frozen=True)
 class Question:
-    """A mixture and its target, float32 [samples] (zeros: absent), and what is asked; outputs of several asks
-    are summed.
+    """A mixture and its target, float32 [samples] (zeros: absent), and what is asked; several asks are
+    united.
     """
 
     label: str
@@ -138,6 +141,15 @@ def with_other(sources: Sources, voice: Voice, count: int) -> Questions:
     )
 
 
+def without_other(sources: Sources, voice: Voice, count: int) -> Questions:
+    """A not B as the runtime does it: the same mixtures as ``by_label``, the mask of B taken out."""
+    return asked(
+        sources,
+        sources.pairs(count=count),
+        lambda pair: Ask(voice.text(pair.target.label), drop=voice.text(pair.interferer.label)),
+    )
+
+
 def by_recordings(
     sources: Sources, voice: Voice, count: int, recordings: int, pairs: Sequence[Pair] | None = None
 ) -> Questions:
@@ -210,7 +222,7 @@ def by_words(
 
 
 def two_at_once(sources: Sources, voice: Voice, count: int) -> Questions:
-    """Three sources, two of them asked for: the outputs are summed."""
+    """Three sources, two of them asked for."""
     clips = sources.clips
     labels = list(clips)
     rng = np.random.default_rng((sources.config.seed, 3))

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from offline_training.data.lexicon import read_lines, read_paraphrases
 from offline_training.evaluation import questions as q
 from offline_training.evaluation.bootstrap import interval
-from offline_training.evaluation.listeners import Listener
+from offline_training.evaluation.listeners import Listener, Mixing
 from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
 from offline_training.evaluation.questions import Ask, Question, Questions, Sources, Voice
 from offline_training.utils.recipe_files import LEXICON
@@ -42,15 +43,12 @@ def batches(questions: Questions) -> Iterator[list[Question]]:
 
 
 def measure(listener: Listener, questions: Questions) -> list[Answer]:
-    """An answer for every question."""
+    """An answer for every question; none if the listener cannot take masks out and a question needs it."""
     answers: list[Answer] = []
     for group in batches(questions):
-        asks = [(row, ask) for row, question in enumerate(group) for ask in question.asks]
-        vectors = np.stack([ask.query for _, ask in asks])
-        away = np.stack([np.zeros_like(ask.query) if ask.other is None else ask.other for _, ask in asks])
-        found = listener.separate(np.stack([group[row].mixture for row, _ in asks]), vectors, away)
-        for row, question in enumerate(group):
-            output = found[[i for i, (of, _) in enumerate(asks) if of == row]].sum(0)
+        if not listener.mixes and any(ask.drop is not None for q in group for ask in q.asks):
+            return []
+        for question, output in zip(group, outputs(listener, group), strict=True):
             mixture, target = (
                 torch.from_numpy(x[: len(output)]) for x in (question.mixture, question.target)
             )
@@ -64,6 +62,30 @@ def measure(listener: Listener, questions: Questions) -> list[Answer]:
                 )
             )
     return answers
+
+
+def outputs(listener: Listener, group: Sequence[Question]) -> list[Tensor]:
+    """The output [samples] for every question.
+
+    The masks of several asks are united and those of dropped sounds taken out where the listener can; other
+    listeners' outputs are added.
+    """
+    asks = [(row, ask) for row, question in enumerate(group) for ask in question.asks]
+    drops = [(row, ask.drop) for row, ask in asks if ask.drop is not None]
+    of = np.array([row for row, _ in asks] + [row for row, _ in drops])
+    vectors = np.stack([ask.query for _, ask in asks] + [vector for _, vector in drops])
+    others = np.zeros_like(vectors)
+    for i, (_, ask) in enumerate(asks):
+        if ask.other is not None:
+            others[i] = ask.other
+    mixing = None
+    if listener.mixes:
+        same = (of[:, None] == of) & ~np.eye(len(of), dtype=bool)
+        dropped = np.arange(len(of)) >= len(asks)
+        mixing = Mixing((same & ~dropped).astype(np.float32), (same & dropped).astype(np.float32))
+    found = listener.separate(np.stack([group[row].mixture for row in of]), vectors, others, mixing)
+    mine = [np.flatnonzero(of[: len(asks)] == row) for row in range(len(group))]
+    return [found[rows[0]] if listener.mixes else found[rows].sum(0) for rows in mine]
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, Any]:
@@ -112,6 +134,7 @@ def sets(sources: Sources, voice: Voice, count: int) -> dict[str, Callable[[], Q
     return {
         "seen": lambda: q.by_label(sources, voice, count),
         "seen, the other named": lambda: q.with_other(sources, voice, few),
+        "seen, the other taken out": lambda: q.without_other(sources, voice, few),
         "seen, the same without": lambda: q.by_label(sources, voice, few),
         "absent": lambda: q.absent(sources, voice, few),
         "unseen, text": lambda: q.asked(sources, new, lambda pair: Ask(voice.text(pair.target.label))),

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+import marssep_rt
+from marssep_rt.model import bundle as bundles
 from offline_training.data.corpus import Corpus, decode
 from offline_training.data.eval_mixtures import EvalConfig
 from offline_training.evaluation import questions as q
 from offline_training.evaluation import suite
+from offline_training.evaluation.listeners import BundleListener
 from offline_training.evaluation.questions import Sources
 from offline_training.evaluation.voice import EncoderVoice
 
@@ -49,21 +52,24 @@ class Words:
 class Through:
     """Gives the mixture back, ``gain`` times as loud."""
 
-    def __init__(self, gain=1.0):
-        self.gain, self.others = gain, []
+    def __init__(self, gain=1.0, mixes=False):
+        self.gain, self.mixes, self.others, self.mixing = gain, mixes, [], None
 
-    def separate(self, mixtures, queries, others):
+    def separate(self, mixtures, queries, others=None, mixing=None):
         self.others.append(others)
+        self.mixing = mixing
         return torch.from_numpy(mixtures[:, :-480]) * self.gain
 
 
 class Oracle:
     """Knows every question."""
 
+    mixes = False
+
     def __init__(self, questions):
         self.known = {x.mixture.tobytes(): x.target for x in questions}
 
-    def separate(self, mixtures, queries, others):
+    def separate(self, mixtures, queries, others=None, mixing=None):
         return torch.from_numpy(np.stack([self.known[m.tobytes()] for m in mixtures]))
 
 
@@ -93,6 +99,29 @@ def test_absent_targets_are_told_as_levels(sources):
     answers = suite.measure(Through(0.1), q.absent(sources, Words(), 4))
     assert [a.level for a in answers] == pytest.approx([-20.0] * 4, abs=0.01)
     assert all(np.isnan(a.si_sdri) for a in answers)
+
+
+def test_masks_are_put_together_within_a_question(sources):
+    """Two asks of the first question, one ask and one dropped sound of the second."""
+    one = next(q.without_other(sources, Words(), 1))
+    two = dataclasses.replace(next(q.two_at_once(sources, Words(), 1)), mixture=one.mixture)
+    listener = Through(0.5, mixes=True)
+    found = suite.outputs(listener, [two, one])
+    united, dropped = np.zeros((4, 4), np.float32), np.zeros((4, 4), np.float32)
+    united[0, 1] = united[1, 0] = 1
+    dropped[2, 3] = 1
+    np.testing.assert_array_equal(listener.mixing.also, united)
+    np.testing.assert_array_equal(listener.mixing.drop, dropped)
+    np.testing.assert_allclose(found[0], 0.5 * two.mixture[:-480])  # not summed
+    assert suite.measure(Through(), q.without_other(sources, Words(), 2)) == []
+
+
+def test_a_bundle_is_measured_as_the_runtime_plays_it():
+    sound = np.random.default_rng(1).standard_normal(48_000).astype(np.float32) * 0.1
+    asks = tuple(q.Ask(marssep_rt.embed_text(word)) for word in ("dog barking", "rain"))
+    (found,) = suite.outputs(BundleListener(bundles.load(None), 1), [q.Question("", sound, sound, asks)])
+    played = marssep_rt.separate(sound, query=["dog barking", "rain"]).audio
+    np.testing.assert_allclose(found, played[: len(found)], atol=1e-5)
 
 
 def test_outputs_of_several_asks_are_summed(sources):
