@@ -80,8 +80,8 @@ def outputs(listener: Listener, group: Sequence[Question]) -> list[Tensor]:
             others[i] = ask.other
     mixing = None
     if listener.mixes:
-        same = (of[:, None] == of) & ~np.eye(len(of), dtype=bool)
         dropped = np.arange(len(of)) >= len(asks)
+        same = (of[:, None] == of) & ~np.eye(len(of), dtype=bool) & ~dropped[:, None]
         mixing = Mixing((same & ~dropped).astype(np.float32), (same & dropped).astype(np.float32))
     found = listener.separate(np.stack([group[row].mixture for row in of]), vectors, others, mixing)
     mine = [np.flatnonzero(of[: len(asks)] == row) for row in range(len(group))]
