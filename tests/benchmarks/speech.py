@@ -1,0 +1,75 @@
+""" "speech" beside RNNoise: voices under sounds that are no voice or music, the mixtures of ``marssep train suite --only speech``.
+
+    pip install pyrnnoise
+    python tests/benchmarks/speech.py --corpus cache/corpus [--split val] [--mixtures 100] [--bundle BUNDLE]
+
+RNNoise suppresses noise and takes no query. Its output is aligned to the mixture before it is measured.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from pyrnnoise import RNNoise
+from scipy.signal import correlate, correlation_lags
+
+import marssep_rt
+from marssep_rt.model import bundle as bundles
+from offline_training.data.corpus import SAMPLE_RATE, Corpus
+from offline_training.data.eval_mixtures import EvalConfig
+from offline_training.evaluation import questions, suite
+from offline_training.evaluation.listeners import BundleListener
+
+LARGEST_DELAY = 2_400  # samples
+
+
+class Denoiser:
+    """RNNoise as a listener."""
+
+    mixes = False
+
+    def separate(self, mixtures, queries, others=None, mixing=None):
+        return torch.from_numpy(np.stack([self.denoise(x) for x in mixtures]))
+
+    @staticmethod
+    def denoise(mixture):
+        scaled = np.round(np.clip(mixture, -1, 1) * 32767).astype(np.int16)
+        frames = [frame for _, frame in RNNoise(SAMPLE_RATE).denoise_chunk(scaled, partial=True)]
+        output = np.concatenate(frames, axis=1)[0].astype(np.float32) / 32767
+        return aligned(output, mixture)
+
+
+def aligned(output, mixture):
+    """The output, moved to where it fits the mixture best, as long as the mixture."""
+    length = len(mixture)
+    output = np.pad(output, (0, max(0, length - len(output))))[:length]
+    lags = correlation_lags(length, length)
+    near = np.abs(lags) <= LARGEST_DELAY
+    delay = int(lags[near][np.argmax(correlate(output, mixture)[near])])
+    return np.roll(np.pad(output, LARGEST_DELAY), -delay)[LARGEST_DELAY:-LARGEST_DELAY]
+
+
+class Voice:
+    text = staticmethod(marssep_rt.embed_text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path, default=Path("cache/corpus"))
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--mixtures", type=int, default=100)
+    parser.add_argument("--bundle", type=Path)
+    options = parser.parse_args()
+    sources = questions.Sources(Corpus(options.corpus), replace(EvalConfig(), split=options.split))
+    asked = list(questions.speech(sources, Voice(), options.mixtures))
+    ours = suite.measure(BundleListener(bundles.load(options.bundle)), iter(asked))
+    theirs = suite.measure(Denoiser(), iter(asked))
+    ahead = float(np.mean([a.si_sdri > b.si_sdri for a, b in zip(ours, theirs, strict=True)]))
+    print(json.dumps({"marssep": suite.summary(ours), "rnnoise": suite.summary(theirs), "ahead": ahead}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
