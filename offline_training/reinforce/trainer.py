@@ -60,7 +60,7 @@ class Rollout(NamedTuple):
 
 class Anchors:
     """z* of targets: the ear's vector of the clean target, the label's words, and the mean of the label's
-    training photographs.
+    training images.
     """
 
     def __init__(
@@ -73,20 +73,20 @@ class Anchors:
         self.ear, self.fuse = ear, fuse
         labels = list(table.phrases)
         self.words = torch.from_numpy(np.stack([table.label_vector(label) for label in labels])).to(device)
-        pictures = [
+        images = [
             table.image[k].vectors[table.image[k].of("train")]
             if k in table.image
             else np.zeros((0, table.dim))
             for k in labels
         ]
-        self.shown = torch.tensor([len(p) > 0 for p in pictures], device=device)
-        means = [unit(p.mean(0)) if len(p) else np.zeros(table.dim, np.float32) for p in pictures]
-        self.pictures = torch.from_numpy(np.stack(means)).float().to(device)
+        self.shown = torch.tensor([len(p) > 0 for p in images], device=device)
+        means = [unit(p.mean(0)) if len(p) else np.zeros(table.dim, np.float32) for p in images]
+        self.images = torch.from_numpy(np.stack(means)).float().to(device)
 
     @torch.no_grad()
     def __call__(self, targets: Tensor, labels: Tensor) -> Tensor:
         """Targets [Q, samples] and numbers of labels [Q] -> unit vectors [Q, D]."""
-        parts = {"audio": self.ear(targets), "text": self.words[labels], "image": self.pictures[labels]}
+        parts = {"audio": self.ear(targets), "text": self.words[labels], "image": self.images[labels]}
         there = torch.ones_like(labels, dtype=torch.bool)
         return self.fuse(parts, {"audio": there, "text": there, "image": self.shown[labels]})  # type: ignore[no-any-return]
 

@@ -1,7 +1,7 @@
 """What sampled masks tell apart: for several sizes of block and kappa, how much the masks of one group differ in reward and in SI-SDR, how
 the two go together, and what sampling costs on average.
 
-    python tests/benchmarks/exploration.py CHECKPOINT --towers FILE.pt --queries runs/queries.npz [--corpus cache/corpus] [--batches 8]
+    python tests/benchmarks/exploration.py CHECKPOINT --encoders FILE.pt --queries runs/queries.npz [--corpus cache/corpus] [--batches 8]
 """
 
 import argparse
@@ -29,7 +29,7 @@ GROUP = 8
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("checkpoint", type=Path)
-    options.add_argument("--towers", type=Path)
+    options.add_argument("--encoders", type=Path)
     options.add_argument("--queries", type=Path, required=True)
     options.add_argument("--corpus", type=Path, default=Path("cache/corpus"))
     options.add_argument("--batches", type=int, default=8)
@@ -37,7 +37,7 @@ def main() -> None:
     table = read_table(given.queries)
     with tempfile.TemporaryDirectory() as folder:
         recipe = read_recipe(Path("reinforce"), "reinforce", ReinforceRecipe)
-        hearing = prepare_hearing(Path(folder), table, recipe, RewardSources(given.towers))
+        hearing = prepare_hearing(Path(folder), table, recipe, RewardSources(given.encoders))
         trainer = Reinforcer(Path(folder), Corpus(given.corpus), table, recipe, hearing, start=given.checkpoint)
     model = trainer.model.eval()
     data = MixtureDataset(trainer.corpus, table, trainer.mixtures, given.batches, trainer.config.seed)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from offline_training.data.corpus import BACKGROUNDS, Corpus
+from offline_training.encoders.audio_image import SoundHead
 from offline_training.encoders.sound_space import (
     SpaceConfig,
     class_places,
@@ -24,7 +25,6 @@ from offline_training.encoders.sound_space import (
     read_classes,
 )
 from offline_training.encoders.tflite_weights import load_trunk
-from offline_training.encoders.towers import SoundHead
 from offline_training.encoders.yamnet import FEATURES, NAME, YamnetTrunk
 from offline_training.utils.vectors import unit
 

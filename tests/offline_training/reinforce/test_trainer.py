@@ -12,8 +12,8 @@ import torch
 
 from offline_training.data.mixtures import MixtureDataset
 from offline_training.data.query_table import Examples, QueryTable
-from offline_training.encoders.builtin import build_towers, describe
-from offline_training.encoders.towers import TowerShape
+from offline_training.encoders.audio_image import EncoderShape
+from offline_training.encoders.builtin import build_encoders, describe
 from offline_training.models import registry
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
@@ -221,11 +221,11 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, star
     }
     table.save(tmp_path / "words.npz")
     QueryTable(table.phrases, table.vectors, table.encoder, audio).save(tmp_path / "all.npz")
-    shape = TowerShape(widths=(4, 8, 8), dim=16)
-    towers = build_towers(shape, shape)
+    shape = EncoderShape(widths=(4, 8, 8), dim=16)
+    encoders = build_encoders(shape, shape)
     torch.save(
-        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
-        tmp_path / "towers.pt",
+        {"kind": "encoders", "describe": json.dumps(describe(encoders)), "weights": encoders.state_dict()},
+        tmp_path / "encoders.pt",
     )
     (tmp_path / "rl.toml").write_text(
         'kind = "reinforce"\nbf16 = false\n[train]\nsteps = 2\nworkers = 0\nvalidate_every = '
@@ -251,7 +251,7 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, star
             "--recipe",
             tmp_path / recipe,
             "--encoders",
-            tmp_path / "towers.pt",
+            tmp_path / "encoders.pt",
             *more,
         ]
         done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, timeout=300)

@@ -1,4 +1,4 @@
-"""The lexicon, WordNet, the tower's architecture, and the shipped tower on the frozen paraphrases."""
+"""The lexicon, WordNet, the encoder's architecture, and the shipped encoder on the frozen paraphrases."""
 
 from collections import Counter
 
@@ -19,13 +19,19 @@ from offline_training.data.lexicon import (
 )
 from offline_training.data.query_table import QueryTable
 from offline_training.encoders.text_distillation import (
-    TowerConfig,
+    TextConfig,
     between,
     class_words,
     place_of,
     taught_phrases,
 )
-from offline_training.encoders.text_tower import TextTower
+from offline_training.encoders.text_encoder import (
+    TorchTextEncoder,
+    load_text_encoder,
+    save_text_encoder,
+    space_of,
+    weights_file,
+)
 from offline_training.utils.retrieval import retrieval
 
 
@@ -46,7 +52,7 @@ def test_the_frozen_list_is_large_and_says_it_in_other_words():
         assert not set(normalised(phrase).split()) & set(normalised(label).split()), phrase
 
 
-def test_the_tower_is_never_taught_a_measured_paraphrase(wordnet):
+def test_the_encoder_is_never_taught_a_measured_paraphrase(wordnet):
     measured = {normalised(p) for p, _ in read_paraphrases()}
     taught = teaching_phrases(read_lexicon(), wordnet, np.random.default_rng(0))
     for label, phrases in taught.items():
@@ -69,7 +75,7 @@ def test_wordnet_knows_kinds_of_things(wordnet):
     assert wordnet.gloss_of("zxqv") == ""
 
 
-def test_the_shipped_tower_clears_its_bar(bundle):
+def test_the_shipped_encoder_clears_its_bar(bundle):
     """Over the 184 trained labels, on phrases that it never saw: top-1 at least 80 %, top-5 at least 90 %."""
     encoder = TextEncoder(bundle)
     known = KnownSounds.of(bundle)
@@ -91,17 +97,34 @@ def test_retrieval_by_hand():
 
 def test_padding_does_not_change_a_vector():
     torch.manual_seed(0)
-    tower = TextTower(20, 2, dim=24, heads=3, inner=32).eval()
-    short = tower(torch.tensor([[2, 5, 3]]), torch.ones(1, 3, dtype=torch.int64))
-    padded = tower(torch.tensor([[2, 5, 3, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0]]))
+    encoder = TorchTextEncoder(20, 2, dim=24, heads=3, inner=32).eval()
+    short = encoder(torch.tensor([[2, 5, 3]]), torch.ones(1, 3, dtype=torch.int64))
+    padded = encoder(torch.tensor([[2, 5, 3, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0]]))
     torch.testing.assert_close(short, padded, atol=1e-5, rtol=0)
     assert short.norm().item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_folder_keeps_its_encoder_and_one_of_before_is_read(tmp_path):
+    torch.manual_seed(0)
+    encoder = TorchTextEncoder(20, 1)
+    save_text_encoder(tmp_path, encoder, "space-7")
+    content = torch.load(tmp_path / "encoder.pt", weights_only=True)
+    before = {"tower": content.pop("weights"), **content}
+    (tmp_path / "before").mkdir()
+    torch.save(before, tmp_path / "before" / "tower.pt")
+    for folder in (tmp_path, tmp_path / "before"):
+        assert space_of(folder) == "space-7"
+        again = load_text_encoder(folder)
+        assert not again.training
+        for name, value in encoder.state_dict().items():
+            assert torch.equal(again.state_dict()[name], value), name
+    assert weights_file(tmp_path / "none") is None
 
 
 def test_other_language_lies_between_what_is_taught_and_unknown_words_far_from_all():
     taught = torch.eye(4)[:2]
     places = torch.eye(5)[:2]
-    config = TowerConfig(neighbours=2, neighbour_temperature=0.05, sure=0.4, sure_width=0.02)
+    config = TextConfig(neighbours=2, neighbour_temperature=0.05, sure=0.4, sure_width=0.02)
     near, middle, far = between(
         torch.tensor([[1.0, 0, 0, 0], [0.7, 0.7, 0.1, 0.1], [0, 0, 1.0, 0]]), taught, places, config
     )

@@ -1,4 +1,4 @@
-"""The audio and image towers that ship: small residual CNNs into the text tower's space.
+"""The audio and image encoders that ship: small residual CNNs into the text encoder's space.
 
 Both end in a *head* (the only part that the later alignment stages need to train) and give unit vectors.
 """
@@ -26,7 +26,7 @@ DEPTH = 1e4  # log-mels reach 40 dB under the clip's mean, then bend to zero
 
 
 @dataclass(frozen=True)
-class TowerShape:
+class EncoderShape:
     """Sizes of an encoder."""
 
     widths: Annotated[
@@ -43,7 +43,7 @@ class TowerShape:
 
     def __post_init__(self) -> None:
         if self.trunk not in TRUNKS:
-            raise ValueError(f"a tower's trunk is {self.trunk!r}; choose one of {', '.join(TRUNKS)}")
+            raise ValueError(f"an encoder's trunk is {self.trunk!r}; choose one of {', '.join(TRUNKS)}")
 
 
 class Residual(nn.Module):
@@ -159,12 +159,12 @@ class LogMel(nn.Module):
 FrontEnd = LogMel | YamnetMel
 
 
-class AudioTower(nn.Module):
+class TorchAudioEncoder(nn.Module):
     """Log-mels [B, frames, mels] of its ``front_end`` -> unit vectors [B, dim]. ``trunk`` and ``head`` train
     apart.
     """
 
-    def __init__(self, shape: TowerShape) -> None:
+    def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         self.shape = shape
         self.pretrained = shape.trunk == "yamnet"
@@ -177,7 +177,7 @@ class AudioTower(nn.Module):
         )
 
     def front_end(self) -> FrontEnd:
-        """What makes the log-mels that this tower takes."""
+        """What makes the log-mels that this encoder takes."""
         return YamnetMel() if self.pretrained else LogMel()
 
     def forward(self, log_mels: Tensor) -> Tensor:
@@ -187,10 +187,10 @@ class AudioTower(nn.Module):
         return self.head(torch.cat([x.mean(2), x.amax(2)], dim=1))  # type: ignore[no-any-return]
 
 
-class ImageTower(nn.Module):
+class TorchImageEncoder(nn.Module):
     """RGB in 0..1 [B, 3, S, S] -> unit vectors [B, dim]."""
 
-    def __init__(self, shape: TowerShape) -> None:
+    def __init__(self, shape: EncoderShape) -> None:
         super().__init__()
         self.shape = shape
         mobile = shape.trunk == "mobilenet"

@@ -1,17 +1,22 @@
-"""The text tower that ships: a small transformer over word pieces, its tokens and its file;
+"""The text encoder that ships: a small transformer over word pieces, its tokens and its file;
 ``text_distillation`` teaches it.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from offline_training.utils import checkpoint_io
+
 MOST_TOKENS = 64
+WEIGHTS = "encoder.pt"  # in a folder of marssep-train text
+OLD_WEIGHTS, OLD_KEY = "tower.pt", "tower"  # their file and its key had these names before
 
 
 class Layer(nn.Module):
@@ -37,7 +42,7 @@ class Layer(nn.Module):
         return self.norm2(x + self.down(nn.functional.gelu(self.up(x))))
 
 
-class TextTower(nn.Module):
+class TorchTextEncoder(nn.Module):
     """input_ids, attention_mask int64 [B, L] -> unit vectors float32 [B, dim]: the mean of the last layer
     over the words.
     """
@@ -81,20 +86,42 @@ class Tokens:
 
 
 @torch.no_grad()
-def embed(tower: TextTower, tokens: Tokens, phrases: list[str], batch: int = 256) -> Tensor:
+def embed(encoder: TorchTextEncoder, tokens: Tokens, phrases: list[str], batch: int = 256) -> Tensor:
     """Unit vectors of phrases, [N, D]."""
     rows = tokens.ids(phrases)
-    return torch.cat([tower(*tokens.pad(rows[i : i + batch])) for i in range(0, len(rows), batch)])
+    return torch.cat([encoder(*tokens.pad(rows[i : i + batch])) for i in range(0, len(rows), batch)])
+
+
+def weights_file(folder: Path) -> Path | None:
+    """The weights in a folder of marssep-train text, under today's name or the one of before; None: there are
+    none.
+    """
+    return next((file for name in (WEIGHTS, OLD_WEIGHTS) if (file := folder / name).exists()), None)
+
+
+def weights_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights in a text encoder's checkpoint, under today's key or the one of before."""
+    return content["weights"] if "weights" in content else content[OLD_KEY]  # type: ignore[no-any-return]
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    return torch.load(weights_file(folder) or folder / WEIGHTS, weights_only=True)  # type: ignore[no-any-return]
 
 
 def space_of(folder: Path) -> str:
-    """The name of the space that the tower in ``folder`` was taught."""
-    return str(torch.load(folder / "tower.pt", weights_only=True).get("encoder", "builtin-text-1"))
+    """The name of the space that the encoder in ``folder`` was taught."""
+    return str(_read(folder).get("encoder", "builtin-text-1"))
 
 
-def load_tower(folder: Path) -> TextTower:
-    """The tower that ``build`` left in ``folder``."""
-    content = torch.load(folder / "tower.pt", weights_only=True)
-    tower = TextTower(content["vocabulary"], content["layers"])
-    tower.load_state_dict(content["tower"])
-    return tower.eval()
+def save_text_encoder(folder: Path, encoder: TorchTextEncoder, space: str) -> None:
+    """Write an encoder and the name of the space that it was taught into ``folder``."""
+    shape = {"vocabulary": encoder.words.num_embeddings, "layers": len(encoder.layers)}
+    checkpoint_io.save(folder / WEIGHTS, {"weights": encoder.state_dict(), **shape, "encoder": space})
+
+
+def load_text_encoder(folder: Path) -> TorchTextEncoder:
+    """The encoder in a folder of marssep-train text, in eval mode."""
+    content = _read(folder)
+    encoder = TorchTextEncoder(content["vocabulary"], content["layers"])
+    encoder.load_state_dict(weights_of(content))
+    return encoder.eval()

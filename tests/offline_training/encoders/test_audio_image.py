@@ -1,4 +1,4 @@
-"""Towers, their views of sounds and photographs, and what is measured of them."""
+"""Encoders, their views of sounds and images, and what is measured of them."""
 
 import csv
 
@@ -10,19 +10,19 @@ from PIL import Image
 from offline_training.alignment.mel_views import MelBank, MelViews, ViewConfig, change_speed
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import CorpusError
-from offline_training.data.images import PhotoBank, PhotoViews
-from offline_training.encoders.towers import AudioTower, ImageTower, LogMel, TowerShape
+from offline_training.data.images import ImageBank, ImageBatches
+from offline_training.encoders.audio_image import EncoderShape, LogMel, TorchAudioEncoder, TorchImageEncoder
 from offline_training.models.stft import SpectralConfig, mel_centres, mel_matrix
 from offline_training.utils.retrieval import discriminability, retrieval
 
-SMALL = TowerShape(widths=(4, 8, 8), dim=16, dropout=0.0)
+SMALL = EncoderShape(widths=(4, 8, 8), dim=16, dropout=0.0)
 RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    """A manifest over twenty-four small pictures: sirens are red, rain is blue."""
-    folder = tmp_path_factory.mktemp("photos")
+def images(tmp_path_factory):
+    """A manifest over twenty-four small images: sirens are red, rain is blue."""
+    folder = tmp_path_factory.mktemp("images")
     with open(folder / "images.csv", "w", newline="") as f:
         writer = csv.writer(f)
         writer.writerow(["path", "label", "split", "group"])
@@ -31,12 +31,12 @@ def photos(tmp_path_factory):
                 pixels = RNG.integers(0, 90, (70, 100, 3))
                 pixels[..., colour] += 150
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{label}{i}.png")
-                writer.writerow([f"{label}{i}.png", label, "train" if i < 20 else "val", f"photo{i}"])
-    return PhotoBank(folder / "images.csv")
+                writer.writerow([f"{label}{i}.png", label, "train" if i < 20 else "val", f"image{i}"])
+    return ImageBank(folder / "images.csv")
 
 
-def test_towers_give_unit_vectors_for_any_length():
-    audio, image = AudioTower(SMALL).eval(), ImageTower(SMALL).eval()
+def test_encoders_give_unit_vectors_for_any_length():
+    audio, image = TorchAudioEncoder(SMALL).eval(), TorchImageEncoder(SMALL).eval()
     for frames in (100, 157, 400):
         torch.testing.assert_close(audio(torch.rand(2, frames, 64)).norm(dim=1), torch.ones(2))
     assert image(torch.rand(3, 3, 64, 64)).shape == (3, 16)
@@ -61,7 +61,7 @@ def test_every_mel_band_hears_something():
     assert (matrix >= 0).all()
 
 
-def test_the_bank_holds_the_towers_own_analysis(corpus):
+def test_the_bank_holds_the_encoders_own_analysis(corpus):
     bank = MelBank(corpus)
     clip = corpus.clips[0]
     count = clip.length // 480
@@ -104,20 +104,20 @@ def test_faster_is_higher():
     assert slow.sum(0).argmax() < 30 < fast.sum(0).argmax()
 
 
-def test_photographs(photos):
-    assert {k: len(v) for k, v in photos.by_label("train").items()} == {"rain": 20, "siren": 20}
-    x = PhotoViews(photos).photos(photos.by_label("train")["siren"], np.random.default_rng(0))
+def test_images(images):
+    assert {k: len(v) for k, v in images.by_label("train").items()} == {"rain": 20, "siren": 20}
+    x = ImageBatches(images).images(images.by_label("train")["siren"], np.random.default_rng(0))
     assert x.shape == (20, 3, 64, 64)
     assert x.min() >= 0
     assert x.max() <= 1
     assert x[:, 0].mean() > x[:, 2].mean()
 
 
-def test_a_photograph_that_cannot_be_read_is_named(tmp_path):
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "x.png").write_text("no")
     (tmp_path / "m.csv").write_text("path,label,split,group\nx.png,dog,train,1\n")
-    with pytest.raises(CorpusError, match=r"x\.png is not a picture"):
-        PhotoBank(tmp_path / "m.csv")
+    with pytest.raises(CorpusError, match=r"x\.png is not an image"):
+        ImageBank(tmp_path / "m.csv")
 
 
 def test_retrieval_and_discriminability_by_hand():

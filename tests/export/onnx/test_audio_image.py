@@ -1,4 +1,4 @@
-"""The audio and image towers as graphs, and which towers a bundle gets."""
+"""The audio and image encoders as graphs, and which encoders a bundle gets."""
 
 import json
 
@@ -9,19 +9,21 @@ import pytest
 import torch
 
 from export.bundle import QuerySources, query_files
-from export.onnx.towers import export_audio, export_image, prove_towers
+from export.onnx.audio_image import export_audio, export_image, prove_encoders
 from export.onnx.verify import ContractError
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
-from offline_training.encoders.builtin import build_towers, describe, towers_of
-from offline_training.encoders.towers import TowerShape
+from offline_training.encoders.audio_image import EncoderShape
+from offline_training.encoders.builtin import build_encoders, describe, encoders_of
 from offline_training.utils.checkpoint_io import CheckpointError
 
 
 @pytest.fixture(scope="module")
-def towers():
+def encoders():
     torch.manual_seed(0)
-    made = build_towers(TowerShape(widths=(8, 16, 24), dim=384), TowerShape(widths=(8, 16, 24), dim=384))
+    made = build_encoders(
+        EncoderShape(widths=(8, 16, 24), dim=384), EncoderShape(widths=(8, 16, 24), dim=384)
+    )
     for name, buffer in made.named_buffers():
         if name.endswith("running_var"):
             buffer.uniform_(0.5, 2.0)
@@ -29,15 +31,17 @@ def towers():
 
 
 @pytest.fixture(scope="module")
-def graphs(towers):
-    return export_audio(towers), export_image(towers)
+def graphs(encoders):
+    return export_audio(encoders), export_image(encoders)
 
 
-def test_graphs_are_the_torch_towers(towers, graphs):
-    assert max(c.difference for c in prove_towers(towers, *graphs)) < 1e-3
-    other = build_towers(TowerShape(widths=(8, 16, 24), dim=384), TowerShape(widths=(8, 16, 24), dim=384))
+def test_graphs_are_the_torch_encoders(encoders, graphs):
+    assert max(c.difference for c in prove_encoders(encoders, *graphs)) < 1e-3
+    other = build_encoders(
+        EncoderShape(widths=(8, 16, 24), dim=384), EncoderShape(widths=(8, 16, 24), dim=384)
+    )
     with pytest.raises(ContractError, match=r"audio\.onnx.*cosine"):
-        prove_towers(other, *graphs)
+        prove_encoders(other, *graphs)
 
 
 def test_graphs_are_small_plain_and_know_nothing_of_this_machine(graphs):
@@ -61,17 +65,17 @@ def test_a_longer_sound_is_one_more_window(graphs):
         )
 
 
-def test_towers_of_a_bundle(towers, tmp_path, bundle):
+def test_encoders_of_a_bundle(encoders, tmp_path, bundle):
     torch.save(
         {
-            "kind": "towers",
-            "describe": json.dumps(describe(towers)),
-            "weights": towers.state_dict(),
+            "kind": "encoders",
+            "describe": json.dumps(describe(encoders)),
+            "weights": encoders.state_dict(),
             "stage": 3,
         },
         tmp_path / "t.pt",
     )
-    parts = query_files(QuerySources(towers=tmp_path / "t.pt"), bundle.encoder)
+    parts = query_files(QuerySources(encoders=tmp_path / "t.pt"), bundle.encoder)
     files, card, checks = parts.files, parts.card, parts.checks
     assert set(files) >= {"text.onnx", "tokenizer.json", "audio.onnx", "image.onnx", "sounds.json"}
     assert card["audio"]["stage"] == 3
@@ -81,21 +85,31 @@ def test_towers_of_a_bundle(towers, tmp_path, bundle):
     assert files == {}
     assert "text" not in card
     with pytest.raises(BundleError, match=f"pe-av:tiny.*{bundle.encoder}"):
-        query_files(QuerySources(towers=tmp_path / "t.pt"), "pe-av:tiny")
+        query_files(QuerySources(encoders=tmp_path / "t.pt"), "pe-av:tiny")
     known = json.loads(bundle.read("sounds.json"))
     (tmp_path / "s.json").write_text(json.dumps({**known, "encoder": "other-2"}))
     with pytest.raises(BundleError, match=f"{bundle.encoder}.*other-2"):
         query_files(QuerySources(sounds=tmp_path / "s.json"), bundle.encoder)
 
 
-def test_a_bundles_towers_come_back_as_torch_modules(towers, graphs, tmp_path, bundle):
+def of_before(graph):
+    """A graph of an audio encoder with the names that its weights had before."""
+    model = onnx.load_from_string(graph)
+    assert any(t.name.startswith("encoder.") for t in model.graph.initializer)
+    for tensor in model.graph.initializer:
+        tensor.name = tensor.name.replace("encoder.", "tower.")
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("audio", [lambda graph: graph, of_before])
+def test_a_bundles_encoders_come_back_as_torch_modules(encoders, graphs, tmp_path, bundle, audio):
     card = {k: bundle.card[k] for k in ("name", "encoder", "query_dim")}
-    bundles.write(tmp_path / "b", card, {"audio.onnx": graphs[0], "image.onnx": graphs[1]})
-    again = towers_of(bundles.load(tmp_path / "b"))
+    bundles.write(tmp_path / "b", card, {"audio.onnx": audio(graphs[0]), "image.onnx": graphs[1]})
+    again = encoders_of(bundles.load(tmp_path / "b"))
     x, rgb = torch.rand(3, 120, 64) * 5, torch.rand(3, 3, 64, 64)
     with torch.no_grad():
-        assert (again.audio(x) * towers.audio(x)).sum(1).min() > 0.999
-        assert (again.image(rgb) * towers.image(rgb)).sum(1).min() > 0.999
+        assert (again.audio(x) * encoders.audio(x)).sum(1).min() > 0.999
+        assert (again.image(rgb) * encoders.image(rgb)).sum(1).min() > 0.999
     bundles.write(tmp_path / "c", card, {"x": b""})
-    with pytest.raises(CheckpointError, match="no audio tower"):
-        towers_of(bundles.load(tmp_path / "c"))
+    with pytest.raises(CheckpointError, match="no audio encoder"):
+        encoders_of(bundles.load(tmp_path / "c"))
