@@ -165,8 +165,8 @@ def under_jack(minutes: float) -> None:
         print(first.strip())
         print(
             f"{said['seconds'] / 60:.1f} minutes under JACK with {faults} faults: "
-            f"exit code {live.returncode}, memory {grown:+.1f} MB, "
-            f"{said['underruns']} underruns, {said['overflows']} overflows, hop p99 {said['hop_ms']['p99']} ms"
+            f"exit code {live.returncode}, memory {grown:+.1f} MB, {said['underruns']} underruns, "
+            f"{said['overflows']} overflows, hop p99 {said['hop_ms']['p99']} ms"
         )
         assert live.returncode == 0
     finally:
