@@ -29,7 +29,7 @@ from signals import RATE
 # Marks by file, so that a test is marked by where it stands: what a file needs, all of its tests need.
 MARKS = {
     "export/plugin": "plugin",
-    "marssep_rt/live/test_jack.py": "jack",
+    "marssep_rt/live/devices/test_jack.py": "jack",
     "browser": "browser",
 }
 SLOW = (
@@ -38,8 +38,8 @@ SLOW = (
     "marssep_rt/batch/test_many_files.py",
     "marssep_rt/cli/test_commands.py",
     "marssep_rt/live/test_faults.py",
-    "marssep_rt/live/test_keyboard_and_terminal.py",
-    "marssep_rt/live/test_text_output.py",
+    "marssep_rt/live/view/test_keyboard_and_terminal.py",
+    "marssep_rt/live/view/test_text_output.py",
     "offline_training/alignment/test_trainer.py",
     "offline_training/encoders/test_large_encoders.py",
     "offline_training/encoders/test_mobilenet.py",

@@ -29,6 +29,12 @@ FLOORS = {
         {"cli", "one_shot"},
         {"commands", "__init__", "__main__"},
     ],
+    "marssep_rt.live": [
+        {"realtime"},
+        {"control", "devices"},
+        {"view"},
+        {"run", "diagnostics", "service"},
+    ],
     "offline_training": [
         {"utils"},
         {"models", "data"},
@@ -67,7 +73,7 @@ def module_of(path: Path) -> str:
 
 def modules(package: str) -> dict[str, set[str]]:
     """Module -> the modules of the same package that it imports."""
-    found = {module_of(path): path for path in (ROOT / package).rglob("*.py")}
+    found = {module_of(path): path for path in ROOT.joinpath(*package.split(".")).rglob("*.py")}
     return {
         name: {other for other in imports(path, found) if other in found and other != name}
         for name, path in found.items()
@@ -75,11 +81,16 @@ def modules(package: str) -> dict[str, set[str]]:
 
 
 def rooms(package: str) -> dict[str, set[str]]:
-    """Room -> the rooms that it imports from."""
+    """Room of a package or of a room -> the rooms beside it that it imports from."""
+    depth = len(package.split("."))
     result: dict[str, set[str]] = {}
+
+    def room_of(module: str) -> str:
+        return [*module.split("."), "__init__"][depth]
+
     for name, others in modules(package).items():
-        room = name.split(".")[1]
-        result.setdefault(room, set()).update({other.split(".")[1] for other in others} - {room})
+        room = room_of(name)
+        result.setdefault(room, set()).update({room_of(other) for other in others} - {room})
     return result
 
 
@@ -124,6 +135,7 @@ def test_the_checks_find_what_they_are_for():
     assert first_cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}})
     assert "marssep_rt.model.stream" in modules("marssep_rt")["marssep_rt.dsp.stream_processor"]
     assert "model" in rooms("marssep_rt")["dsp"]
+    assert rooms("marssep_rt.live")["view"] >= {"control", "realtime"}
     assert (
         "offline_training.models.registry"
         in modules("offline_training")["offline_training.training.supervised"]

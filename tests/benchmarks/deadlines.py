@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
-import marssep_rt.live.demo
-import marssep_rt.live.worker
+import marssep_rt.live.devices.demo
+import marssep_rt.live.realtime.worker
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
-from marssep_rt.live.audio_bridge import EngineConfig
-from marssep_rt.live.demo import PacedDevice
-from marssep_rt.live.engine import Engine
+from marssep_rt.live.devices.demo import PacedDevice
+from marssep_rt.live.realtime.audio_bridge import EngineConfig
+from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.live.run import with_slack
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
@@ -68,8 +68,8 @@ def main() -> None:
     options.add_argument("--ordinary", action="store_true")
     given = options.parse_args()
     if given.ordinary:
-        marssep_rt.live.worker.set_realtime_priority = lambda: False
-        marssep_rt.live.demo.set_realtime_priority = lambda: False
+        marssep_rt.live.realtime.worker.set_realtime_priority = lambda: False
+        marssep_rt.live.devices.demo.set_realtime_priority = lambda: False
     for name, kind in (("model", StreamProcessor), ("identity", Identity)):
         engine = run(kind, given.minutes, given.load)
         t = engine.stats

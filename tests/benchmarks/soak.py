@@ -26,8 +26,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
-from marssep_rt.live.audio_bridge import EngineConfig
-from marssep_rt.live.engine import Engine
+from marssep_rt.live.realtime.audio_bridge import EngineConfig
+from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 from marssep_rt.query.build import embed_text

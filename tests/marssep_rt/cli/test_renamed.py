@@ -8,7 +8,7 @@ from marssep_rt.cli import file, live
 from marssep_rt.cli.options import MixerOptions
 from marssep_rt.cli.renamed import RENAMED, modern
 from marssep_rt.errors import UsageError
-from marssep_rt.live.presets import Preset
+from marssep_rt.live.control.presets import Preset
 
 FILE, LIVE = get_command(file.app).params, get_command(live.app).params
 

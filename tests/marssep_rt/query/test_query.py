@@ -11,7 +11,7 @@ from PIL import Image
 
 from marssep_rt import Separator, embed_audio, embed_image, embed_text
 from marssep_rt.errors import QueryError, UsageError
-from marssep_rt.live.demo_signals import demo_parts
+from marssep_rt.live.devices.demo_signals import demo_parts
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import read_query, write_query

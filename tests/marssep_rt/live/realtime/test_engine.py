@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
-from marssep_rt.live.audio_bridge import EngineConfig
-from marssep_rt.live.engine import Engine
+from marssep_rt.live.realtime.audio_bridge import EngineConfig
+from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.query.build import embed_text
 from signals import RATE, mixture
 from simulated_device import Conditions, simulate

@@ -12,8 +12,8 @@ from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.latency import bursty_delay, live_slack, worker_delay
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
-from marssep_rt.live.audio_bridge import FADE_SECONDS, EngineConfig
-from marssep_rt.live.engine import Engine
+from marssep_rt.live.realtime.audio_bridge import FADE_SECONDS, EngineConfig
+from marssep_rt.live.realtime.engine import Engine
 from signals import RATE, mixture
 from simulated_device import Conditions, portaudio_cycles, simulate, simulate_cycles
 

@@ -20,7 +20,7 @@ from marssep_rt.contract import MIXER
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
 from marssep_rt.errors import MarssepError, QueryError, SoundError
-from marssep_rt.live.engine import Engine
+from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.audible import WINDOW_SECONDS, audible_sounds
 from marssep_rt.query.audio_input import loud, windows_of

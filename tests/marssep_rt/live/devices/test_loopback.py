@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from marssep_rt.live.loopback import CLEAR, chirp, find
+from marssep_rt.live.devices.loopback import CLEAR, chirp, find
 from signals import RATE
 
 BIN = Path(sys.executable).parent

@@ -16,9 +16,9 @@ from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import WindowEncoder
 from marssep_rt.dsp.stream_processor import StreamProcessor
-from marssep_rt.live.audio_bridge import AudioBridge, EngineConfig
-from marssep_rt.live.stats import EngineStats
-from marssep_rt.live.worker import ModelWorker
+from marssep_rt.live.realtime.audio_bridge import AudioBridge, EngineConfig
+from marssep_rt.live.realtime.stats import EngineStats
+from marssep_rt.live.realtime.worker import ModelWorker
 from marssep_rt.query.types import Query
 
 HOP_SHARE = 0.8  # of a hop's duration that the model may take for a new number of sounds

@@ -11,9 +11,9 @@ import pytest
 
 from marssep_rt.cli import live as cli_live
 from marssep_rt.cli.live import choose_blocksize
-from marssep_rt.live import audio_device, jack
-from marssep_rt.live.audio_bridge import EngineConfig
-from marssep_rt.live.audio_device import Device, LiveDevice, open_stream, reported_latency_ms
+from marssep_rt.live.devices import audio_device, jack
+from marssep_rt.live.devices.audio_device import Device, LiveDevice, open_stream, reported_latency_ms
+from marssep_rt.live.realtime.audio_bridge import EngineConfig
 
 RATE = 48_000
 SYSTEM = Device(0, "system", jack.HOST_API, 2, 2, RATE)
@@ -88,7 +88,7 @@ def test_without_jack_there_is_no_name_and_no_period(monkeypatch, library):
 
 def test_without_a_server_there_is_no_period():
     """In a process of its own: JACK's library keeps the name of the server."""
-    code = "from marssep_rt.live.jack import server_period; print(server_period())"
+    code = "from marssep_rt.live.devices.jack import server_period; print(server_period())"
     env = {**os.environ, "JACK_DEFAULT_SERVER": "nobody", "JACK_NO_START_SERVER": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
     assert done.stdout == "None\n", done.stderr

@@ -14,8 +14,8 @@ from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.presence import PresenceCurve, PresenceMeter
 from marssep_rt.dsp.resampler import StreamResampler
 from marssep_rt.dsp.stream_processor import StreamProcessor
-from marssep_rt.live.audio_bridge import RING_SECONDS, AudioBridge
-from marssep_rt.live.realtime import INTERPRETER, reset_priority, set_realtime_priority
+from marssep_rt.live.realtime.audio_bridge import RING_SECONDS, AudioBridge
+from marssep_rt.live.realtime.priority import INTERPRETER, reset_priority, set_realtime_priority
 
 HOPS_AT_ONCE = 64
 RESAMPLE_CHUNK = 1024

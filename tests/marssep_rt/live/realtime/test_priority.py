@@ -10,9 +10,9 @@ import pytest
 
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
-from marssep_rt.live import realtime, worker
-from marssep_rt.live.audio_bridge import EngineConfig
-from marssep_rt.live.engine import Engine
+from marssep_rt.live.realtime import priority, worker
+from marssep_rt.live.realtime.audio_bridge import EngineConfig
+from marssep_rt.live.realtime.engine import Engine
 
 needs_scheduler = pytest.mark.skipif(
     not hasattr(os, "sched_setscheduler"), reason="this system has no sched_setscheduler"
@@ -41,7 +41,7 @@ def scheduler_seen_by(engine, seconds=2.0):
 def test_the_worker_runs_first_where_that_is_granted_and_the_caller_does_not(session, vector):
     engine = engine_of(session, vector)
     policy = scheduler_seen_by(engine)
-    assert policy == (os.SCHED_RR if realtime.can_set_realtime_priority() else os.SCHED_OTHER)
+    assert policy == (os.SCHED_RR if priority.can_set_realtime_priority() else os.SCHED_OTHER)
     assert engine.stats.counters()["real_time_priority"] == (policy == os.SCHED_RR)
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
@@ -55,13 +55,13 @@ def test_where_it_is_refused_the_worker_runs_all_the_same(session, vector, monke
     engine = engine_of(session, vector)
     assert scheduler_seen_by(engine) == os.SCHED_OTHER
     assert not engine.stats.real_time
-    assert not realtime.can_set_realtime_priority()
+    assert not priority.can_set_realtime_priority()
 
 
 @pytest.fixture
 def interpreter(monkeypatch):
     """The interpreter's settings, unusual ones, and back; engines of other tests do not count."""
-    monkeypatch.setattr(worker, "INTERPRETER", realtime.InterpreterTuning())
+    monkeypatch.setattr(worker, "INTERPRETER", priority.InterpreterTuning())
     gc.unfreeze()
     gc.enable()
     before = sys.getswitchinterval()
@@ -103,13 +103,13 @@ def test_a_process_without_garbage_collection_stays_so(session, vector, interpre
 
 def test_a_system_without_it(monkeypatch):
     monkeypatch.delattr(os, "sched_setscheduler", raising=False)
-    assert not realtime.set_realtime_priority()
-    realtime.reset_priority()
+    assert not priority.set_realtime_priority()
+    priority.reset_priority()
 
 
 @needs_scheduler
 @pytest.mark.skipif(
-    not realtime.can_set_realtime_priority(), reason="the system grants no real-time priority here"
+    not priority.can_set_realtime_priority(), reason="the system grants no real-time priority here"
 )
 def test_a_model_that_never_rests_gives_it_back(session, vector):
     engine = engine_of(session, vector)

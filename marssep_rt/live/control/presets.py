@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from marssep_rt.errors import UsageError
 from marssep_rt.query.types import QueryRequest
+from marssep_rt.utils.config_folder import config_folder
 
-FOLDER_VARIABLE = "MARSSEP_CONFIG"
 PRESETS = "presets.toml"
 # key of the file -> part of the request
 PARTS = {"query": "texts", "image": "images", "audio": "audios", "query_file": "files"}
 NUMBERS = ("wet", "limit", "gain", "strength")
-
-
-def folder() -> Path:
-    """Where settings lie: $MARSSEP_CONFIG, else the system's place for them."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or typer.get_app_dir("marssep"))
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,7 @@ def read_preset(name: str, path: Path | None = None) -> Preset:
     gain = 0
     strength = 80                              # instead of wet and limit
     """
-    path = path or folder() / PRESETS
+    path = path or config_folder() / PRESETS
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

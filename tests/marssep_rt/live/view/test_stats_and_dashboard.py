@@ -7,12 +7,12 @@ from rich.console import Console
 from marssep_rt.dsp.levels import decibels
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
-from marssep_rt.live.audio_bridge import EngineConfig
-from marssep_rt.live.controller import LiveController
-from marssep_rt.live.dashboard import RunInfo, dashboard, meter
-from marssep_rt.live.demo_signals import demo_parts
-from marssep_rt.live.engine import Engine
-from marssep_rt.live.stats import HopTimes
+from marssep_rt.live.control.controller import LiveController
+from marssep_rt.live.devices.demo_signals import demo_parts
+from marssep_rt.live.realtime.audio_bridge import EngineConfig
+from marssep_rt.live.realtime.engine import Engine
+from marssep_rt.live.realtime.stats import HopTimes
+from marssep_rt.live.view.dashboard import RunInfo, dashboard, meter
 from marssep_rt.query.types import Query
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from marssep_rt.live.controller import LEARN_SECONDS, LiveController
+from marssep_rt.live.control.controller import LEARN_SECONDS, LiveController
 
 HELP = (
     "t type a query   h hear one   ? what is there   b bypass   r residual   s/S strength   w/W wet   "

@@ -14,7 +14,7 @@ WITH_DEVICES = """
 import sys
 from types import SimpleNamespace
 from marssep_rt.cli import entry, live
-from marssep_rt.live import audio_device
+from marssep_rt.live.devices import audio_device
 names = sys.argv.pop(1).split("|")
 devices = [audio_device.Device(i, name, "ALSA", 2, 2, 48000) for i, name in enumerate(names)]
 live.list_devices = audio_device.list_devices = lambda: devices

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from marssep_rt.arrays import Array
-from marssep_rt.live.engine import Engine
-from marssep_rt.live.realtime import set_realtime_priority
+from marssep_rt.live.realtime.engine import Engine
+from marssep_rt.live.realtime.priority import set_realtime_priority
 
 
 class PacedDevice:

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from marssep_rt.dsp.levels import FLOOR_DB, decibels
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
-from marssep_rt.live.stats import EngineStats
+from marssep_rt.live.realtime.stats import EngineStats
 
 if TYPE_CHECKING:
-    from marssep_rt.live.controller import LiveController
+    from marssep_rt.live.control.controller import LiveController
 
 NOTHING = "nothing matches your query"
 

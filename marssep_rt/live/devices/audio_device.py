@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from marssep_rt.errors import DeviceError, UsageError
-from marssep_rt.live import jack
-from marssep_rt.live.engine import Engine
+from marssep_rt.live.devices import jack
+from marssep_rt.live.realtime.engine import Engine
 
 RATES = (48_000, 44_100, 96_000, 88_200, 32_000, 24_000, 16_000)
 

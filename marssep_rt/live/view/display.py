@@ -12,9 +12,9 @@ from typing import Protocol
 from rich.live import Live
 
 from marssep_rt.console import console
-from marssep_rt.live.controller import LiveController
-from marssep_rt.live.dashboard import NOTHING, RunInfo, dashboard
-from marssep_rt.live.keyboard import Keyboard, Keys
+from marssep_rt.live.control.controller import LiveController
+from marssep_rt.live.control.keyboard import Keyboard, Keys
+from marssep_rt.live.view.dashboard import NOTHING, RunInfo, dashboard
 
 REFRESH_PER_SECOND = 8
 

@@ -14,7 +14,7 @@ from scipy.signal import correlate
 
 from marssep_rt.arrays import Array
 from marssep_rt.errors import DeviceError, MarssepError
-from marssep_rt.live.audio_device import Device, open_stream, portaudio, reported_latency_ms
+from marssep_rt.live.devices.audio_device import Device, open_stream, portaudio, reported_latency_ms
 
 CHIRPS = 3
 APART = 0.7  # seconds from one chirp to the next, and the longest delay that is found

@@ -16,17 +16,18 @@ from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD, PresenceCurve, PresenceMeter, share_db
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import MarssepError, UsageError
-from marssep_rt.live import presets as settings
-from marssep_rt.live.audio_bridge import EngineConfig
-from marssep_rt.live.controller import LiveController, learn_query
-from marssep_rt.live.dashboard import NOTHING, RunInfo, dashboard
-from marssep_rt.live.demo_signals import demo_parts
-from marssep_rt.live.device_memory import last_devices, remember_devices
-from marssep_rt.live.display import PlainDisplay
-from marssep_rt.live.engine import Engine
-from marssep_rt.live.keyboard import Keys
+from marssep_rt.live.control import presets as settings
+from marssep_rt.live.control.controller import LiveController, learn_query
+from marssep_rt.live.control.keyboard import Keys
+from marssep_rt.live.devices.demo_signals import demo_parts
+from marssep_rt.live.devices.device_memory import last_devices, remember_devices
+from marssep_rt.live.realtime.audio_bridge import EngineConfig
+from marssep_rt.live.realtime.engine import Engine
+from marssep_rt.live.view.dashboard import NOTHING, RunInfo, dashboard
+from marssep_rt.live.view.display import PlainDisplay
 from marssep_rt.query.build import embed_text
 from marssep_rt.query.types import Query
+from marssep_rt.utils.config_folder import FOLDER_VARIABLE
 from signals import RATE, mixture
 from simulated_device import simulate
 from waiting import wait_until
@@ -305,7 +306,7 @@ speed = 3
 
 
 def test_presets(tmp_path, monkeypatch):
-    monkeypatch.setenv(settings.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     with pytest.raises(UsageError, match="there are no presets"):
         settings.read_preset("dogs")
     (tmp_path / "presets.toml").write_text(PRESETS)
@@ -333,7 +334,7 @@ def test_presets(tmp_path, monkeypatch):
 
 
 def test_devices_are_remembered(tmp_path, monkeypatch):
-    monkeypatch.setenv(settings.FOLDER_VARIABLE, str(tmp_path / "new" / "folder"))
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "new" / "folder"))
     assert last_devices() == (None, None)
     remember_devices("mic", None)
     assert last_devices() == ("mic", None)
@@ -364,7 +365,7 @@ def test_osc_on_loopback(control):
     from pythonosc.osc_server import ThreadingOSCUDPServer
     from pythonosc.udp_client import SimpleUDPClient
 
-    from marssep_rt.live.osc import OscControl
+    from marssep_rt.live.control.osc import OscControl
 
     port, got = free_port(), {}
     dispatcher = Dispatcher()

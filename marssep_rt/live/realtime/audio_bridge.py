@@ -17,7 +17,7 @@ import numpy as np
 from marssep_rt.arrays import Array
 from marssep_rt.dsp.latency import bursty_delay
 from marssep_rt.dsp.ring_buffer import RingBuffer
-from marssep_rt.live.stats import EngineStats
+from marssep_rt.live.realtime.stats import EngineStats
 
 RING_SECONDS = 2.0
 FADE_SECONDS = 0.005

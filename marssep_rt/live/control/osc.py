@@ -15,7 +15,7 @@ from typing import Any
 
 from marssep_rt.dsp.levels import decibels
 from marssep_rt.errors import MarssepError, UsageError
-from marssep_rt.live.controller import LEARN_SECONDS, LiveController
+from marssep_rt.live.control.controller import LEARN_SECONDS, LiveController
 
 HOST = "127.0.0.1"
 METERS_EVERY = 0.1

@@ -10,7 +10,7 @@ import pytest
 
 from marssep_rt.errors import DeviceError, UsageError
 from marssep_rt.live import service
-from marssep_rt.live.virtual_mic import ROUTING, VirtualMic, playback_streams
+from marssep_rt.live.devices.virtual_mic import ROUTING, VirtualMic, playback_streams
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pactl and systemd are Linux's")
 LIVE = Path(sys.executable).parent / "marssep-live"
