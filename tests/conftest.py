@@ -47,7 +47,7 @@ SLOW = (
     "offline_training/evaluation/test_clean_plus.py",
     "offline_training/evaluation/test_experiment.py",
     "offline_training/evaluation/test_separation.py",
-    "offline_training/reinforce/test_trainer.py",
+    "offline_training/reinforce/test_reinforcement.py",
     "offline_training/training/test_distributed.py",
     "offline_training/training/test_supervised.py",
 )

@@ -137,8 +137,7 @@ def test_the_checks_find_what_they_are_for():
     assert "model" in rooms("marssep_rt")["dsp"]
     assert rooms("marssep_rt.live")["view"] >= {"control", "realtime"}
     assert (
-        "offline_training.models.registry"
-        in modules("offline_training")["offline_training.training.supervised"]
+        "offline_training.models.registry" in modules("offline_training")["offline_training.training.trainer"]
     )
     assert "evaluation" in rooms("offline_training")["training"]
 

@@ -153,9 +153,9 @@ class Work:
 
     def train(self, arm: Any, plain: dict[str, Any], folder: Path) -> bool:
         """Train an arm to the end; False when it was stopped."""
+        from offline_training.reinforce.reinforcement import reinforced_trainer
         from offline_training.reinforce.setup import RewardSources, prepare_hearing
-        from offline_training.reinforce.trainer import Reinforcer
-        from offline_training.training.supervised import Trainer
+        from offline_training.training.supervised import supervised_trainer
 
         recipe, options = typed(arm.kind, plain), self.options
         where = (folder, self.corpus, self.table, recipe)
@@ -163,9 +163,9 @@ class Work:
             encoders, rewarding = self.rewards[arm.reward]
             sources = RewardSources(encoders, read_table(rewarding), options.judge)
             hearing = prepare_hearing(folder, self.table, recipe, sources, options.device)
-            trainer: Trainer = Reinforcer(*where, hearing, options.device, options.start)
+            trainer = reinforced_trainer(*where, hearing, options.device, options.start)
         else:
-            trainer = Trainer(*where, options.device, options.start)
+            trainer = supervised_trainer(*where, options.device, options.start)
         trainer.run(*watch(self.progress, folder.name, lambda entry: "val" in entry))
         return trainer.done
 

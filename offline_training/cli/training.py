@@ -95,13 +95,13 @@ def supervise(options: SuperviseOptions) -> None:
     """Train the base policy by mix-and-separate. Ctrl-C saves; the same command goes on from there."""
     from offline_training.data.corpus import Corpus
     from offline_training.training.config import SuperviseRecipe
-    from offline_training.training.supervised import Trainer
+    from offline_training.training.supervised import supervised_trainer
 
     check_device(options.device)
     recipe = chosen(read_recipe(options.recipe, "supervise", SuperviseRecipe), options.steps, options.quick)
     with sentences():
         table = read_table(options.queries)
-        trainer = Trainer(
+        trainer = supervised_trainer(
             options.output,
             Corpus(options.corpus),
             table,
@@ -148,8 +148,8 @@ def reinforce(options: ReinforceOptions) -> None:
     the same command goes on."""
     from offline_training.data.corpus import Corpus
     from offline_training.reinforce.config import ReinforceRecipe
+    from offline_training.reinforce.reinforcement import reinforced_trainer
     from offline_training.reinforce.setup import RewardSources, prepare_hearing
-    from offline_training.reinforce.trainer import Reinforcer
 
     check_device(options.device)
     recipe = chosen(read_recipe(options.recipe, "reinforce", ReinforceRecipe), options.steps, options.quick)
@@ -166,7 +166,7 @@ def reinforce(options: ReinforceOptions) -> None:
                 options.device,
                 lambda done, total: report("fitting the anchor", done, total),
             )
-            trainer = Reinforcer(
+            trainer = reinforced_trainer(
                 options.output,
                 Corpus(options.corpus),
                 table,

@@ -14,8 +14,8 @@ from offline_training.data.query_table import QueryTable
 from offline_training.encoders.builtin import BuiltinEncoder, open_encoders
 from offline_training.reinforce import anchor
 from offline_training.reinforce.config import ReinforceRecipe
+from offline_training.reinforce.reinforcement import Anchors, Hearing
 from offline_training.reinforce.reward import FrozenEncoder
-from offline_training.reinforce.trainer import Anchors, Hearing
 
 
 @dataclass(frozen=True)

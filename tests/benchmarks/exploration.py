@@ -19,8 +19,8 @@ from offline_training.evaluation.metrics import si_sdr
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
 from offline_training.reinforce.config import ReinforceRecipe
+from offline_training.reinforce.reinforcement import Reinforcement, reinforced_trainer
 from offline_training.reinforce.setup import RewardSources, prepare_hearing
-from offline_training.reinforce.trainer import Reinforcer
 from offline_training.training.objective import whole_hops
 
 BLOCKS = ((1, 1), (6, 4), (12, 8), (24, 8), (24, 16), (48, 8), (1000, 8), (1000, 16))
@@ -41,9 +41,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         recipe = read_recipe(Path("reinforce"), "reinforce", ReinforceRecipe)
         hearing = prepare_hearing(Path(folder), table, recipe, RewardSources(given.encoders))
-        trainer = Reinforcer(
+        trainer = reinforced_trainer(
             Path(folder), Corpus(given.corpus), table, recipe, hearing, start=given.checkpoint
         )
+    learner = trainer.method
+    assert isinstance(learner, Reinforcement)
     model = trainer.model.eval()
     data = MixtureDataset(trainer.corpus, table, trainer.mixtures, given.batches, trainer.config.seed)
     print(
@@ -61,7 +63,7 @@ def main() -> None:
             with torch.no_grad():
                 mixtures = batch["mixtures"][:, None, : whole_hops(model, batch)]
                 spectra = model.spectra(mixtures, Memory()).repeat(batch["mixture_of"])
-                proposal = torch.sigmoid(trainer.logits(model, spectra, batch["queries"]))
+                proposal = torch.sigmoid(learner.logits(model, spectra, batch["queries"]))
                 masks = policy.sample(proposal[:, None].expand(-1, GROUP, -1, -1), kappa, block)
                 heard = policy.centred(masks, kappa) if centred else masks
                 estimates = [
@@ -69,9 +71,9 @@ def main() -> None:
                     for g in range(GROUP)
                 ]
                 targets = batch["targets"][:, : estimates[0].shape[1]]
-                anchor = trainer.anchors(targets, batch["labels"])
+                anchor = learner.anchors(targets, batch["labels"])
                 there = ~batch["absent"]
-                earned.append(torch.stack([(trainer.ear(e) * anchor).sum(1) for e in estimates], 1)[there])
+                earned.append(torch.stack([(learner.ear(e) * anchor).sum(1) for e in estimates], 1)[there])
                 quality.append(torch.stack([si_sdr(e, targets) for e in estimates], 1)[there])
         r, q = torch.cat(earned), torch.cat(quality)
         together = np.nanmean([np.corrcoef(a, b)[0, 1] for a, b in zip(r.numpy(), q.numpy(), strict=True)])

@@ -7,13 +7,14 @@ the clipped surrogate of those masks. The old policy is replaced every ``refresh
 inner step and a refresh at every update the ratio is always one and clipping never acts. Batch norms stay as
 the start has them, in both policies, so that ratios differ from one for no reason but the weights.
 
-Everything around it (data, averaged weights, validation, checkpoints) is the supervised trainer's.
+Everything around it (data, averaged weights, validation, checkpoints) is the ``Trainer``'s, as in
+supervision.
 """
 
 from __future__ import annotations
 
 import copy
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,10 +41,9 @@ from offline_training.reinforce.surrogate import (
     objective,
 )
 from offline_training.training.objective import mask_losses, whole_hops
-from offline_training.training.supervised import Trainer, learning_rate
+from offline_training.training.trainer import Trainer
 from offline_training.utils import checkpoint_io
 from offline_training.utils.loop import Meter
-from offline_training.utils.optimisation import set_rate
 from offline_training.utils.vectors import unit
 
 
@@ -100,60 +100,48 @@ class Hearing:
     judge: SoundVectors | None = None
 
 
-class Reinforcer(Trainer):
-    """A reinforcement run in ``folder``, beginning with the weights of ``start``; files as the supervised
-    trainer's.
+class Reinforcement:
+    """How a reinforcement run learns; ``last.pt`` also keeps the old policy and the baseline.
+
+    Args:
+        recipe: The settings.
+        hearing: What listens.
     """
 
-    recipe: ReinforceRecipe
+    frozen_norms = True  # in both policies: ratios differ from one for no reason but the weights
 
-    def __init__(
-        self,
-        folder: Path,
-        corpus: Corpus,
-        table: QueryTable,
-        recipe: ReinforceRecipe,
-        hearing: Hearing,
-        device: str = "cpu",
-        start: Path | None = None,
-        changed: bool = False,
-    ) -> None:
-        self.rl = recipe.reinforce
+    def __init__(self, recipe: ReinforceRecipe, hearing: Hearing) -> None:
+        self.recipe, self.rl = recipe, recipe.reinforce
         self.ear, self.anchors, self.judge = hearing.ear, hearing.anchors, hearing.judge
         self.baseline: float | None = None
-        self.old_weights: dict[str, Tensor] | None = None
-        super().__init__(folder, corpus, table, recipe, device, start, changed)
-        self.old = frozen(self.model)
-        if self.old_weights is not None:
-            checkpoint_io.load_weights(self.old, self.old_weights)
-        self.reference = None
-        if recipe.surrogate.reference_kl:
-            self.reference = frozen(self.average)
+        self.reference: Separator | None = None
+
+    def completed(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """The stored recipe with the anchor's kind: earlier runs did not say with what outputs are
+        compared.
+        """
+        return {"anchor": self.recipe.anchor, **stored}
+
+    def begin(self, trainer: Trainer, start: Path | None, last: Mapping[str, Any] | None) -> None:
+        """Take over a trainer: its weights are the old policy, unless the run has one already."""
+        self.run = trainer
+        self.old = frozen(trainer.model)
+        if last is not None:
+            self.baseline = last["baseline"]
+            checkpoint_io.load_weights(self.old, last["old"])
+        if self.recipe.surrogate.reference_kl:
+            self.reference = frozen(trainer.average)
             if start is not None:  # a resumed run's own weights have moved on
                 checkpoint_io.load_weights(self.reference, checkpoint_io.load(start)["weights"])
 
-    @property
-    def frozen_norms(self) -> bool:
-        return True  # in both policies: ratios differ from one for no reason but the weights
-
-    def stored_recipe(self, content: dict[str, Any]) -> dict[str, Any]:
-        stored = json.loads(content["recipe"])
-        # runs of before did not say with what outputs are compared
-        plain = {"anchor": self.recipe.anchor, **stored}
-        return super().stored_recipe({**content, "recipe": json.dumps(plain)})
-
-    def resume(self, content: dict[str, Any]) -> None:
-        super().resume(content)
-        self.old_weights, self.baseline = content["old"], content["baseline"]
-
     def content(self) -> dict[str, Any]:
-        return {**super().content(), "old": self.old.state_dict(), "baseline": self.baseline}
+        """The old policy and the baseline."""
+        return {"old": self.old.state_dict(), "baseline": self.baseline}
 
     def logits(self, model: Separator, spectra: Spectra, queries: Tensor) -> Tensor:
         """Logits of every query's P, fp32 [Q, T, bands]."""
-        with torch.autocast(
-            self.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None
-        ):
+        device, dtype = self.run.device.type, self.run.autocast
+        with torch.autocast(device, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
             return model.logits(spectra, queries, Memory()).float()
 
     @torch.no_grad()
@@ -164,14 +152,14 @@ class Reinforcer(Trainer):
         config, rows = self.rl, batch["mixture_of"]
         count, group = len(rows), config.group
         masks = self.draw(proposal, group)
-        latency, hop = self.model.latency, self.model.config.spectral.hop
+        latency, hop = self.run.model.latency, self.run.model.config.spectral.hop
         n = batch["targets"].shape[1] // hop * hop - latency
         targets, mixture = batch["targets"][:, :n], batch["mixtures"][rows, :n]
         anchor = self.anchors(targets, batch["labels"])
         heard = policy.centred(masks, config.kappa) if config.centred else masks
         earned, said = [], []
         for g in range(group):  # one mask a query at a time: G times the memory would buy nothing
-            estimate = self.model.apply_mask(spectra, heard[:, g], Memory())[:, 0, latency:]
+            estimate = self.run.model.apply_mask(spectra, heard[:, g], Memory())[:, 0, latency:]
             reward, terms = rewards(
                 self.ear, estimate, targets, mixture, anchor, batch["absent"], self.recipe.reward
             )
@@ -179,11 +167,11 @@ class Reinforcer(Trainer):
             said.append(terms)
         reward = torch.stack(earned, 1)
         # where every mask stands alone the batch is the group, and that is everybody's batch
-        whole = self.processes.gather(reward)
+        gather, rank = self.run.processes.gather, self.run.processes.rank
+        whole = gather(reward)
         advantages = group_advantages(whole, self.baseline)
-        mine = advantages.values[self.processes.rank * count : (self.processes.rank + 1) * count]
+        mine = advantages.values[rank * count : (rank + 1) * count]
         self.baseline = moving_baseline(self.baseline, whole, config.baseline_decay)
-        gather = self.processes.gather
         present = gather(~batch["absent"])
         figures = {
             name: gather(torch.stack([t[name] for t in said], 1))[present].mean().item()
@@ -203,9 +191,10 @@ class Reinforcer(Trainer):
         """G masks for each proposal [Q, T, bands], every shard of the batch by a seed of its own: [Q, G, T,
         bands].
         """
-        masks = []
-        for k, part in zip(self.own_shards, proposal.chunk(len(self.own_shards)), strict=True):
-            torch.manual_seed(int(np.random.default_rng((self.config.seed, self.step, k)).integers(2**31)))
+        masks, shards = [], self.run.own_shards
+        seed, step = self.run.config.seed, self.run.step
+        for k, part in zip(shards, proposal.chunk(len(shards)), strict=True):
+            torch.manual_seed(int(np.random.default_rng((seed, step, k)).integers(2**31)))
             masks.append(policy.sample(part[:, None].expand(-1, group, -1, -1), self.rl.kappa, self.rl.block))
         return torch.cat(masks)
 
@@ -225,22 +214,20 @@ class Reinforcer(Trainer):
             ratio, rollout.advantages.flatten(), entropy, kl, config, counted, far, rollout.counted[:, 0]
         )
 
-    def train_step(self, batch: Batch) -> dict[str, float]:
+    def update(self, batch: Batch) -> dict[str, float]:
         """One rollout and ``inner_steps`` updates on it; a non-finite gradient is skipped and counted as
         ``skipped``.
         """
-        self.model.eval()  # batch norms keep the statistics of the start
-        set_rate(self.optimiser, learning_rate(self.config, self.step))
-        batch = self.on_device(batch)
+        self.run.model.eval()  # batch norms keep the statistics of the start
         with torch.no_grad():
-            mixtures = batch["mixtures"][:, None, : whole_hops(self.model, batch)]
-            spectra = self.model.spectra(mixtures, Memory()).repeat(batch["mixture_of"])
+            mixtures = batch["mixtures"][:, None, : whole_hops(self.run.model, batch)]
+            spectra = self.run.model.spectra(mixtures, Memory()).repeat(batch["mixture_of"])
             reference = None
             if self.reference is not None:
                 reference = torch.sigmoid(self.logits(self.reference, spectra, batch["queries"]))
-        logits = self.logits(self.model, spectra, batch["queries"])
+        logits = self.logits(self.run.model, spectra, batch["queries"])
         old = logits.detach()
-        if self.step % self.rl.refresh_every:  # else the two are the same
+        if self.run.step % self.rl.refresh_every:  # else the two are the same
             with torch.no_grad():
                 old = self.logits(self.old, spectra, batch["queries"])
         rollout = self.rollout(spectra, batch, torch.sigmoid(old))
@@ -248,13 +235,13 @@ class Reinforcer(Trainer):
         skipped = 0
         for inner in range(self.rl.inner_steps):
             if inner:
-                logits = self.logits(self.model, spectra, batch["queries"])
+                logits = self.logits(self.run.model, spectra, batch["queries"])
             figures, finite = self.inner_step(spectra, logits, rollout, reference, batch)
             skipped += not finite
             meter.add(figures)
-        self.stepped()
-        if self.step % self.rl.refresh_every == 0:
-            self.old.load_state_dict(self.model.state_dict())
+        self.run.stepped()
+        if self.run.step % self.rl.refresh_every == 0:
+            self.old.load_state_dict(self.run.model.state_dict())
         heard = self.heard(spectra, batch, rollout.proposal[:, 0])
         return {**meter.means, **rollout.figures, **heard, "skipped": float(skipped)}
 
@@ -267,10 +254,12 @@ class Reinforcer(Trainer):
         proposal = torch.sigmoid(logits)
         terms = self.surrogate(proposal, rollout, reference)
         if self.rl.supervised:
-            losses = mask_losses(self.model, spectra, logits, batch, self.config, self.config.bce_steps)
+            losses = mask_losses(
+                self.run.model, spectra, logits, batch, self.run.config, self.run.config.bce_steps
+            )
             terms["supervised"] = losses["loss"]
             terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]
-        norm, finite = self.descend(terms["loss"], batch)
+        norm, finite = self.run.descend(terms["loss"], batch)
         decided = (proposal.detach() - 0.5).abs().mean().item()
         return {**{k: v.item() for k, v in terms.items()}, "norm": norm, "decided": decided}, finite
 
@@ -279,11 +268,12 @@ class Reinforcer(Trainer):
         """What the old policy's own mask gives: SI-SDR in dB and, where there is one, what the judge makes of
         it.
         """
-        gather = self.processes.gather
+        gather = self.run.processes.gather
         present = gather(~batch["absent"])
         if not present.any():
             return {}
-        estimate = self.model.apply_mask(spectra, proposal, Memory())[:, 0, self.model.latency :]
+        model = self.run.model
+        estimate = model.apply_mask(spectra, proposal, Memory())[:, 0, model.latency :]
         targets = batch["targets"][:, : estimate.shape[1]]
         figures = {"si_sdr_db": gather(si_sdr(estimate, targets))[present].mean().item()}
         if self.judge is not None:
@@ -295,3 +285,19 @@ class Reinforcer(Trainer):
 def frozen(model: Separator) -> Separator:
     """A copy that no optimiser moves, in eval mode."""
     return copy.deepcopy(model).requires_grad_(False).eval()
+
+
+def reinforced_trainer(
+    folder: Path,
+    corpus: Corpus,
+    table: QueryTable,
+    recipe: ReinforceRecipe,
+    hearing: Hearing,
+    device: str = "cpu",
+    start: Path | None = None,
+    changed: bool = False,
+) -> Trainer:
+    """A reinforcement run that begins with the weights of ``start``; its arguments and errors are those of
+    ``Trainer``.
+    """
+    return Trainer(folder, corpus, table, recipe, Reinforcement(recipe, hearing), device, start, changed)

@@ -18,9 +18,9 @@ from offline_training.models import registry
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
 from offline_training.reinforce.config import ReinforceRecipe
-from offline_training.reinforce.trainer import Anchors, Hearing, Reinforcer
+from offline_training.reinforce.reinforcement import Anchors, Hearing, reinforced_trainer
 from offline_training.training.config import SuperviseRecipe
-from offline_training.training.supervised import Trainer
+from offline_training.training.supervised import supervised_trainer
 from offline_training.utils import checkpoint_io
 from offline_training.utils.recipe import RecipeError, read
 
@@ -60,13 +60,15 @@ def start(corpus, table, tmp_path):
     """A supervised checkpoint to begin with."""
     shared = recipe(steps=4, lr=1e-3)
     plain = SuperviseRecipe(shared.bf16, shared.separator, shared.train, shared.mixtures, shared.validation)
-    Trainer(tmp_path / "base", corpus, table, plain).run()
+    supervised_trainer(tmp_path / "base", corpus, table, plain).run()
     return tmp_path / "base" / "best.pt"
 
 
 def make(folder, corpus, table, start, plain, hearing=ear, judge=None, **more):
     anchors = Anchors(table, ear, lambda parts, present: parts["audio"])
-    return Reinforcer(folder, corpus, table, plain, Hearing(hearing, anchors, judge), start=start, **more)
+    return reinforced_trainer(
+        folder, corpus, table, plain, Hearing(hearing, anchors, judge), start=start, **more
+    )
 
 
 def batches(trainer, count):
@@ -80,7 +82,7 @@ def mean_reward(trainer, batch):
         spectra = trainer.model.spectra(batch["mixtures"][:, None, :24_000], Memory()).repeat(
             batch["mixture_of"]
         )
-        p = torch.sigmoid(trainer.logits(trainer.model.eval(), spectra, batch["queries"]))
+        p = torch.sigmoid(trainer.method.logits(trainer.model.eval(), spectra, batch["queries"]))
         out = trainer.model.apply_mask(spectra, p, Memory())[:, 0, trainer.model.latency :]
         cosine = (ear(out) * ear(batch["targets"][:, : out.shape[1]])).sum(1)
     return cosine[~batch["absent"]].mean().item()
@@ -160,7 +162,7 @@ def test_resumed_equals_uninterrupted(corpus, table, tmp_path, start):
     again = make(tmp_path / "b", corpus, table, start, settings)
     assert again.step == 3
     again.run()
-    assert whole.baseline == pytest.approx(again.baseline)
+    assert whole.method.baseline == pytest.approx(again.method.baseline)
     for a, b in zip(whole.average.state_dict().values(), again.average.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
@@ -179,7 +181,7 @@ def test_anchor_reference_judge_and_bf16(corpus, table, tmp_path, start):
     assert figures[2]["reference_kl"] > 1e-6
     assert all(np.isfinite(list(f.values())).all() for f in figures)
     assert {"supervised", "judge", "si_sdr_db", "level", "decided"} <= figures[0].keys()
-    assert trainer.old.training is False
+    assert trainer.method.old.training is False
 
 
 def test_the_same_seed_gives_the_same_run(corpus, table, tmp_path, start):
