@@ -26,10 +26,10 @@ from offline_training.alignment.data import image_size
 from offline_training.data.corpus import SAMPLE_RATE
 from offline_training.data.lexicon import read_lines
 from offline_training.encoders import mobilenet
-from offline_training.encoders.pair import Towers
+from offline_training.encoders.audio_image import LogMel, TorchAudioEncoder, TorchImageEncoder
+from offline_training.encoders.pair import EncoderPair
 from offline_training.encoders.sound_space import read_families
-from offline_training.encoders.text_tower import load_tower
-from offline_training.encoders.towers import AudioTower, ImageTower, LogMel
+from offline_training.encoders.text_encoder import load_text_encoder
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator
 from offline_training.reinforce.policy import KAPPA
@@ -45,7 +45,7 @@ MOST_BYTES = {
 MOST_BYTES_IN_ALL = 40_000_000
 IMAGE_LICENCE = (
     "Apache-2.0; its trunk began as MediaPipe Objectron's MobileNetV2 (Apache-2.0, Google), trained further "
-    "on Caltech-101 (CC BY 4.0) and on ImageNet pictures, whose terms allow non-commercial research: who "
+    "on Caltech-101 (CC BY 4.0) and on ImageNet images, whose terms allow non-commercial research: who "
     "must not rely on the latter leaves image.onnx out; see NOTICE"
 )
 AUDIO_LICENCE = (
@@ -138,16 +138,16 @@ class QuerySources:
     """Where the query encoders come from. What is not given is taken from ``bundle``, as far as it is there.
 
     Attributes:
-        tower: Folder of marssep-train text.
+        text: Folder of marssep-train text.
         bundle: A bundle with encoders; None is the built-in one.
-        towers: Checkpoint of marssep-train align.
+        encoders: Checkpoint of marssep-train align.
         sounds: sounds.json of marssep-train vocabulary.
         semantics: Figures of marssep-train semantics.
     """
 
-    tower: Path | None = None
+    text: Path | None = None
     bundle: Path | None = None
-    towers: Path | None = None
+    encoders: Path | None = None
     sounds: Path | None = None
     semantics: Path | None = None
 
@@ -185,51 +185,52 @@ def query_files(sources: QuerySources, encoder: str, labels: Sequence[str] | Non
     """
     other = bundles.load(sources.bundle)
     same = other if other.encoder == encoder else None
-    if same is None and sources.tower is None and (sources.bundle is not None or sources.towers is not None):
+    elsewhere = sources.bundle is not None or sources.encoders is not None
+    if same is None and sources.text is None and elsewhere:
         raise BundleError(
             f"the checkpoint was trained on encoder {encoder}, {other.path} offers {other.encoder}"
         )
     parts = QueryParts()
-    _add_text(parts, sources.tower, same)
-    _add_audio_and_image(parts, sources.towers, same)
+    _add_text(parts, sources.text, same)
+    _add_audio_and_image(parts, sources.encoders, same)
     _add_vocabulary(parts, sources.sounds, same, encoder, labels)
     if sources.semantics is not None:
         parts.card["semantics"] = json.loads(sources.semantics.read_text(encoding="utf-8"))
-    elif sources.towers is None and "semantics" in other.card:
+    elif sources.encoders is None and "semantics" in other.card:
         parts.card["semantics"] = other.card["semantics"]
     return parts
 
 
-def _add_text(parts: QueryParts, tower: Path | None, same: bundles.Bundle | None) -> None:
+def _add_text(parts: QueryParts, folder: Path | None, same: bundles.Bundle | None) -> None:
     """The text encoder: of a training folder, else of a bundle with the same encoder."""
-    if tower is not None:
+    if folder is not None:
         from export.onnx.text import export_text
 
-        parts.files["text.onnx"] = export_text(load_tower(tower))
-        parts.files["tokenizer.json"] = (tower / "tokenizer.json").read_bytes()
-        parts.card["text"] = json.loads((tower / "figures.json").read_text())
+        parts.files["text.onnx"] = export_text(load_text_encoder(folder))
+        parts.files["tokenizer.json"] = (folder / "tokenizer.json").read_bytes()
+        parts.card["text"] = json.loads((folder / "figures.json").read_text())
         parts.card["text_licence"] = TEXT_LICENCE
     elif same is not None:
         parts.files.update({name: same.read(name) for name in ("text.onnx", "tokenizer.json")})
         parts.card |= _entries(same, "text", "text_licence")
 
 
-def _add_audio_and_image(parts: QueryParts, towers_file: Path | None, same: bundles.Bundle | None) -> None:
+def _add_audio_and_image(parts: QueryParts, checkpoint: Path | None, same: bundles.Bundle | None) -> None:
     """Audio and image encoder: of a checkpoint, else of a bundle with the same encoder."""
-    if towers_file is not None:
-        from export.onnx.towers import export_audio, export_image, prove_towers
-        from offline_training.encoders.builtin import load_towers
+    if checkpoint is not None:
+        from export.onnx.audio_image import export_audio, export_image, prove_encoders
+        from offline_training.encoders.builtin import load_encoders
 
-        towers, content = load_towers(towers_file)
-        audio, image = export_audio(towers), export_image(towers)
+        encoders, content = load_encoders(checkpoint)
+        audio, image = export_audio(encoders), export_image(encoders)
         parts.files |= {"audio.onnx": audio, "image.onnx": image}
-        parts.checks += prove_towers(towers, audio, image)
+        parts.checks += prove_encoders(encoders, audio, image)
         splits = json.loads(content["describe"]).get("splits", ["train"])
         card = {"sample_rate": SAMPLE_RATE, "hop": LogMel.hop, "stage": content.get("stage")}
         card["trained_on_splits"] = splits
         parts.card["audio"] = card if "val" in splits else {**card, "val": content.get("val")}
-        parts.card["image"] = {"size": image_size(towers)}
-        parts.card |= _trunk_licences(towers)
+        parts.card["image"] = {"size": image_size(encoders)}
+        parts.card |= _trunk_licences(encoders)
     elif same is not None:
         for kind in ("audio", "image"):
             if same.has(f"{kind}.onnx"):
@@ -242,12 +243,12 @@ def _entries(bundle: bundles.Bundle, *keys: str) -> dict[str, Any]:
     return {key: bundle.card[key] for key in keys if key in bundle.card}
 
 
-def _trunk_licences(towers: Towers) -> dict[str, str]:
+def _trunk_licences(encoders: EncoderPair) -> dict[str, str]:
     """What the card must say of pre-trained trunks."""
     found = {}
-    if isinstance(towers.audio, AudioTower) and towers.audio.pretrained:
+    if isinstance(encoders.audio, TorchAudioEncoder) and encoders.audio.pretrained:
         found["audio_licence"] = AUDIO_LICENCE
-    if isinstance(towers.image, ImageTower) and towers.image.shape.trunk == mobilenet.NAME:
+    if isinstance(encoders.image, TorchImageEncoder) and encoders.image.shape.trunk == mobilenet.NAME:
         found["image_licence"] = IMAGE_LICENCE
     return found
 

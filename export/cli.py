@@ -49,14 +49,14 @@ class BundleOptions:
         Path, typer.Option("-o", "--output", help="Folder, or NAME.marssep for a zip file.", metavar="BUNDLE")
     ]
     name: Annotated[str, typer.Option("--name", help="The model's name.")] = "marssep-base"
-    tower: Annotated[
+    text_encoder: Annotated[
         Path | None,
         typer.Option("--text-encoder", help="Text encoder: folder of marssep-train text.", metavar="FOLDER"),
     ] = None
     text_from: Annotated[
         Path | None, typer.Option("--from", help="Bundle to take other encoders from.", metavar="BUNDLE")
     ] = None
-    towers: Annotated[
+    encoders: Annotated[
         Path | None,
         typer.Option(
             "--encoders", help="Audio and image encoders of marssep-train align.", metavar="FILE.pt"
@@ -111,7 +111,7 @@ def bundle_command(options: BundleOptions) -> None:
         if path is not None and not path.is_file():
             raise UsageError(f"there is no file {path}")
     sources = QuerySources(
-        options.tower, options.text_from, options.towers, options.sounds, options.semantics
+        options.text_encoder, options.text_from, options.encoders, options.sounds, options.semantics
     )
     try:
         about = About(

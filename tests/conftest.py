@@ -1,4 +1,6 @@
-"""What the tests share: the embedded bundle, its session, signals made here, and a corpus of synthesised clips."""
+"""What the tests share: the embedded bundle, its session, signals made here, and a corpus of synthesised
+clips.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +11,25 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-# before torch is imported, and for the commands that tests start: oneDNN's AVX2 gradient of 1x1 convolutions of very few channels, which
-# only tests have, hangs with several threads and crashes with one
+# before torch is imported, and for the commands that tests start: oneDNN's AVX2 gradient of 1x1 convolutions
+# of very few channels, which only tests have, hangs with several threads and crashes with one
 os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
 import soundfile
-from signals import RATE
 
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
+from signals import RATE
 
 # Marks by file, so that a test is marked by where it stands: what a file needs, all of its tests need.
 MARKS = {
     "export/plugin": "plugin",
-    "marssep_rt/live/test_jack.py": "jack",
+    "marssep_rt/live/devices/test_jack.py": "jack",
     "browser": "browser",
 }
 SLOW = (
@@ -36,8 +38,8 @@ SLOW = (
     "marssep_rt/batch/test_many_files.py",
     "marssep_rt/cli/test_commands.py",
     "marssep_rt/live/test_faults.py",
-    "marssep_rt/live/test_keyboard_and_terminal.py",
-    "marssep_rt/live/test_text_output.py",
+    "marssep_rt/live/view/test_keyboard_and_terminal.py",
+    "marssep_rt/live/view/test_text_output.py",
     "offline_training/alignment/test_trainer.py",
     "offline_training/encoders/test_large_encoders.py",
     "offline_training/encoders/test_mobilenet.py",
@@ -45,7 +47,7 @@ SLOW = (
     "offline_training/evaluation/test_clean_plus.py",
     "offline_training/evaluation/test_experiment.py",
     "offline_training/evaluation/test_separation.py",
-    "offline_training/reinforce/test_trainer.py",
+    "offline_training/reinforce/test_reinforcement.py",
     "offline_training/training/test_distributed.py",
     "offline_training/training/test_supervised.py",
 )
@@ -101,9 +103,13 @@ def clips(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     rng = np.random.default_rng(0)
     makers = {
-        "siren": lambda n: np.sin(2 * np.pi * np.cumsum(900 + 300 * np.sin(2 * np.pi * 1.5 * np.arange(n) / RATE)) / RATE),
+        "siren": lambda n: np.sin(
+            2 * np.pi * np.cumsum(900 + 300 * np.sin(2 * np.pi * 1.5 * np.arange(n) / RATE)) / RATE
+        ),
         "rain": lambda n: 0.3 * rng.standard_normal(n),
-        "bass drum": lambda n: np.sin(2 * np.pi * 60 * np.arange(n) / RATE) * np.exp(-((np.arange(n) % 24000) / 3000)),
+        "bass drum": lambda n: (
+            np.sin(2 * np.pi * 60 * np.arange(n) / RATE) * np.exp(-((np.arange(n) % 24000) / 3000))
+        ),
         "crickets": lambda n: np.sin(2 * np.pi * 5200 * np.arange(n) / RATE) * (np.arange(n) % 4800 < 1600),
     }
     with open(folder / "manifest.csv", "w", newline="") as f:
@@ -130,11 +136,22 @@ def jack_server(request):
     """
     if shutil.which("jackd") is None:
         pytest.skip("jackd is not installed")
-    env = {**os.environ, "JACK_DEFAULT_SERVER": SERVER, "JACK_NO_AUDIO_RESERVATION": "1", "JACK_NO_START_SERVER": "1"}
+    env = {
+        **os.environ,
+        "JACK_DEFAULT_SERVER": SERVER,
+        "JACK_NO_AUDIO_RESERVATION": "1",
+        "JACK_NO_START_SERVER": "1",
+    }
     period = str(getattr(request, "param", 256))
-    process = subprocess.Popen(["jackd", "-n", SERVER, "-S", "-R", "-d", "dummy", "-r", str(RATE), "-p", period],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)  # fmt: skip
-    if subprocess.run(["timeout", "10", "jack_wait", "-s", SERVER, "-w", "-t", "8"], env=env, capture_output=True).returncode:
+    process = subprocess.Popen(
+        ["jackd", "-n", SERVER, "-S", "-R", "-d", "dummy", "-r", str(RATE), "-p", period],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=env,
+    )
+    if subprocess.run(
+        ["timeout", "10", "jack_wait", "-s", SERVER, "-w", "-t", "8"], env=env, capture_output=True
+    ).returncode:
         process.kill()
         pytest.skip("the JACK server does not start here")
     yield process, env

@@ -1,8 +1,9 @@
 """The runtime computes what the golden vectors say, which the plug-in and the page are held to as well."""
 
-import golden
 import numpy as np
 import pytest
+
+import golden
 
 STORED, COMPUTED = golden.stored(), golden.computed()
 

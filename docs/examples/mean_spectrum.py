@@ -1,4 +1,6 @@
-"""An encoder in thirty lines: a sound is its mean spectrum, a word is the mean of the recordings in its folder."""
+"""An encoder in thirty lines: a sound is its mean spectrum, a word is the mean of the recordings in its
+folder.
+"""
 
 from pathlib import Path
 
@@ -14,7 +16,9 @@ class MeanSpectrum:
     def __init__(self, weights: str | None = None, device: str = "cpu") -> None:
         folders = sorted(p for p in Path(weights or "").iterdir() if p.is_dir()) if weights else []
         if not folders:
-            raise EncoderError("MeanSpectrum needs --weights FOLDER with a sub-folder of WAV files for every label")
+            raise EncoderError(
+                "MeanSpectrum needs --weights FOLDER with a sub-folder of WAV files for every label"
+            )
         self.places = {}
         for folder in folders:
             windows = [window for path in sorted(folder.glob("*.wav")) for window in read_windows(path)]
@@ -30,7 +34,9 @@ class MeanSpectrum:
         return unit(log - log.mean(axis=1, keepdims=True))
 
     def embed_text(self, texts: list[str]) -> np.ndarray:
-        found = [next((v for label, v in self.places.items() if label in text), self.nowhere) for text in texts]
+        found = [
+            next((v for label, v in self.places.items() if label in text), self.nowhere) for text in texts
+        ]
         return unit(np.stack(found))
 
     def embed_image(self, images: list[np.ndarray]) -> np.ndarray:

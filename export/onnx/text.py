@@ -1,4 +1,4 @@
-"""The text tower as ``text.onnx``: int8 weights, activations quantised on the fly."""
+"""The text encoder as ``text.onnx``: int8 weights, activations quantised on the fly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from export.onnx.graph import strip, to_onnx
-from offline_training.encoders.text_tower import MOST_TOKENS, TextTower
+from offline_training.encoders.text_encoder import MOST_TOKENS, TorchTextEncoder
 
 
 class SmallWords(nn.Module):
@@ -37,14 +37,14 @@ class SmallWords(nn.Module):
         return self.small[ids].float() * self.scale[ids]
 
 
-def export_text(tower: TextTower) -> bytes:
+def export_text(encoder: TorchTextEncoder) -> bytes:
     """Serialised ONNX model (input_ids, attention_mask int64 [B, L]) -> embedding float32 [B, D]."""
-    tower = copy.deepcopy(tower).eval()
-    tower.words = SmallWords(tower.words)  # type: ignore[assignment]
+    encoder = copy.deepcopy(encoder).eval()
+    encoder.words = SmallWords(encoder.words)  # type: ignore[assignment]
     batch, length = Dim("B", min=1, max=256), Dim("L", min=2, max=MOST_TOKENS)
     example = (torch.ones(2, 7, dtype=torch.int64), torch.ones(2, 7, dtype=torch.int64))
     model = to_onnx(
-        tower,
+        encoder,
         example,
         ["input_ids", "attention_mask"],
         ["embedding"],

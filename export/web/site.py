@@ -84,7 +84,7 @@ def export_web(bundle: Bundle, output: Path, overwrite: bool = False) -> None:
         MarssepError: Libraries cannot be downloaded, or files cannot be written.
     """
     if not bundle.has("text.onnx"):
-        raise UsageError(f"the bundle {bundle.name} has no text tower, so a page could not be asked in words")
+        raise UsageError(f"the bundle {bundle.name} has no text encoder, so a page would take no words")
     with whole_folder(output, overwrite) as site, tempfile.TemporaryDirectory() as place:
         shutil.copytree(PAGE, site, dirs_exist_ok=True)
         for folder in ("model", "vendor"):

@@ -18,16 +18,16 @@ from marssep_rt.console import console, print_understood, print_warning, print_w
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import MarssepError, UsageError
-from marssep_rt.live.audio_bridge import EngineConfig
-from marssep_rt.live.audio_device import Device, choose, list_devices, negotiate
-from marssep_rt.live.device_memory import last_devices, remember_devices
-from marssep_rt.live.engine import Engine
-from marssep_rt.live.jack import period_message, server_period
-from marssep_rt.live.keyboard import HELP
-from marssep_rt.live.presets import Preset, read_preset
+from marssep_rt.live.control.keyboard import HELP
+from marssep_rt.live.control.presets import Preset, read_preset
+from marssep_rt.live.devices.audio_device import Device, choose, list_devices, negotiate
+from marssep_rt.live.devices.device_memory import last_devices, remember_devices
+from marssep_rt.live.devices.jack import period_message, server_period
+from marssep_rt.live.devices.virtual_mic import DESCRIPTION, VirtualMic
+from marssep_rt.live.realtime.audio_bridge import EngineConfig
+from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.live.run import LiveRun, RunConfig, StopFlag, free_name, with_slack
 from marssep_rt.live.service import OPTION, install
-from marssep_rt.live.virtual_mic import DESCRIPTION, VirtualMic
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_fastest, open_graph
@@ -200,7 +200,7 @@ def print_diagnostics(options: LiveOptions) -> None:
 
 def print_latency(options: LiveOptions) -> None:
     """``--measure-latency``: the measured latency and the reported one, in parts."""
-    from marssep_rt.live.loopback import measure
+    from marssep_rt.live.devices.loopback import measure
 
     source, sink = choose_devices(options.source, options.sink)
     rate, channels_in, channels_out = negotiate(source, sink)
@@ -395,6 +395,6 @@ def osc_control(live: LiveRun, port: int | None) -> AbstractContextManager[objec
     """The OSC server of a run, already listening; nothing without a port."""
     if port is None:
         return nullcontext()
-    from marssep_rt.live.osc import OscControl
+    from marssep_rt.live.control.osc import OscControl
 
     return OscControl(live.control, port)

@@ -20,7 +20,7 @@ from marssep_rt.console import print_error, print_warning, print_warnings
 from marssep_rt.contract import MIXER
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.errors import MarssepError, UsageError
-from marssep_rt.live.presets import Preset
+from marssep_rt.live.control.presets import Preset
 from marssep_rt.query.types import QueryRequest
 
 P = ParamSpec("P")

@@ -12,9 +12,9 @@ import onnxruntime as ort
 
 from marssep_rt.dsp.latency import live_slack, worker_delay
 from marssep_rt.errors import DeviceError
-from marssep_rt.live.audio_device import Device, list_devices, portaudio, takes
-from marssep_rt.live.jack import server_period
-from marssep_rt.live.realtime import can_set_realtime_priority
+from marssep_rt.live.devices.audio_device import Device, list_devices, portaudio, takes
+from marssep_rt.live.devices.jack import server_period
+from marssep_rt.live.realtime.priority import can_set_realtime_priority
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import PROVIDERS, has_cuda_driver, open_graph, time_hops
 from marssep_rt.model.stream import GraphInfo

@@ -21,14 +21,19 @@ from marssep_rt.console import console, print_error, print_warning
 from marssep_rt.dsp.latency import live_slack
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import MarssepError
-from marssep_rt.live.audio_bridge import EngineConfig
-from marssep_rt.live.audio_device import Device, LiveDevice, SoundDevice, open_again
-from marssep_rt.live.controller import LiveController
-from marssep_rt.live.dashboard import RunInfo
-from marssep_rt.live.demo import PacedDevice
-from marssep_rt.live.demo_signals import demo_parts
-from marssep_rt.live.display import Display, ignore_closed_terminal, open_display, redirect_output_to_devnull
-from marssep_rt.live.engine import Engine
+from marssep_rt.live.control.controller import LiveController
+from marssep_rt.live.devices.audio_device import Device, LiveDevice, SoundDevice, open_again
+from marssep_rt.live.devices.demo import PacedDevice
+from marssep_rt.live.devices.demo_signals import demo_parts
+from marssep_rt.live.realtime.audio_bridge import EngineConfig
+from marssep_rt.live.realtime.engine import Engine
+from marssep_rt.live.view.dashboard import RunInfo
+from marssep_rt.live.view.display import (
+    Display,
+    ignore_closed_terminal,
+    open_display,
+    redirect_output_to_devnull,
+)
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.types import Query
 from marssep_rt.utils.atomic_io import write_whole

@@ -1,4 +1,4 @@
-"""A recording as a query: any sound file -> the stretches that an audio tower listens to."""
+"""A recording as a query: any sound file -> the stretches that an audio encoder listens to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture as a query: any file that Pillow reads -> the square views that an image tower looks at."""
+"""An image as a query: any file that Pillow reads -> the square views that an image encoder looks at."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ def read_image(path: Path | str, size: int) -> npt.NDArray[np.uint8]:
     except ImageError:
         raise
     except FileNotFoundError as e:
-        raise ImageError(f"there is no picture at {path}") from e
+        raise ImageError(f"there is no image at {path}") from e
     except UnidentifiedImageError as e:
-        raise ImageError(f"{path} is not a picture that Pillow can read") from e
+        raise ImageError(f"{path} is not an image that Pillow can read") from e
     except Image.DecompressionBombError as e:
         limit = MOST_PIXELS // 10**6
-        raise ImageError(f"{path} is too large a picture; shrink it below {limit} megapixels") from e
+        raise ImageError(f"{path} is too large an image; shrink it below {limit} megapixels") from e
     except (
         Exception
     ) as e:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ... for damaged files
-        raise ImageError(f"{path} is damaged or truncated and cannot be read as a picture") from e
+        raise ImageError(f"{path} is damaged or truncated and cannot be read as an image") from e
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
     if min(width, height) < LEAST_SIDE:
         raise ImageError(
             f"{path} has {width}x{height} pixels; "
-            f"a picture needs at least {LEAST_SIDE} a side to show anything"
+            f"an image needs at least {LEAST_SIDE} a side to show anything"
         )
     if width * height > MOST_PIXELS:
         limit = MOST_PIXELS // 10**6
@@ -109,10 +109,10 @@ def views(rgb: npt.NDArray[np.uint8], size: int) -> Array:
     height, width, _ = rgb.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    pictures = []
+    images = []
     for part in (rgb[top : top + side, left : left + side], rgb):
         small = (
             np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255
         )
-        pictures += [small, small[:, ::-1]]
-    return np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2))
+        images += [small, small[:, ::-1]]
+    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))

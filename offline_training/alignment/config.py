@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, Self
 
 from offline_training.alignment.mel_views import ViewConfig
-from offline_training.encoders.towers import TowerShape
+from offline_training.encoders.audio_image import EncoderShape
 from offline_training.utils.recipe import Key, share
 
 QUICK_STEPS = 4
@@ -61,11 +61,11 @@ class StageConfig:
 
 
 @dataclass(frozen=True)
-class TowersConfig:
+class EncodersConfig:
     """The sizes of new encoders."""
 
-    audio: Annotated[dict[str, Any], Key("", table=TowerShape)] = field(default_factory=dict)
-    image: Annotated[dict[str, Any], Key("", table=TowerShape)] = field(default_factory=dict)
+    audio: Annotated[dict[str, Any], Key("", table=EncoderShape)] = field(default_factory=dict)
+    image: Annotated[dict[str, Any], Key("", table=EncoderShape)] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class AlignmentConfig:
         Key("Views of a clip that the ear's lower layers hear once; 0: new ones in every step.", least=0),
     ] = 0
     val_pairs: Annotated[int, Key("Mixtures that heads on a large encoder are measured on.", least=1)] = 100
-    towers: TowersConfig = field(default_factory=TowersConfig)
+    encoders: Annotated[EncodersConfig, Key("", earlier="towers")] = field(default_factory=EncodersConfig)
     views: ViewConfig = field(default_factory=ViewConfig)
 
     def with_steps(self, steps: int) -> Self:

@@ -1,4 +1,4 @@
-"""What alignment draws from and is measured on, for the builtin towers and for heads on a large encoder."""
+"""What alignment draws from and is measured on, for the builtin encoders and for heads on a large encoder."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from offline_training.alignment.validation import HeldOut, Prepare
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Clip, Corpus
 from offline_training.data.crossfit import left_out
-from offline_training.data.images import PhotoBank, PhotoViews
+from offline_training.data.images import ImageBank, ImageBatches
 from offline_training.data.mixtures import MixtureConfig, augmented
 from offline_training.data.query_table import ROUGH, Examples, QueryTable
+from offline_training.encoders.audio_image import FrontEnd, TorchAudioEncoder, TorchImageEncoder
 from offline_training.encoders.base import Encoder, Vectors
-from offline_training.encoders.builtin import Mels, build_towers, describe, tower_shape
+from offline_training.encoders.builtin import Mels, build_encoders, describe, encoder_shape
 from offline_training.encoders.heads import VectorViews, build_heads
-from offline_training.encoders.pair import Towers
-from offline_training.encoders.towers import AudioTower, FrontEnd, ImageTower
+from offline_training.encoders.pair import EncoderPair
 from offline_training.encoders.yamnet import YamnetTrunk
 from offline_training.utils.precision import half
 from offline_training.utils.vectors import unit
 
 Report = Callable[[str, int, int], None]
-LEAST_PHOTOS = 15  # of a label in train, for its photographs to be measured
+MIN_IMAGES = 15  # of a label in train, for its images to be measured
 AUGMENTATION = MixtureConfig(speed=0.5, equaliser=0.6, bandwidth=0.25, room=0.25)
 
 
 class AudioViews(Protocol):
-    """What an audio tower trains on: augmented inputs for clips, by number."""
+    """What an audio encoder trains on: augmented inputs for clips, by number."""
 
     def clips(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor: ...
 
@@ -50,14 +50,14 @@ class AudioViews(Protocol):
 
 
 class ImageViews(Protocol):
-    """What an image tower trains on: augmented inputs for photographs, by number."""
+    """What an image encoder trains on: augmented inputs for images, by number."""
 
-    def photos(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor: ...
+    def images(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor: ...
 
 
 @dataclass
 class Material:
-    """Everything that the stages draw from. ``clips`` and ``photos``: label number -> numbers of training
+    """Everything that the stages draw from. ``clips`` and ``images``: label number -> numbers of training
     items; ``groups``: of clips.
     """
 
@@ -66,7 +66,7 @@ class Material:
     clips: dict[int, list[int]]
     groups: dict[int, str]
     audio_views: AudioViews
-    photos: dict[int, list[int]] = field(default_factory=dict)
+    images: dict[int, list[int]] = field(default_factory=dict)
     image_views: ImageViews | None = None
 
     def __post_init__(self) -> None:
@@ -123,19 +123,19 @@ def training_items(
     return clips, {i: clip.group for i, clip in enumerate(corpus.clips)}
 
 
-def photos_of(
-    bank: PhotoBank | None,
+def images_of(
+    bank: ImageBank | None,
     labels: list[str],
     splits: tuple[str, ...],
     held_out: tuple[str, ...] = (),
     without: frozenset[str] = frozenset(),
 ) -> dict[int, list[int]]:
-    """Numbers of the splits' photographs of each label number; not of paths in ``without``."""
+    """Numbers of the splits' images of each label number; not of paths in ``without``."""
     if bank is None:
         return {}
     number = {label: i for i, label in enumerate(labels)}
     kept = {
-        label: [i for i in group if bank.photos[i].path not in without]
+        label: [i for i in group if bank.images[i].path not in without]
         for label, group in bank.by_label(*splits).items()
     }
     return {
@@ -145,36 +145,36 @@ def photos_of(
     }
 
 
-def held_out_photos(bank: PhotoBank | None, labels: list[str], split: str) -> dict[int, list[np.ndarray]]:
-    """Pictures RGB [H, W, 3] of a split, for labels with at least LEAST_PHOTOS in train."""
-    train = photos_of(bank, labels, ("train",))
+def held_out_images(bank: ImageBank | None, labels: list[str], split: str) -> dict[int, list[np.ndarray]]:
+    """Images RGB [H, W, 3] of a split, for labels with at least MIN_IMAGES in train."""
+    train = images_of(bank, labels, ("train",))
     if bank is None:
         return {}
     return {
-        label: [read_image(bank.folder / bank.photos[i].path, 224) for i in group]
-        for label, group in photos_of(bank, labels, (split,)).items()
-        if len(train.get(label, [])) >= LEAST_PHOTOS
+        label: [read_image(bank.folder / bank.images[i].path, 224) for i in group]
+        for label, group in images_of(bank, labels, (split,)).items()
+        if len(train.get(label, [])) >= MIN_IMAGES
     }
 
 
 def builtin(
     corpus: Corpus,
-    photos: PhotoBank | None,
+    bank: ImageBank | None,
     table: QueryTable,
     recipe: AlignmentConfig,
     report: Report = lambda *_: None,
-    towers: Towers | None = None,
+    encoders: EncoderPair | None = None,
     folder: Path | None = None,
-) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
-    """Builtin towers, what they train on and are measured on, and their description.
+) -> tuple[EncoderPair, Material, HeldOut, dict[str, Any]]:
+    """Builtin encoders, what they train on and are measured on, and their description.
 
     Args:
         corpus: Recordings.
-        photos: Photographs, if any.
+        bank: Labelled images, if any.
         table: Texts of the labels.
         recipe: Its shapes, views, splits, fold and left out labels.
         report: Called with what is being done, how far it is, and how far it goes.
-        towers: Towers to begin with; None: untrained ones.
+        encoders: Encoders to begin with; None: untrained ones.
         folder: Where stored views are kept, if the recipe wants some.
 
     Raises:
@@ -184,58 +184,60 @@ def builtin(
         table = one_hot(table)
     without = frozenset[str]()
     if recipe.fold is not None:
-        without = left_out(training_paths(corpus, photos), *recipe.fold)
-    towers = begin_with(towers, recipe, table.dim)
+        without = left_out(training_paths(corpus, bank), *recipe.fold)
+    encoders = begin_with(encoders, recipe, table.dim)
     labels = list(table.phrases)
-    assert isinstance(towers.audio, AudioTower)
-    front_end = towers.audio.front_end()
-    bank = MelBank(corpus, lambda done, total: report("analysing", done, total), front_end)
+    assert isinstance(encoders.audio, TorchAudioEncoder)
+    front_end = encoders.audio.front_end()
+    mel_bank = MelBank(corpus, lambda done, total: report("analysing", done, total), front_end)
     clips, groups = training_items(corpus, labels, recipe.held_out_labels, without, recipe.splits)
     training = sorted(c for group in clips.values() for c in group)
-    heard = MelViews(bank, recipe.views, training)
+    heard = MelViews(mel_bank, recipe.views, training)
     audio: AudioViews = heard
     prepare: Prepare = Mels(front_end)
     if recipe.stored_views:
-        audio, prepare = stored(recipe, towers.audio, heard, training, folder, report)
-    image = PhotoViews(photos, image_size(towers)) if photos is not None else None
+        audio, prepare = stored(recipe, encoders.audio, heard, training, folder, report)
+    image = ImageBatches(bank, image_size(encoders)) if bank is not None else None
     material = Material(
         table,
         labels,
         clips,
         groups,
         audio,
-        photos_of(photos, labels, recipe.splits, recipe.held_out_labels, without),
+        images_of(bank, labels, recipe.splits, recipe.held_out_labels, without),
         image,
     )
     described = {
-        **describe(towers),
+        **describe(encoders),
         "labels": labels,
         "left_out": sorted(without),
         "splits": list(recipe.splits),
     }
     return (
-        towers,
+        encoders,
         material,
-        builtin_held_out(corpus, photos, labels, "val", image_size(towers), prepare=prepare),
+        builtin_held_out(corpus, bank, labels, "val", image_size(encoders), prepare=prepare),
         described,
     )
 
 
-def begin_with(towers: Towers | None, recipe: AlignmentConfig, dim: int) -> Towers:
-    """The towers that a run begins with: those given but for the fresh ones, or untrained ones."""
-    shapes = {part: tower_shape({"dim": dim, **getattr(recipe.towers, part)}) for part in ("audio", "image")}
+def begin_with(encoders: EncoderPair | None, recipe: AlignmentConfig, dim: int) -> EncoderPair:
+    """The encoders that a run begins with: those given but for the fresh ones, or untrained ones."""
+    shapes = {
+        part: encoder_shape({"dim": dim, **getattr(recipe.encoders, part)}) for part in ("audio", "image")
+    }
     torch.manual_seed(recipe.seed)
-    untrained = build_towers(shapes["audio"], shapes["image"])
-    if towers is None:
+    untrained = build_encoders(shapes["audio"], shapes["image"])
+    if encoders is None:
         return untrained
     for part in recipe.fresh:
-        setattr(towers, part, getattr(untrained, part))
-    return towers
+        setattr(encoders, part, getattr(untrained, part))
+    return encoders
 
 
 def stored(
     recipe: AlignmentConfig,
-    ear: AudioTower,
+    ear: TorchAudioEncoder,
     views: MelViews,
     training: list[int],
     folder: Path | None,
@@ -256,17 +258,17 @@ def stored(
     return made, Maps(copy.deepcopy(ear.trunk), Mels(ear.front_end()))
 
 
-def training_paths(corpus: Corpus, photos: PhotoBank | None) -> list[tuple[str, str, str]]:
-    """(label, recording, path) of every clip and photograph of train."""
-    shown = [] if photos is None else photos.photos
+def training_paths(corpus: Corpus, bank: ImageBank | None) -> list[tuple[str, str, str]]:
+    """(label, recording, path) of every clip and image of train."""
+    shown = [] if bank is None else bank.images
     items = [(c.label, c.group, c.path) for c in corpus.clips if c.split == "train"]
-    return items + [(f"photographs of {p.label}", p.path, p.path) for p in shown if p.split == "train"]
+    return items + [(f"images of {p.label}", p.path, p.path) for p in shown if p.split == "train"]
 
 
-def image_size(towers: Towers) -> int:
-    """Pixels a side of what the builtin image tower looks at."""
-    assert isinstance(towers.image, ImageTower)
-    return towers.image.shape.size
+def image_size(encoders: EncoderPair) -> int:
+    """Pixels a side of what the builtin image encoder looks at."""
+    assert isinstance(encoders.image, TorchImageEncoder)
+    return encoders.image.shape.size
 
 
 def one_hot(table: QueryTable) -> QueryTable:
@@ -278,7 +280,7 @@ def one_hot(table: QueryTable) -> QueryTable:
 
 def builtin_held_out(
     corpus: Corpus,
-    photos: PhotoBank | None,
+    bank: ImageBank | None,
     labels: list[str],
     split: str,
     size: int = 64,
@@ -286,12 +288,10 @@ def builtin_held_out(
     front_end: FrontEnd | None = None,
     prepare: Prepare | None = None,
 ) -> HeldOut:
-    """A split as the builtin towers' inputs, which ``prepare`` makes of sounds (None: log-mels)."""
-    shown = held_out_photos(photos, labels, split)
-    pictures = {
-        label: [torch.from_numpy(views(rgb, size)) for rgb in group] for label, group in shown.items()
-    }
-    return HeldOut(corpus, labels, split, prepare or Mels(front_end), pairs, pictures)
+    """A split as the builtin encoders' inputs, which ``prepare`` makes of sounds (None: log-mels)."""
+    shown = held_out_images(bank, labels, split)
+    images = {label: [torch.from_numpy(views(rgb, size)) for rgb in group] for label, group in shown.items()}
+    return HeldOut(corpus, labels, split, prepare or Mels(front_end), pairs, images)
 
 
 def excerpt(corpus: Corpus, clip: Clip, rng: np.random.Generator) -> np.ndarray:
@@ -302,18 +302,18 @@ def excerpt(corpus: Corpus, clip: Clip, rng: np.random.Generator) -> np.ndarray:
 def heads(
     encoder: Encoder,
     corpus: Corpus,
-    photos: PhotoBank | None,
+    bank: ImageBank | None,
     table: QueryTable,
     recipe: AlignmentConfig,
     report: Report = lambda *_: None,
-) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
+) -> tuple[EncoderPair, Material, HeldOut, dict[str, Any]]:
     """As ``builtin``, for heads on a frozen encoder: its vectors of several augmented views of every item are
     made once.
     """
     held_out, count = recipe.held_out_labels, recipe.vector_views
     labels = list(table.phrases)
     clips, groups = training_items(corpus, labels, held_out)
-    pictures = photos_of(photos, labels, ("train",), held_out)
+    images = images_of(bank, labels, ("train",), held_out)
     rng = np.random.default_rng(0)
     everything = [c for group in clips.values() for c in group]
     audio: dict[int, Vectors] = {}
@@ -330,23 +330,23 @@ def heads(
         audio[i], mixed[i] = encoder.embed_audio(clean), encoder.embed_audio(both)
         report("embedding sounds", done + 1, len(everything))
     image: dict[int, Vectors] = {}
-    if photos is not None:
+    if bank is not None:
         image = {
-            i: encoder.embed_image([photos.pixels[i], photos.pixels[i][:, ::-1]])
-            for group in pictures.values()
+            i: encoder.embed_image([bank.pixels[i], bank.pixels[i][:, ::-1]])
+            for group in images.values()
             for i in group
         }
     seen = VectorViews(audio, mixed, image)
     audio_views: AudioViews = seen
     image_views: ImageViews = seen
-    material = Material(table, labels, clips, groups, audio_views, pictures, image_views)
+    material = Material(table, labels, clips, groups, audio_views, images, image_views)
 
     def prepare(pieces: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(encoder.embed_audio(pieces))
 
     shown = {
         label: [torch.from_numpy(encoder.embed_image([rgb])) for rgb in group]
-        for label, group in held_out_photos(photos, labels, "val").items()
+        for label, group in held_out_images(bank, labels, "val").items()
     }
     measured = HeldOut(corpus, labels, "val", prepare, recipe.val_pairs, shown)
     return build_heads(encoder.dim), material, measured, {"kind": "heads", "encoder": encoder.id}
@@ -354,12 +354,12 @@ def heads(
 
 @torch.no_grad()
 def rough_vectors(
-    tower: AudioTower, corpus: Corpus, each: int, report: Report = lambda *_: None, batch: int = 32
+    encoder: TorchAudioEncoder, corpus: Corpus, each: int, report: Report = lambda *_: None, batch: int = 32
 ) -> dict[str, Vectors]:
     """Vectors [each, D] of altered stretches of every training clip, by its path: another microphone,
     something behind it, hiss.
     """
-    front_end, precision = tower.front_end(), half()
+    front_end, precision = encoder.front_end(), half()
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total), front_end)
     train = [i for i, c in enumerate(corpus.clips) if c.split == "train"]
     views = MelViews(
@@ -368,13 +368,13 @@ def rough_vectors(
         train,
     )
     rng = np.random.default_rng(1)
-    tower = tower.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    encoder = encoder.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     found: dict[str, Vectors] = {}
     for first in range(0, len(train), batch):
         chosen = train[first : first + batch]
         x = views.clips([i for i in chosen for _ in range(each)], rng)
         with torch.autocast("cpu", dtype=precision or torch.bfloat16, enabled=precision is not None):
-            vectors = tower(x).float().numpy().reshape(len(chosen), each, -1)
+            vectors = encoder(x).float().numpy().reshape(len(chosen), each, -1)
         found |= {corpus.clips[i].path: v for i, v in zip(chosen, vectors, strict=True)}
         report("embedding rough views", first + len(chosen), len(train))
     return found
@@ -384,19 +384,19 @@ def query_table(
     encoder: Encoder,
     phrases: dict[str, list[str]],
     corpus: Corpus | None,
-    photos: PhotoBank | None,
+    bank: ImageBank | None,
     augmented: int = 3,
     report: Report = lambda *_: None,
     crossed: Mapping[str, Encoder] | None = None,
     rough_of: Mapping[str, Vectors] | None = None,
 ) -> QueryTable:
-    """The phrases, the training and validation clips and the photographs of every label as vectors of
+    """The phrases, the training and validation clips and the images of every label as vectors of
     ``encoder``.
 
     A training clip stands there as a query by that file would, and ``augmented`` times as an altered excerpt
-    with another clip softly behind it: what users bring is rougher than what towers were trained on.
+    with another clip softly behind it: what users bring is rougher than what encoders were trained on.
     ``crossed``: by path, an encoder that has never met the item: it makes the rough vectors of that clip (the
-    whole clip is one of them then), and the only vector of that photograph. ``rough_of``: by path, rough
+    whole clip is one of them then), and the only vector of that image. ``rough_of``: by path, rough
     vectors that are there already.
     """
     crossed = crossed or {}
@@ -428,12 +428,12 @@ def query_table(
             )
             for label, group in sorted(rows.items())
         }
-    if photos is not None and "image" in encoder.modalities:
-        for label, group in photos.by_label("train", "val").items():
+    if bank is not None and "image" in encoder.modalities:
+        for label, group in bank.by_label("train", "val").items():
             if label in phrases:
-                shown = [photos.photos[i] for i in group]
+                shown = [bank.images[i] for i in group]
                 seen = [
-                    crossed.get(p.path, encoder).embed_image([read_image(photos.folder / p.path, 224)])[0]
+                    crossed.get(p.path, encoder).embed_image([read_image(bank.folder / p.path, 224)])[0]
                     for p in shown
                 ]
                 image[label] = Examples(
@@ -451,7 +451,7 @@ def phrase_lists(
     wordnet_folder: Path, extra: list[str], seed: int = 1, each: int = 64
 ) -> dict[str, list[str]]:
     """Taught phrases of every label of the lexicon, and a few of each of ``extra`` (labels that only
-    photographs have).
+    images have).
     """
     from offline_training.data.lexicon import FRAMES, WordNet, read_lexicon, teaching_phrases
 

@@ -1,7 +1,7 @@
 """An independent judge of separations: another architecture, seed and part of the training recordings than
-the shipped audio tower.
+the shipped audio encoder.
 
-It is never asked for queries or rewards and does not ship. Its vectors live in the text tower's space, so
+It is never asked for queries or rewards and does not ship. Its vectors live in the text encoder's space, so
 that it can say how near an output is to a label's words, and whether the label wins over the label of the
 interference.
 """
@@ -25,16 +25,16 @@ from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Corpus
 from offline_training.data.query_table import QueryTable
 from offline_training.encoders import pair
+from offline_training.encoders.audio_image import LogMel
 from offline_training.encoders.base import Encoder, EncoderError, Images, Sounds, Vectors
 from offline_training.encoders.builtin import Mels
-from offline_training.encoders.pair import Towers
-from offline_training.encoders.towers import LogMel
+from offline_training.encoders.pair import EncoderPair
 from offline_training.models.vectors import mean_vector, to_unit
 
 SHARE = 0.75  # of the training recordings
 
 
-class JudgeTower(nn.Module):
+class JudgeEncoder(nn.Module):
     """Log-mels [B, frames, mels] -> unit vectors [B, dim]: a transformer over patches of four
     frames (40 ms)."""
 
@@ -62,7 +62,7 @@ def kept(group: str, share: float = SHARE) -> bool:
 
 def prepare(
     corpus: Corpus, table: QueryTable, recipe: AlignmentConfig, report: Report = lambda *_: None
-) -> tuple[Towers, Material, HeldOut, dict[str, Any]]:
+) -> tuple[EncoderPair, Material, HeldOut, dict[str, Any]]:
     """An untrained judge, its part of the training recordings, and what it is measured on."""
     labels = list(table.phrases)
     bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
@@ -70,10 +70,10 @@ def prepare(
     clips = {label: mine for label, group in clips.items() if (mine := [c for c in group if kept(groups[c])])}
     views = MelViews(bank, recipe.views, [c for group in clips.values() for c in group])
     torch.manual_seed(recipe.seed)
-    towers = Towers(JudgeTower(table.dim), None)
+    encoders = EncoderPair(JudgeEncoder(table.dim), None)
     material = Material(table, labels, clips, groups, views)
     return (
-        towers,
+        encoders,
         material,
         builtin_held_out(corpus, None, labels, "val"),
         {"kind": "judge", "dim": table.dim},
@@ -91,9 +91,9 @@ class Judge:
         plain = json.loads(content["describe"])
         if plain.get("kind") != "judge":
             raise EncoderError(f"{path} holds no judge; train one with: marssep-train judge -o FOLDER")
-        self.towers = Towers(JudgeTower(plain["dim"]), None)
-        pair.load_weights(self.towers, content)
-        self.towers.eval()
+        self.encoders = EncoderPair(JudgeEncoder(plain["dim"]), None)
+        pair.load_weights(self.encoders, content)
+        self.encoders.eval()
         self.text, self.mels = text, Mels()
         self.id, self.dim = f"judge of {text.id}", plain["dim"]
 
@@ -102,7 +102,7 @@ class Judge:
 
     @torch.no_grad()
     def embed_audio(self, sounds: Sounds) -> Vectors:
-        return torch.cat([mean_vector(self.towers.audio(self.mels(windows(x)))) for x in sounds]).numpy()
+        return torch.cat([mean_vector(self.encoders.audio(self.mels(windows(x)))) for x in sounds]).numpy()
 
     def embed_image(self, images: Images) -> Vectors:
         raise EncoderError("the judge only knows sounds and words")

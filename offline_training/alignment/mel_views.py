@@ -1,4 +1,4 @@
-"""Log-mels of the whole corpus in memory, and augmented views of them: what the builtin audio tower trains
+"""Log-mels of the whole corpus in memory, and augmented views of them: what the builtin audio encoder trains
 on.
 
 Everything that is done to a waveform elsewhere (mixing, equaliser, bandwidth, speed) is done to mel powers
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from marssep_rt.utils.atomic_io import written_beside
 from offline_training.data.corpus import Clip, Corpus
-from offline_training.encoders.towers import FrontEnd, LogMel
+from offline_training.encoders.audio_image import FrontEnd, LogMel
 from offline_training.utils.recipe import Key, share
 
 Mels = npt.NDArray[np.float32]

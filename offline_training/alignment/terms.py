@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from offline_training.alignment import losses
 from offline_training.alignment.config import TERMS, AlignmentConfig, StageConfig
 from offline_training.alignment.data import Material
-from offline_training.encoders.pair import Towers
+from offline_training.encoders.pair import EncoderPair
 from offline_training.utils.precision import half
 
 
@@ -18,7 +18,7 @@ class Losses:
 
     def __init__(
         self,
-        towers: Towers,
+        encoders: EncoderPair,
         material: Material,
         config: AlignmentConfig,
         stage: StageConfig,
@@ -26,7 +26,8 @@ class Losses:
         reference: nn.Module | None = None,
     ) -> None:
         self.reference = reference
-        self.towers, self.material, self.config, self.stage, self.rng = towers, material, config, stage, rng
+        self.encoders, self.material, self.rng = encoders, material, rng
+        self.config, self.stage = config, stage
         self.dtype = half(wanted=config.bf16)
         power = config.thin_label_power
         weights = stage.weights
@@ -34,7 +35,7 @@ class Losses:
         if weights.keys() - {"audio_labels", "image_labels", "image_text", "keep", "near"}:
             pool = material.clips
             if weights.keys() & {"audio_image", "image_triplet"}:
-                pool = {label: clips for label, clips in pool.items() if label in material.photos}
+                pool = {label: clips for label, clips in pool.items() if label in material.images}
             self.drawn = material.draw_labels(pool, stage.batch // 2, power, rng, distinct=True)
             self.chosen = [material.item(material.clips[label], rng) for label in self.drawn]
             self.labels = torch.tensor(self.drawn)
@@ -47,25 +48,25 @@ class Losses:
             self.b = self.audio(material.audio_views.clips(others, rng))
         if weights.keys() & {"audio_image", "image_triplet", "image_text"}:
             if not hasattr(self, "drawn") or not weights.keys() & {"audio_image", "image_triplet"}:
-                self.photo_labels = material.draw_labels(
-                    material.photos, stage.batch // 2, power, rng, distinct=True
+                self.shown_labels = material.draw_labels(
+                    material.images, stage.batch // 2, power, rng, distinct=True
                 )
             else:
-                self.photo_labels = self.drawn
-            self.v = self.image([material.item(material.photos[label], rng) for label in self.photo_labels])
+                self.shown_labels = self.drawn
+            self.v = self.image([material.item(material.images[label], rng) for label in self.shown_labels])
 
     def autocast(self) -> torch.autocast:
         return torch.autocast("cpu", dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)
 
     def audio(self, x: Tensor) -> Tensor:
         with self.autocast():
-            return self.towers.audio(x).float()
+            return self.encoders.audio(x).float()
 
     def image(self, chosen: list[int]) -> Tensor:
         assert self.material.image_views is not None
-        assert self.towers.image is not None
+        assert self.encoders.image is not None
         with self.autocast():
-            return self.towers.image(self.material.image_views.photos(chosen, self.rng)).float()
+            return self.encoders.image(self.material.image_views.images(chosen, self.rng)).float()
 
     def text(self, labels: list[int]) -> Tensor:
         return torch.from_numpy(np.stack([self.material.phrase(label, self.rng) for label in labels]))
@@ -81,26 +82,26 @@ class Losses:
         )
         labels = torch.tensor(drawn)
         self.near.append(1 - (vectors * m.anchors[labels]).sum(1).mean())
-        return losses.classes(vectors, labels, m.anchors, self.towers.scale)
+        return losses.classes(vectors, labels, m.anchors, self.encoders.scale)
 
     def image_labels(self) -> Tensor:
         m = self.material
         drawn = m.draw_labels(
-            m.photos, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False
+            m.images, self.stage.batch, self.config.thin_label_power, self.rng, distinct=False
         )
-        vectors = self.image([m.item(m.photos[label], self.rng) for label in drawn])
+        vectors = self.image([m.item(m.images[label], self.rng) for label in drawn])
         labels = torch.tensor(drawn)
         self.near.append(1 - (vectors * m.anchors[labels]).sum(1).mean())
-        return losses.classes(vectors, labels, m.anchors, self.towers.scale)
+        return losses.classes(vectors, labels, m.anchors, self.encoders.scale)
 
     def audio_text(self) -> Tensor:
         """Eq. 7."""
         self.near.append(1 - (self.a * self.material.anchors[self.labels]).sum(1).mean())
-        return losses.info_nce(self.a, self.text(self.drawn), self.labels, self.towers.scale)
+        return losses.info_nce(self.a, self.text(self.drawn), self.labels, self.encoders.scale)
 
     def audio_audio(self) -> Tensor:
         """Eq. 8, first term."""
-        return losses.info_nce(self.a, self.b, self.labels, self.towers.scale)
+        return losses.info_nce(self.a, self.b, self.labels, self.encoders.scale)
 
     def audio_triplet(self) -> Tensor:
         """Eq. 8, second term: the hardest recording of another label in the batch."""
@@ -126,7 +127,7 @@ class Losses:
 
     def audio_image(self) -> Tensor:
         """Eq. 9, first term."""
-        return losses.info_nce(self.a, self.v, self.labels, self.towers.scale)
+        return losses.info_nce(self.a, self.v, self.labels, self.encoders.scale)
 
     def image_triplet(self) -> Tensor:
         """Eq. 9, second term."""
@@ -135,12 +136,12 @@ class Losses:
         )
 
     def image_text(self) -> Tensor:
-        labels = torch.tensor(self.photo_labels)
+        labels = torch.tensor(self.shown_labels)
         self.near.append(1 - (self.v * self.material.anchors[labels]).sum(1).mean())
-        return losses.info_nce(self.v, self.text(self.photo_labels), labels, self.towers.scale)
+        return losses.info_nce(self.v, self.text(self.shown_labels), labels, self.encoders.scale)
 
     def keep(self) -> Tensor:
-        """What the audio tower heard in a plain recording when the run began, it shall hear in a rough one:
+        """What the audio encoder heard in a plain recording when the run began, it shall hear in a rough one:
         sounds without a label too.
         """
         assert self.reference is not None

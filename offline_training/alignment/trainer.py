@@ -1,15 +1,15 @@
 """Progressive alignment of sound and sight with the text space (MARS-Sep eq. 7 to 9), stage by stage,
 resumable.
 
-Stage 0 pre-trains the builtin towers against the labels' text vectors. Then, as in the paper, each stage
-starts from the best towers of the one before, trains what its recipe names (heads and temperature) and
+Stage 0 pre-trains the builtin encoders against the labels' text vectors. Then, as in the paper, each stage
+starts from the best encoders of the one before, trains what its recipe names (heads and temperature) and
 replays earlier losses against forgetting:
 
 1. audio-text: symmetric InfoNCE with paraphrases of the label, learned temperature;
 2. audio-audio: InfoNCE between recordings of one label, triplets (hardest in the batch; a mixture must be
    further from its label and from another recording than the clean sound is), consistency of two views; plus
    stage 1;
-3. audio-image: InfoNCE and triplets between recordings and photographs of one label, image-text; plus stages
+3. audio-image: InfoNCE and triplets between recordings and images of one label, image-text; plus stages
    1 and 2.
 
 The text vectors never move: what they are called in is what the separator and ``.query`` files were made for.
@@ -31,29 +31,30 @@ from torch import Tensor, nn
 from offline_training.alignment.config import AlignmentConfig, StageConfig
 from offline_training.alignment.data import Material
 from offline_training.alignment.terms import Losses
-from offline_training.encoders.pair import Towers, load, load_weights
+from offline_training.encoders.pair import KIND, EncoderPair, load, load_weights
 from offline_training.utils import checkpoint_io
 from offline_training.utils.journal import Advance, Journal, Write, open_journal, unwatched
 from offline_training.utils.loop import Loop, Position, Rhythm
 from offline_training.utils.optimisation import descend, follow, parameter_groups, set_rate, young
+from offline_training.utils.recipe import modern
 from offline_training.utils.run import check_recipe
 from offline_training.utils.schedules import half_cosine
 
 LOG_EVERY = 50
-Measure = Callable[[Towers], dict[str, float]]
+Measure = Callable[[EncoderPair], dict[str, float]]
 
 
-def freeze(towers: Towers, trains: Sequence[str]) -> list[nn.Parameter]:
+def freeze(encoders: EncoderPair, trains: Sequence[str]) -> list[nn.Parameter]:
     """Only parameters named by ``trains`` move; norms of frozen parts keep their statistics. Returns what
     moves.
     """
     moving = []
-    for name, parameter in towers.named_parameters():
+    for name, parameter in encoders.named_parameters():
         parameter.requires_grad_(any(name == t or name.startswith(t + ".") for t in trains))
         if parameter.requires_grad:
             moving.append(parameter)
-    towers.train()
-    for module in towers.modules():
+    encoders.train()
+    for module in encoders.modules():
         own = list(module.parameters(recurse=False))
         if own and not any(p.requires_grad for p in own):
             module.eval()
@@ -63,16 +64,16 @@ def freeze(towers: Towers, trains: Sequence[str]) -> list[nn.Parameter]:
 
 
 class Alignment:
-    """A run in ``folder``: ``last.pt`` (everything), ``stage0.pt`` .. ``stage3.pt`` (the best towers of each
-    stage), ``log.jsonl``.
+    """A run in ``folder``: ``last.pt`` (everything), ``stage0.pt`` .. ``stage3.pt`` (the best encoders of
+    each stage), ``log.jsonl``.
 
     Args:
         folder: Where it is kept; a run that is there already goes on.
-        towers: What is trained.
+        encoders: What is trained.
         material: What it is trained on.
         config: The recipe.
-        measure: The figures of towers on val.
-        describe: How the towers are built again, as plain data.
+        measure: The figures of encoders on val.
+        describe: How the encoders are built again, as plain data.
         changed: An existing run may go on with another recipe than it was begun with.
 
     Raises:
@@ -83,23 +84,28 @@ class Alignment:
     def __init__(
         self,
         folder: Path,
-        towers: Towers,
+        encoders: EncoderPair,
         material: Material,
         config: AlignmentConfig,
         measure: Measure,
         describe: dict[str, Any],
         changed: bool = False,
     ) -> None:
-        self.folder, self.towers, self.material, self.config = folder, towers, material, config
+        self.folder, self.encoders, self.material, self.config = folder, encoders, material, config
         self.measure, self.describe = measure, describe
-        self.reference = copy.deepcopy(towers.audio).eval().requires_grad_(False)  # as the run begins
+        self.reference = copy.deepcopy(encoders.audio).eval().requires_grad_(False)  # as the run begins
         self.done: list[int] = []  # stages that are finished
         self.interrupted: dict[str, Any] = {}  # what last.pt says of the stage that it is in
         if (folder / "last.pt").exists():
             content = load(folder / "last.pt")
             if "recipe" in content:
-                check_recipe(folder, json.loads(content["recipe"]), self.plain_recipe(), changed)
-            load_weights(towers, content)
+                check_recipe(
+                    folder,
+                    modern(AlignmentConfig, json.loads(content["recipe"])),
+                    self.plain_recipe(),
+                    changed,
+                )
+            load_weights(encoders, content)
             self.done = content["done"]
             self.interrupted = content if content["optimiser"] is not None else {}
 
@@ -108,9 +114,9 @@ class Alignment:
         return json.loads(json.dumps(asdict(self.config)))  # type: ignore[no-any-return]
 
     def save(self, name: str, **more: Any) -> None:
-        """Write a checkpoint of the towers."""
+        """Write a checkpoint of the encoders."""
         description = json.dumps(self.describe)
-        content = {"kind": "towers", "describe": description, "weights": self.towers.state_dict(), **more}
+        content = {"kind": KIND, "describe": description, "weights": self.encoders.state_dict(), **more}
         checkpoint_io.save(self.folder / name, content)
 
     def save_last(self, **more: Any) -> None:
@@ -133,8 +139,8 @@ class Alignment:
                     continue
                 if journal.stopped:
                     return False
-                if not self.material.photos and stage.weights.keys() & {"audio_image", "image_triplet"}:
-                    journal.write({"stage": stage.number, "skipped": "there are no photographs"})
+                if not self.material.images and stage.weights.keys() & {"audio_image", "image_triplet"}:
+                    journal.write({"stage": stage.number, "skipped": "there are no images"})
                     self.done.append(stage.number)
                     continue
                 if not self.run_stage(stage, journal):
@@ -143,7 +149,7 @@ class Alignment:
 
     def run_stage(self, stage: StageConfig, journal: Journal) -> bool:
         """A stage to its end, from where ``last.pt`` stopped in it; False where the journal was stopped."""
-        if not self.material.photos:
+        if not self.material.images:
             weights = {k: w for k, w in stage.weights.items() if not k.startswith("image")}
             stage = replace(stage, weights=weights)
         task = Stage(self, stage)
@@ -153,7 +159,7 @@ class Alignment:
         rhythm = Rhythm(stage.steps, LOG_EVERY, stage.validate_every, validate_first=True)
         if not Loop(task, rhythm).run(journal):
             return False
-        load_weights(self.towers, load(self.folder / f"stage{stage.number}.pt"))
+        load_weights(self.encoders, load(self.folder / f"stage{stage.number}.pt"))
         self.done.append(stage.number)
         self.save_last(optimiser=None, **asdict(Position()))
         return True
@@ -163,11 +169,11 @@ class Stage:
     """One stage of an alignment, as the loop's task."""
 
     def __init__(self, run: Alignment, stage: StageConfig) -> None:
-        self.run, self.stage, self.towers = run, stage, run.towers
+        self.run, self.stage, self.encoders = run, stage, run.encoders
         self.position = Position()
-        self.moving = freeze(run.towers, stage.trains)
-        average = copy.deepcopy(run.towers).eval().requires_grad_(False) if stage.ema else None
-        self.average: Towers | None = average
+        self.moving = freeze(run.encoders, stage.trains)
+        average = copy.deepcopy(run.encoders).eval().requires_grad_(False) if stage.ema else None
+        self.average: EncoderPair | None = average
         groups = parameter_groups(self.moving, stage.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, lr=stage.lr)
 
@@ -188,11 +194,11 @@ class Stage:
         torch.manual_seed(int(rng.integers(2**31)))
         run, stage, step = self.run, self.stage, self.position.step
         set_rate(self.optimiser, stage.lr * half_cosine(step, stage.steps, stage.warmup))
-        terms = Losses(self.towers, run.material, run.config, stage, rng, run.reference).all()
+        terms = Losses(self.encoders, run.material, run.config, stage, rng, run.reference).all()
         descend(self.optimiser, terms["loss"], self.moving)
         self.position.step += 1
         if self.average is not None:
-            follow(self.average, self.towers, young(stage.ema, self.position.step))
+            follow(self.average, self.encoders, young(stage.ema, self.position.step))
         return {name: value.item() for name, value in terms.items()}
 
     def log_entry(self, means: Mapping[str, float], rate: float) -> dict[str, Any]:
@@ -201,13 +207,13 @@ class Stage:
         return {**now, **{k: round(v, 4) for k, v in means.items()}}
 
     def validate(self) -> dict[str, float]:
-        """The averaged towers on val; without an average, the towers themselves."""
+        """The averaged encoders on val; without an average, the encoders themselves."""
         if self.average is not None:
             return self.run.measure(self.average)
-        modes = {name: module.training for name, module in self.towers.named_modules()}
-        self.towers.eval()
-        figures = self.run.measure(self.towers)
-        for name, module in self.towers.named_modules():
+        modes = {name: module.training for name, module in self.encoders.named_modules()}
+        self.encoders.eval()
+        figures = self.run.measure(self.encoders)
+        for name, module in self.encoders.named_modules():
             module.training = modes[name]
         return figures
 
@@ -216,7 +222,7 @@ class Stage:
         return sum(figures[name] for name in self.stage.select if name in figures)
 
     def score(self, figures: Mapping[str, float]) -> float:
-        """That sum; where nothing is selected by, the last towers are the best."""
+        """That sum; where nothing is selected by, the last encoders are the best."""
         return self.selected(figures) if self.stage.select else float(self.position.step)
 
     def validation_entry(self, figures: Mapping[str, float]) -> dict[str, Any]:
@@ -227,7 +233,7 @@ class Stage:
 
     def save_best(self, figures: Mapping[str, float]) -> None:
         """Write the stage's checkpoint."""
-        best: dict[str, Tensor] = (self.average or self.towers).state_dict()
+        best: dict[str, Tensor] = (self.average or self.encoders).state_dict()
         number, step = self.stage.number, self.position.step
         self.run.save(f"stage{number}.pt", stage=number, step=step, val=dict(figures), weights=best)
 

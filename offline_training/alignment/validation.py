@@ -1,4 +1,4 @@
-"""What an encoder knows of sounds and pictures: retrieval of labels, and the paper's discriminability (its
+"""What an encoder knows of sounds and images: retrieval of labels, and the paper's discriminability (its
 Table 10).
 """
 
@@ -21,10 +21,10 @@ Prepare = Callable[[list[np.ndarray]], Tensor]
 
 
 class HeldOut:
-    """A split as prepared inputs: whole clips, (target, mixture) pairs and photographs with their label
+    """A split as prepared inputs: whole clips, (target, mixture) pairs and images with their label
     numbers.
 
-    ``prepare`` turns the windows of one sound into one batch of tower inputs.
+    ``prepare`` turns the windows of one sound into one batch of encoder inputs.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class HeldOut:
         split: str,
         prepare: Prepare,
         pairs: int = 150,
-        photos: dict[int, list[Tensor]] | None = None,
+        images: dict[int, list[Tensor]] | None = None,
     ) -> None:
         number = {label: i for i, label in enumerate(labels)}
         chosen: list[Clip] = [c for c in corpus.clips if c.split == split and c.label in number]
@@ -48,8 +48,8 @@ class HeldOut:
                 mixture, target, _ = render(corpus, pair, config)
                 self.pair_labels.append(number[pair.target.label])
                 self.pairs.append((prepare(windows(target)), prepare(windows(mixture))))
-        self.photos = [(label, x) for label, group in (photos or {}).items() for x in group]
-        self.photo_classes = sorted(photos or {})
+        self.images = [(label, x) for label, group in (images or {}).items() for x in group]
+        self.image_classes = sorted(images or {})
 
     def figures(
         self,
@@ -58,7 +58,7 @@ class HeldOut:
         anchors: Tensor,
         candidates: list[int] | None = None,
     ) -> dict[str, float]:
-        """Top-1 and top-5 of clips over ``candidates`` (None: all labels) and of photographs over the labels
+        """Top-1 and top-5 of clips over ``candidates`` (None: all labels) and of images over the labels
         that have some, and the discriminability.
         """
         among = list(range(len(anchors))) if candidates is None else candidates
@@ -66,21 +66,21 @@ class HeldOut:
         top1, top5 = retrieval(clips, [among.index(label) for label in self.clip_labels], anchors[among])
         result = {"audio_top1": top1, "audio_top5": top5, "gap": float(self.gaps(audio, anchors).mean())}
         result["audio_cosine"] = float((clips * anchors[self.clip_labels]).sum(1).mean())
-        if image is not None and self.photos:
-            pictures = torch.cat([mean_vector(image(x)) for _, x in self.photos])
-            classes = {label: i for i, label in enumerate(self.photo_classes)}
+        if image is not None and self.images:
+            images = torch.cat([mean_vector(image(x)) for _, x in self.images])
+            classes = {label: i for i, label in enumerate(self.image_classes)}
             found = retrieval(
-                pictures, [classes[label] for label, _ in self.photos], anchors[self.photo_classes]
+                images, [classes[label] for label, _ in self.images], anchors[self.image_classes]
             )
             result["image_top1"], result["image_top5"] = found
         return result
 
     def of(self, anchors: Tensor) -> Callable[[Any], dict[str, float]]:
-        """``figures`` as a function of towers (an object with ``audio`` and ``image``)."""
+        """``figures`` as a function of encoders (an object with ``audio`` and ``image``)."""
 
         @torch.no_grad()
-        def measure(towers: Any) -> dict[str, float]:
-            return self.figures(towers.audio, towers.image, anchors)
+        def measure(encoders: Any) -> dict[str, float]:
+            return self.figures(encoders.audio, encoders.image, anchors)
 
         return measure
 

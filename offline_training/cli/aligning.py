@@ -15,7 +15,7 @@ from offline_training.cli.common import (
     CorpusFolder,
     Device,
     EncoderName,
-    Photos,
+    ImageManifest,
     Queries,
     Quick,
     Recipe,
@@ -24,7 +24,7 @@ from offline_training.cli.common import (
     Weights,
     bar,
     chosen,
-    photo_bank,
+    image_bank,
     read_recipe,
     read_table,
     sentences,
@@ -39,7 +39,7 @@ class AlignOptions:
 
     output: RunFolder
     corpus: CorpusFolder = Path("cache/corpus")
-    photos: Photos = None
+    images: ImageManifest = None
     queries: Queries = Path("runs/text.npz")
     recipe: Recipe = Path("align")
     encoder: EncoderName = "builtin"
@@ -73,10 +73,10 @@ class AlignOptions:
 
 
 def align(options: AlignOptions) -> None:
-    """Align sounds and pictures with the text space, stage by stage. Ctrl-C saves; the same command goes on
+    """Align sounds and images with the text space, stage by stage. Ctrl-C saves; the same command goes on
     from there.
 
-    builtin: trains its towers (stage 0) and aligns them; a large encoder stays as it is and gets heads.
+    builtin: trains its encoders (stage 0) and aligns them; a large encoder stays as it is and gets heads.
     """
     from offline_training.alignment.config import AlignmentConfig
     from offline_training.alignment.trainer import Alignment
@@ -86,9 +86,9 @@ def align(options: AlignOptions) -> None:
         recipe = replace(recipe, fold=read_fold(options.fold))
     with sentences(), bar() as progress:
         prepare = prepare_builtin if options.encoder == "builtin" else prepare_heads
-        recipe, (towers, drawn, held, describe) = prepare(options, recipe, progress)
+        recipe, (encoders, drawn, held, describe) = prepare(options, recipe, progress)
         measure = held.of(drawn.anchors)
-        run = Alignment(options.output, towers, drawn, recipe, measure, describe, options.changed)
+        run = Alignment(options.output, encoders, drawn, recipe, measure, describe, options.changed)
         finished = run.run(*watch(progress, "aligning"))
     close(finished, options.output)
 
@@ -97,14 +97,14 @@ def prepare_builtin(options: AlignOptions, recipe: Any, progress: Any) -> tuple[
     """The recipe, and the builtin encoders with what they train on."""
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import Corpus
-    from offline_training.encoders.builtin import build_towers, open_towers, with_trunk
-    from offline_training.encoders.towers import TowerShape
+    from offline_training.encoders.audio_image import EncoderShape
+    from offline_training.encoders.builtin import build_encoders, open_encoders, with_trunk
 
-    table, bank = read_table(options.queries), photo_bank(options.photos, progress)
-    begun = None if options.start is None else open_towers(options.start)
+    table, bank = read_table(options.queries), image_bank(options.images, progress)
+    begun = None if options.start is None else open_encoders(options.start)
     if options.trunk is not None:
-        shape = TowerShape(dim=table.dim)
-        begun = with_trunk(begun or build_towers(shape, shape), options.trunk)
+        shape = EncoderShape(dim=table.dim)
+        begun = with_trunk(begun or build_encoders(shape, shape), options.trunk)
     data = Corpus(options.corpus)
     return recipe, alignment_data.builtin(
         data, bank, table, recipe, stepwise(progress), begun, options.output
@@ -117,7 +117,7 @@ def prepare_heads(options: AlignOptions, recipe: Any, progress: Any) -> tuple[An
     from offline_training.data.corpus import Corpus
     from offline_training.encoders import open_encoder
 
-    table, bank = read_table(options.queries), photo_bank(options.photos, progress)
+    table, bank = read_table(options.queries), image_bank(options.images, progress)
     loaded = open_encoder(options.encoder, options.weights, device=options.device)
     if loaded.id != table.encoder:
         raise UsageError(
@@ -166,10 +166,10 @@ def judge(
 
     settings = chosen(read_recipe(recipe, "judge", AlignmentConfig), steps, quick)
     with sentences(), bar() as progress:
-        towers, drawn, held, describe = prepare(
+        encoders, drawn, held, describe = prepare(
             Corpus(corpus), read_table(queries), settings, stepwise(progress)
         )
-        run = Alignment(output, towers, drawn, settings, held.of(drawn.anchors), describe, changed)
+        run = Alignment(output, encoders, drawn, settings, held.of(drawn.anchors), describe, changed)
         finished = run.run(*watch(progress, "aligning"))
     close(finished, output)
 

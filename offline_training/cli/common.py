@@ -21,7 +21,7 @@ from offline_training.utils.recipe_files import recipe_path, shipped
 CorpusFolder = Annotated[
     Path, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")
 ]
-Photos = Annotated[
+ImageManifest = Annotated[
     Path | None,
     typer.Option("--images", help="CSV of labelled images (path, label, split, group).", metavar="FILE"),
 ]
@@ -155,14 +155,14 @@ def read_table(path: Path) -> Any:
         ) from e
 
 
-def photo_bank(manifest: Path | None, progress: Progress) -> Any:
-    """The photographs of a manifest; None without one."""
-    from offline_training.data.images import PhotoBank
+def image_bank(manifest: Path | None, progress: Progress) -> Any:
+    """The images of a manifest; None without one."""
+    from offline_training.data.images import ImageBank
 
     if manifest is None:
         return None
-    task = progress.add_task("reading photographs", total=None)
-    return PhotoBank(manifest, lambda done, total: progress.update(task, completed=done, total=total))
+    task = progress.add_task("reading images", total=None)
+    return ImageBank(manifest, lambda done, total: progress.update(task, completed=done, total=total))
 
 
 def stepwise(progress: Progress) -> Any:

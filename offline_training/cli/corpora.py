@@ -9,7 +9,7 @@ import typer
 
 from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
-from offline_training.cli.common import CorpusFolder, Photos, bar, photo_bank, sentences, write_text
+from offline_training.cli.common import CorpusFolder, ImageManifest, bar, image_bank, sentences, write_text
 
 
 @opt.plain_errors
@@ -79,7 +79,7 @@ def corpus(
 @opt.plain_errors
 def notice(
     corpus: CorpusFolder = Path("cache/corpus"),
-    photos: Photos = None,
+    images: ImageManifest = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("NOTICE"),
 ) -> None:
     """The attributions of everything that a model was trained on, generated from the manifests."""
@@ -88,12 +88,12 @@ def notice(
 
     text = (RECIPES / "notice_head.txt").read_text(encoding="utf-8")
     with sentences(), bar() as progress:
-        bank = photo_bank(photos, progress)
+        bank = image_bank(images, progress)
         text += credits(attributions(Corpus(corpus).clips, ("train", "val")), "clip")
         if bank is not None:
-            text += "\nThe image tower was trained on photographs of the following collections. "
-            text += "No photograph is part of this package.\n\n"
-            text += credits(attributions(bank.photos), "photograph")
+            text += "\nThe image encoder was trained on images of the following collections. "
+            text += "No image is part of this package.\n\n"
+            text += credits(attributions(bank.images), "image")
     write_text(output, text)
 
 

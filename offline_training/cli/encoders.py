@@ -16,14 +16,14 @@ from offline_training.cli.common import (
     Device,
     EncoderName,
     Heads,
-    Photos,
+    ImageManifest,
     Queries,
     Recipe,
     TextFrom,
     Weights,
     bar,
+    image_bank,
     make_folder_of,
-    photo_bank,
     read_recipe,
     read_table,
     sentences,
@@ -78,8 +78,8 @@ def space(
     """
     from offline_training.data.corpus import Corpus
     from offline_training.encoders import pair, sound_space
-    from offline_training.encoders.builtin import describe, open_towers
-    from offline_training.encoders.towers import ImageTower, TowerShape
+    from offline_training.encoders.audio_image import EncoderShape, TorchImageEncoder
+    from offline_training.encoders.builtin import describe, open_encoders
     from offline_training.utils import checkpoint_io
 
     config = read_recipe(recipe, "space", sound_space.SpaceConfig)
@@ -89,12 +89,18 @@ def space(
             trunk, Corpus(corpus), config, lambda done, total: report("listening", done, total)
         )
         image = (
-            ImageTower(TowerShape(dim=config.dim)) if image_from is None else open_towers(image_from).image
+            TorchImageEncoder(EncoderShape(dim=config.dim))
+            if image_from is None
+            else open_encoders(image_from).image
         )
-        towers = pair.Towers(made.ear, image)
+        encoders = pair.EncoderPair(made.ear, image)
         checkpoint_io.save(
             output / "ear.pt",
-            {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+            {
+                "kind": pair.KIND,
+                "describe": json.dumps(describe(encoders)),
+                "weights": encoders.state_dict(),
+            },
         )
     made.places.save(output / "places.npz")
     opt.console.print(
@@ -148,7 +154,7 @@ class EmbedOptions:
     corpus: Annotated[
         Path | None, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")
     ] = None
-    photos: Photos = None
+    images: ImageManifest = None
     encoder: EncoderName = "builtin"
     weights: Weights = None
     heads: Heads = None
@@ -168,7 +174,7 @@ class EmbedOptions:
 
 
 def embed(options: EmbedOptions) -> None:
-    """Embed every label's phrases, and with --corpus and --images its recordings and photographs: what
+    """Embed every label's phrases, and with --corpus and --images its recordings and images: what
     supervise asks with."""
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import Corpus
@@ -179,15 +185,15 @@ def embed(options: EmbedOptions) -> None:
     text = options.text
     with sentences(), bar() as progress:
         loaded = open_encoder(options.encoder, options.weights, options.heads, options.device, text)
-        bank = photo_bank(options.photos, progress)
+        bank = image_bank(options.images, progress)
         data = Corpus(options.corpus) if options.corpus is not None else None
         others = crossed_encoders(options.crossed or [], text)
         report = stepwise(progress)
         words = None
         if text is not None and (text / "queries.npz").exists():
             words = read_table(text / "queries.npz")
-        photographed = [p.label for p in bank.photos] if bank else []
-        phrases = words.phrases if words else alignment_data.phrase_lists(options.wordnet, photographed)
+        shown = [p.label for p in bank.images] if bank else []
+        phrases = words.phrases if words else alignment_data.phrase_lists(options.wordnet, shown)
         phrases = with_own_labels(phrases, data.labels() if data else ())
         ear, rough = getattr(loaded, "ear", None), None
         if data is not None and ear is not None and not others:
@@ -201,18 +207,18 @@ def embed(options: EmbedOptions) -> None:
     table.save(options.output)
     opt.console.print(
         f"{options.output}: encoder {table.encoder}, {len(phrases)} labels, {len(table.audio)} with "
-        f"recordings, {len(table.image)} with photographs",
+        f"recordings, {len(table.image)} with images",
         markup=False,
         soft_wrap=True,
     )
 
 
-def crossed_encoders(towers: list[Path], text: Path | None) -> dict[str, Any]:
-    """By path of a clip or photograph, the first of ``towers`` that was trained without it."""
+def crossed_encoders(encoders: list[Path], text: Path | None) -> dict[str, Any]:
+    """By path of a clip or image, the first of ``encoders`` that was trained without it."""
     from offline_training.encoders.builtin import BuiltinEncoder, left_out_of
 
     found: dict[str, Any] = {}
-    for path in towers:
+    for path in encoders:
         items = left_out_of(path)
         if not items:
             raise UsageError(
@@ -264,7 +270,7 @@ def semantics(
         Path, typer.Option("--run", help="Folder of marssep-train align (builtin).", metavar="FOLDER")
     ],
     corpus: CorpusFolder = Path("cache/corpus"),
-    photos: Photos = None,
+    images: ImageManifest = None,
     text: TextFrom = None,
     split: Annotated[str, typer.Option("--split", help="val or test.")] = "test",
     pairs: Annotated[
@@ -275,8 +281,8 @@ def semantics(
         typer.Option("--classifier", help="Folder of align --recipe classifier.", metavar="FOLDER"),
     ] = None,
 ) -> None:
-    """What the towers know after each stage: sounds and pictures to labels, and the paper's discriminability
-    (its Table 10).
+    """What the encoders know after each stage: sounds and images to labels, and the paper's
+    discriminability (its Table 10).
     """
     from offline_training.data.corpus import Corpus
     from offline_training.encoders.builtin import BuiltinEncoder
@@ -285,7 +291,7 @@ def semantics(
     if split not in ("val", "test"):
         raise UsageError(f"split is {split!r}; choose val or test")
     with sentences(), bar() as progress:
-        bank = photo_bank(photos, progress)
+        bank = image_bank(images, progress)
         figures = report_on(
             run, Corpus(corpus), bank, BuiltinEncoder(text=text), split, pairs, classifier, stepwise(progress)
         )
@@ -300,7 +306,7 @@ def vocabulary(
         Path, typer.Option("-o", "--output", help="sounds.json for a bundle.", metavar="FILE.json")
     ],
     corpus: CorpusFolder = Path("cache/corpus"),
-    photos: Photos = None,
+    images: ImageManifest = None,
     weights: Weights = None,
     text: TextFrom = None,
     checkpoint: Annotated[
@@ -330,7 +336,7 @@ def vocabulary(
     from offline_training.utils import checkpoint_io
 
     with sentences(), bar() as progress:
-        bank = photo_bank(photos, progress)
+        bank = image_bank(images, progress)
         data = Corpus(corpus)
         encoder = BuiltinEncoder(Path(weights) if weights else None, text)
         labels = sorted({c.label for c in data.clips if c.split == "train"} - set(BACKGROUNDS))
@@ -338,15 +344,15 @@ def vocabulary(
             labels = checkpoint_io.load(checkpoint).get("labels", labels)
         found = None if places is None else read_table(places)
         named = [] if found is None else [name.lower() for name in (*found.families, *found.classes)]
-        sounds = pictures = None
+        sounds = shown = None
         if "audio" in encoder.modalities:
             wanted = [data.samples(c) for c in data.clips if c.split == "val" and c.label in labels]
             sounds = encoder.embed_audio(wanted)
         if "image" in encoder.modalities and bank is not None:
-            shown = alignment_data.held_out_photos(bank, labels, "val")
-            pictures = encoder.embed_image([rgb for group in shown.values() for rgb in group])
+            held_out = alignment_data.held_out_images(bank, labels, "val")
+            shown = encoder.embed_image([rgb for group in held_out.values() for rgb in group])
         words = [*labels, *(n for n in dict.fromkeys(named) if n not in labels)]
-        known, figures = vocabulary_fit.fit(encoder, words, sounds, pictures, len(labels))
+        known, figures = vocabulary_fit.fit(encoder, words, sounds, shown, len(labels))
     write_text(output, known.dump(encoder.id, figures))
     print(json.dumps(figures, indent=1))
 

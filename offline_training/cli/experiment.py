@@ -14,11 +14,11 @@ from marssep_rt.errors import UsageError
 from offline_training.cli.common import (
     CorpusFolder,
     Device,
-    Photos,
+    ImageManifest,
     Queries,
     bar,
     check_device,
-    photo_bank,
+    image_bank,
     read_plain_recipe,
     read_recipe,
     read_table,
@@ -58,7 +58,7 @@ class ExperimentOptions:
         Path | None, typer.Option("--bundle", help="Whose encoders embed the queries of the measurement.")
     ] = None
     corpus: CorpusFolder = Path("cache/corpus")
-    photos: Photos = None
+    images: ImageManifest = None
     queries: Queries = Path("runs/queries.npz")
     judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge.")] = None
     only: Annotated[
@@ -143,7 +143,7 @@ class Work:
         self.corpus, self.table = Corpus(options.corpus), read_table(options.queries)
         judge = Judge(options.judge, BuiltinEncoder()) if options.judge is not None else None
         self.extras = Extras(
-            photo_bank(options.photos, progress),
+            image_bank(options.images, progress),
             judge,
             bss=plan.bss,
             by_example=plan.by_example,
@@ -153,19 +153,19 @@ class Work:
 
     def train(self, arm: Any, plain: dict[str, Any], folder: Path) -> bool:
         """Train an arm to the end; False when it was stopped."""
+        from offline_training.reinforce.reinforcement import reinforced_trainer
         from offline_training.reinforce.setup import RewardSources, prepare_hearing
-        from offline_training.reinforce.trainer import Reinforcer
-        from offline_training.training.supervised import Trainer
+        from offline_training.training.supervised import supervised_trainer
 
         recipe, options = typed(arm.kind, plain), self.options
         where = (folder, self.corpus, self.table, recipe)
         if arm.kind == "reinforce":
-            towers, rewarding = self.rewards[arm.reward]
-            sources = RewardSources(towers, read_table(rewarding), options.judge)
+            encoders, rewarding = self.rewards[arm.reward]
+            sources = RewardSources(encoders, read_table(rewarding), options.judge)
             hearing = prepare_hearing(folder, self.table, recipe, sources, options.device)
-            trainer: Trainer = Reinforcer(*where, hearing, options.device, options.start)
+            trainer = reinforced_trainer(*where, hearing, options.device, options.start)
         else:
-            trainer = Trainer(*where, options.device, options.start)
+            trainer = supervised_trainer(*where, options.device, options.start)
         trainer.run(*watch(self.progress, folder.name, lambda entry: "val" in entry))
         return trainer.done
 
@@ -188,18 +188,18 @@ class Work:
 
 
 def read_rewards(given: list[str], needed: set[str]) -> Rewards:
-    """``NAME=TOWERS.pt,TABLE.npz`` for every reward that a recipe names."""
+    """``NAME=ENCODERS.pt,TABLE.npz`` for every reward that a recipe names."""
     found: dict[str, tuple[Path, Path]] = {}
     for plain in given:
         name, _, rest = plain.partition("=")
-        towers, _, table = rest.partition(",")
-        if not (name and towers and table):
-            raise UsageError(f"--reward is {plain!r}; give NAME=TOWERS.pt,TABLE.npz")
-        found[name] = Path(towers), Path(table)
+        encoders, _, table = rest.partition(",")
+        if not (name and encoders and table):
+            raise UsageError(f"--reward is {plain!r}; give NAME=ENCODERS.pt,TABLE.npz")
+        found[name] = Path(encoders), Path(table)
     if missing := sorted(needed - set(found)):
         raise UsageError(
             f"the recipe rewards by {', '.join(missing)}; say what that is with --reward "
-            f"{missing[0]}=TOWERS.pt,TABLE.npz"
+            f"{missing[0]}=ENCODERS.pt,TABLE.npz"
         )
     return found
 

@@ -13,12 +13,12 @@ from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
 from offline_training.cli.common import (
     CorpusFolder,
-    Photos,
+    ImageManifest,
     Split,
     TextFrom,
     bar,
     check_split,
-    photo_bank,
+    image_bank,
     read_recipe,
     sentences,
     write_json,
@@ -38,16 +38,16 @@ class EvaluateOptions:
     split: Split = "val"
     mixtures: Annotated[int, typer.Option("--mixtures", min=10, help="How many.")] = 1000
     output: FiguresFile = None
-    pictures: Annotated[
+    plots: Annotated[
         Path | None,
         typer.Option("--plots", help="Spectrograms of a few separations.", metavar="FOLDER"),
     ] = None
-    photos: Photos = None
+    images: ImageManifest = None
     judge: Annotated[
         Path | None,
         typer.Option("--judge", help="A judge of marssep-train judge, for figures of meaning."),
     ] = None
-    left_out_by: Annotated[
+    unseen_from: Annotated[
         Path | None,
         typer.Option(
             "--unseen-from",
@@ -59,7 +59,7 @@ class EvaluateOptions:
     @property
     def command(self) -> str:
         """The command that repeats the measurement, without what is only a folder of this machine."""
-        given = (("--images", self.photos), ("--judge", self.judge), ("--unseen-from", self.left_out_by))
+        given = (("--images", self.images), ("--judge", self.judge), ("--unseen-from", self.unseen_from))
         more = "".join(f" {name} {path.name}" for name, path in given if path is not None)
         return f"marssep-train evaluate --split {self.split} --mixtures {self.mixtures}{more}"
 
@@ -67,7 +67,7 @@ class EvaluateOptions:
 def evaluate(options: EvaluateOptions) -> None:
     """SI-SDRi and SDRi on fixed two-source mixtures (-5..5 dB) of unseen recordings, text query = label.
 
-    With audio and image towers in the bundle also for queries by recordings, photographs (--images) and all
+    With audio and image encoders in the bundle also for queries by recordings, images (--images) and all
     at once.
     """
     from marssep_rt.model import bundle as bundles
@@ -78,22 +78,22 @@ def evaluate(options: EvaluateOptions) -> None:
     from offline_training.evaluation.separation import Extras, measure, summarise
 
     check_split(options.split)
-    left_out = held_out_labels(options.left_out_by)
+    left_out = held_out_labels(options.unseen_from)
     config = replace(EvalConfig(), split=options.split, mixtures=options.mixtures)
     loaded = bundles.load(options.bundle)
     with sentences(), bar() as progress:
         task = progress.add_task("measuring", total=options.mixtures)
         data = Corpus(options.corpus)
         judge = Judge(options.judge, BuiltinEncoder()) if options.judge is not None else None
-        extras = Extras(photos=photo_bank(options.photos, progress), judge=judge)
+        extras = Extras(images=image_bank(options.images, progress), judge=judge)
         rows = measure(
             loaded, data, config, extras, progress=lambda done, _: progress.update(task, completed=done)
         )
     figures = {**summarise(rows, config, left_out), "command": options.command}
     if options.output is not None:
         write_json(options.output, {**figures, "rows": [asdict(r) for r in rows]})
-    if options.pictures is not None:
-        draw(loaded, data, config, options.pictures)
+    if options.plots is not None:
+        draw(loaded, data, config, options.plots)
     print(json.dumps(figures, indent=1))
 
 
@@ -152,7 +152,7 @@ class SuiteOptions:
             metavar="RECIPE",
         ),
     ] = Path("sound_queries")
-    photos: Photos = None
+    images: ImageManifest = None
     weights: Annotated[
         Path | None, typer.Option("--weights", help="Of a checkpoint: its encoders.", metavar="FILE.pt")
     ] = None
@@ -176,7 +176,7 @@ def suite(options: SuiteOptions) -> None:
     )
     with sentences(), bar() as progress:
         data = Corpus(options.corpus)
-        bank = photo_bank(options.photos, progress)
+        bank = image_bank(options.images, progress)
         listener, encoder, known, labels_of = open_listener(options)
         sources = Sources(data, config, held_out_labels(options.unseen))
         sets = suites.sets(sources, EncoderVoice(encoder, data, bank, known, labels_of), mixtures)

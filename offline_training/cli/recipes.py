@@ -7,7 +7,7 @@ from pathlib import Path
 
 from offline_training.alignment.config import AlignmentConfig
 from offline_training.encoders.sound_space import SpaceConfig
-from offline_training.encoders.text_distillation import TowerConfig
+from offline_training.encoders.text_distillation import TextConfig
 from offline_training.evaluation.experiment import Plan
 from offline_training.models.omnisep import PaperConfig, PaperSpectral
 from offline_training.models.stft import SpectralConfig
@@ -22,7 +22,7 @@ KINDS: dict[str, type] = {
     "align": AlignmentConfig,
     "judge": AlignmentConfig,
     "space": SpaceConfig,
-    "text": TowerConfig,
+    "text": TextConfig,
     "experiment": Plan,
 }
 HEAD = """# Recipe keys
@@ -53,7 +53,7 @@ def reference() -> str:
         "## reinforce\n\nThe keys of supervise, and these.\n\n" + tables(reinforced),
         "## align and judge\n\n" + tables(rows(AlignmentConfig)),
         "## space\n\n" + tables(rows(SpaceConfig)),
-        "## text\n\n" + tables(rows(TowerConfig)),
+        "## text\n\n" + tables(rows(TextConfig)),
         "## experiment\n\n" + tables(rows(Plan)),
     ]
     return "\n".join(parts)

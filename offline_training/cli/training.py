@@ -36,7 +36,7 @@ from offline_training.cli.common import (
 def text(
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", help="Folder for the tower; a run is resumed.", metavar="FOLDER"),
+        typer.Option("-o", "--output", help="Folder for the encoder; a run is resumed.", metavar="FOLDER"),
     ],
     places: Annotated[
         Path, typer.Option("--places", help="Where words lie, by marssep-train space.", metavar="FILE.npz")
@@ -52,13 +52,13 @@ def text(
     quick: Quick = False,
     changed: Changed = False,
 ) -> None:
-    """Teach the text tower where words sound; prints its top-1 and top-5 on the frozen paraphrases beside the
-    teacher's. Ctrl-C saves; the same command goes on."""
-    from offline_training.encoders.text_distillation import TowerConfig
+    """Teach the text encoder where words sound; prints its top-1 and top-5 on the frozen paraphrases beside
+    the teacher's. Ctrl-C saves; the same command goes on."""
+    from offline_training.encoders.text_distillation import TextConfig
     from offline_training.encoders.text_training import finish, prepare
     from offline_training.evaluation.plots import alignment_curves
 
-    settings = chosen(read_recipe(recipe, "text", TowerConfig), steps, quick)
+    settings = chosen(read_recipe(recipe, "text", TextConfig), steps, quick)
     with sentences(), bar() as progress:
         table = read_table(places)
         report, advance = watch(progress, "training", lambda entry: "embedded" not in entry)
@@ -95,13 +95,13 @@ def supervise(options: SuperviseOptions) -> None:
     """Train the base policy by mix-and-separate. Ctrl-C saves; the same command goes on from there."""
     from offline_training.data.corpus import Corpus
     from offline_training.training.config import SuperviseRecipe
-    from offline_training.training.supervised import Trainer
+    from offline_training.training.supervised import supervised_trainer
 
     check_device(options.device)
     recipe = chosen(read_recipe(options.recipe, "supervise", SuperviseRecipe), options.steps, options.quick)
     with sentences():
         table = read_table(options.queries)
-        trainer = Trainer(
+        trainer = supervised_trainer(
             options.output,
             Corpus(options.corpus),
             table,
@@ -125,7 +125,7 @@ class ReinforceOptions:
     corpus: CorpusFolder = Path("cache/corpus")
     queries: Queries = Path("runs/queries.npz")
     recipe: Recipe = Path("reinforce")
-    towers: Annotated[
+    encoders: Annotated[
         Path | None,
         typer.Option(
             "--encoders",
@@ -148,12 +148,12 @@ def reinforce(options: ReinforceOptions) -> None:
     the same command goes on."""
     from offline_training.data.corpus import Corpus
     from offline_training.reinforce.config import ReinforceRecipe
+    from offline_training.reinforce.reinforcement import reinforced_trainer
     from offline_training.reinforce.setup import RewardSources, prepare_hearing
-    from offline_training.reinforce.trainer import Reinforcer
 
     check_device(options.device)
     recipe = chosen(read_recipe(options.recipe, "reinforce", ReinforceRecipe), options.steps, options.quick)
-    sources = RewardSources(options.towers, judge=options.judge)
+    sources = RewardSources(options.encoders, judge=options.judge)
     with sentences():
         table = read_table(options.queries)
         with bar() as progress:
@@ -166,7 +166,7 @@ def reinforce(options: ReinforceOptions) -> None:
                 options.device,
                 lambda done, total: report("fitting the anchor", done, total),
             )
-            trainer = Reinforcer(
+            trainer = reinforced_trainer(
                 options.output,
                 Corpus(options.corpus),
                 table,

@@ -55,7 +55,7 @@ def read_manifest(manifest: Path, groups_per_label: bool = False) -> list[dict[s
     """Rows of the manifest, checked. Raises CorpusError on missing columns, malformed rows (all, by line) or
     a group in two splits.
 
-    ``groups_per_label``: the same group name under two labels means two groups (photographs are numbered per
+    ``groups_per_label``: the same group name under two labels means two groups (images are numbered per
     class).
     """
     try:
@@ -233,7 +233,7 @@ class Corpus:
 
 
 class Attributed(Protocol):
-    """A clip or a photograph."""
+    """A clip or an image."""
 
     @property
     def split(self) -> str: ...

@@ -1,8 +1,8 @@
-"""Cross-fitting: towers that were trained without a share of the recordings and photographs.
+"""Cross-fitting: encoders that were trained without a share of the recordings and images.
 
-A tower knows its own training items too well: their vectors lie near their label as no user's recording or
-photograph will. A separator that is to follow users' examples must be trained with vectors that are as far
-off as theirs, and only a tower that has never met an item can give such a vector.
+An encoder knows its own training items too well: their vectors lie near their label as no user's recording or
+image will. A separator that is to follow users' examples must be trained with vectors that are as far
+off as theirs, and only an encoder that has never met an item can give such a vector.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def left_out(items: Iterable[tuple[str, str, str]], fold: int, folds: int) -> fr
     """Paths that fold ``fold`` (0 .. folds - 1) does without; items are (label, group, path).
 
     Groups go as a whole, every group of a label in turn to another fold, so that no two folds share any; a
-    label with a single group keeps it: a label that a tower has never met at all says nothing about the
+    label with a single group keeps it: a label that an encoder has never met at all says nothing about the
     labels that the others know.
     """
     if not 0 <= fold < folds or folds < 2:

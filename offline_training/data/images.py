@@ -1,4 +1,4 @@
-"""Labelled photographs in memory, and augmented views of them: what the builtin image tower trains on."""
+"""Labelled images in memory, and augmented views of them: what the builtin image encoder trains on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STORED = 96  # pixels a side
 
 
 @dataclass(frozen=True)
-class Photo:
+class LabelledImage:
     path: str
     label: str
     split: str
@@ -28,8 +28,8 @@ class Photo:
     attribution: str = ""
 
 
-class PhotoBank:
-    """All photographs of a manifest (CSV: path, label, split, group), their middle squares as uint8 [N, 96,
+class ImageBank:
+    """All images of a manifest (CSV: path, label, split, group), their middle squares as uint8 [N, 96,
     96, 3].
     """
 
@@ -38,14 +38,14 @@ class PhotoBank:
 
         rows = read_manifest(manifest, groups_per_label=True)
         self.folder = manifest.parent
-        self.photos = [
-            Photo(r["path"], r["label"], r["split"], r.get("licence", ""), r.get("attribution", ""))
+        self.images = [
+            LabelledImage(r["path"], r["label"], r["split"], r.get("licence", ""), r.get("attribution", ""))
             for r in rows
         ]
         self.pixels: npt.NDArray[np.uint8] = np.zeros((len(rows), STORED, STORED, 3), np.uint8)
-        for i, photo in enumerate(self.photos):
+        for i, image in enumerate(self.images):
             try:
-                rgb = read_image(self.folder / photo.path, STORED)
+                rgb = read_image(self.folder / image.path, STORED)
             except ImageError as e:
                 raise CorpusError(str(e)) from e
             side = min(rgb.shape[:2])
@@ -55,23 +55,23 @@ class PhotoBank:
             progress(i + 1, len(rows))
 
     def by_label(self, *splits: str) -> dict[str, list[int]]:
-        """Numbers of the splits' photographs, grouped by label, labels in alphabetical order."""
+        """Numbers of the splits' images, grouped by label, labels in alphabetical order."""
         groups: dict[str, list[int]] = defaultdict(list)
-        for i, photo in enumerate(self.photos):
-            if photo.split in splits:
-                groups[photo.label].append(i)
+        for i, image in enumerate(self.images):
+            if image.split in splits:
+                groups[image.label].append(i)
         return dict(sorted(groups.items()))
 
 
-class PhotoViews:
+class ImageBatches:
     """Batches of augmented views [B, 3, size, size] in 0..1: crop, mirror, brightness, contrast, saturation,
     patches cut out.
     """
 
-    def __init__(self, bank: PhotoBank, size: int = 64) -> None:
+    def __init__(self, bank: ImageBank, size: int = 64) -> None:
         self.bank, self.size = bank, size
 
-    def photos(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
+    def images(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
         x = torch.from_numpy(self.bank.pixels[list(chosen)]).permute(0, 3, 1, 2).float() / 255
         n = len(x)
         scale = np.sqrt(rng.uniform(0.35, 1.0, n))

@@ -1,5 +1,5 @@
-"""Phrases that teach the text tower what sounds are called: a hand-written lexicon of sound words, widened by
-WordNet.
+"""Phrases that teach the text encoder what sounds are called: a hand-written lexicon of sound words, widened
+by WordNet.
 
 The lexicon's format stands at the head of ``recipes/lexicon/lexicon.txt``; the measured paraphrases
 (``paraphrases.txt`` beside it) are never among the phrases made here.

@@ -1,4 +1,4 @@
-"""What can be asked for during training: phrases, recordings and photographs of every label, as vectors of
+"""What can be asked for during training: phrases, recordings and images of every label, as vectors of
 one encoder.
 """
 
@@ -17,16 +17,16 @@ from marssep_rt.query.vocabulary import EXAMPLES, KnownSounds
 from offline_training.utils.vectors import unit
 
 Vectors = npt.NDArray[np.float32]
-# the split of vectors that only training asks with: altered excerpts, vectors by a tower that never met the
-# clip
+# the split of vectors that only training asks with: altered excerpts, vectors by an encoder that never met
+# the clip
 ROUGH = "rough"
 OMNI_WEIGHTS = {"image": 2.0, "text": 2.0, "audio": 1.0}  # OmniSep's query mix-up
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Recordings or photographs of one label as unit vectors [n, D], each with its split (or ROUGH) and its
-    group (recording, photo).
+    """Recordings or images of one label as unit vectors [n, D], each with its split (or ROUGH) and its
+    group (recording, image).
     """
 
     vectors: Vectors
@@ -124,7 +124,7 @@ class QueryTable:
     def held_out_query(self, label: str, kind: str, split: str, seed: int) -> Vectors | None:
         """A query of ``kind`` for measuring on ``split``; None where the label has no such example.
 
-        text: the label; audio: one training recording; image: three photographs of ``split``; omni: all that
+        text: the label; audio: one training recording; image: three images of ``split``; omni: all that
         there are, weighted as in OmniSep. Examples are settled as the runtime settles them.
         """
         rng = np.random.default_rng(seed)

@@ -37,7 +37,7 @@ class Listed:
     def centre_frame(self) -> int:
         return self.frame_count // 2
 
-    def pictures(self) -> list[Path]:
+    def images(self) -> list[Path]:
         """The frames around the middle, as far as they are there."""
         numbers = (self.centre_frame + i - FRAMES // 2 for i in range(FRAMES))
         return [path for n in numbers if (path := self.frames / f"{n:06d}.jpg").is_file()]
@@ -94,16 +94,16 @@ def write_manifests(lists: Mapping[str, Path], root: Path, folder: Path) -> dict
     """
     counts: dict[str, tuple[int, int]] = {}
     sounds: list[list[str]] = []
-    pictures: list[list[str]] = []
+    images: list[list[str]] = []
     for split, path in lists.items():
         rows = read_list(path, root)
         kept = there(rows, str(path))
         counts[split] = (len(kept), len(rows))
         for row in kept:
             sounds.append([str(row.audio.resolve()), row.label, split, row.id])
-            pictures += [[str(picture.resolve()), row.label, split, row.id] for picture in row.pictures()]
+            images += [[str(image.resolve()), row.label, split, row.id] for image in row.images()]
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (("manifest.csv", sounds), ("images.csv", pictures)):
+    for name, table in (("manifest.csv", sounds), ("images.csv", images)):
         if table:
             with (
                 written_beside(folder / name) as beside,

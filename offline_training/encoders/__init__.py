@@ -1,4 +1,4 @@
-"""Encoders by name: one small interface over the builtin towers and over large pretrained models."""
+"""Encoders by name: one small interface over the builtin encoders and over large pretrained models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every encoder offers: text, sound and pictures as unit vectors in one space."""
+"""What every encoder offers: text, sound and images as unit vectors in one space."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """CLAP (text, audio) and CLIP (text, image) as one space, bridged by the modality that they share.
 
 A vector is [CLAP half, CLIP half]. Text has both. A sound has no CLIP half of its own: it takes the CLIP
-vectors of the phrases that CLAP finds near it, weighted by a softmax of their similarity (and a picture takes
+vectors of the phrases that CLAP finds near it, weighted by a softmax of their similarity (and an image takes
 its CLAP half in the same way), as in C-MCR's semantic memory (Wang et al., NeurIPS 2023).
 """
 

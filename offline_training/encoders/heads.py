@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from offline_training.encoders import pair
 from offline_training.encoders.base import Encoder, Images, Sounds, Vectors
-from offline_training.encoders.pair import Towers
+from offline_training.encoders.pair import EncoderPair
 from offline_training.models.vectors import to_unit
 from offline_training.utils.checkpoint_io import CheckpointError
 
@@ -36,9 +36,9 @@ class ResidualHead(nn.Module):
         return to_unit(x + self.head(x))
 
 
-def build_heads(dim: int, temperature: float = 0.07) -> Towers:
-    """Towers that are only heads: their inputs are the frozen encoder's vectors."""
-    return Towers(ResidualHead(dim), ResidualHead(dim), temperature)
+def build_heads(dim: int, temperature: float = 0.07) -> EncoderPair:
+    """Encoders that are only heads: their inputs are the frozen encoder's vectors."""
+    return EncoderPair(ResidualHead(dim), ResidualHead(dim), temperature)
 
 
 class VectorViews:
@@ -71,15 +71,15 @@ class VectorViews:
         """The interferers are those of when the vectors were made, not ``others``."""
         return self._pick(self.audio, chosen, rng), self._pick(self.mixed, chosen, rng)
 
-    def photos(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
+    def images(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor:
         return self._pick(self.image, chosen, rng)
 
 
 class Headed:
     """A frozen encoder followed by aligned heads; its id tells that they are there."""
 
-    def __init__(self, base: Encoder, towers: Towers, name: str) -> None:
-        self.base, self.towers = base, towers.eval()
+    def __init__(self, base: Encoder, encoders: EncoderPair, name: str) -> None:
+        self.base, self.encoders = base, encoders.eval()
         self.id, self.dim, self.licence, self.modalities = (
             f"{base.id}+{name}",
             base.dim,
@@ -96,9 +96,9 @@ class Headed:
             raise CheckpointError(
                 f"{path} holds heads for the encoder {plain.get('encoder')}, not for {base.id}"
             )
-        towers = build_heads(base.dim)
-        pair.load_weights(towers, content)
-        return cls(base, towers, path.stem)
+        encoders = build_heads(base.dim)
+        pair.load_weights(encoders, content)
+        return cls(base, encoders, path.stem)
 
     def embed_text(self, texts: list[str]) -> Vectors:
         return self.base.embed_text(texts)
@@ -106,12 +106,12 @@ class Headed:
     @torch.no_grad()
     def embed_audio(self, sounds: Sounds) -> Vectors:
         return np.asarray(
-            self.towers.audio(torch.from_numpy(self.base.embed_audio(sounds))).numpy(), np.float32
+            self.encoders.audio(torch.from_numpy(self.base.embed_audio(sounds))).numpy(), np.float32
         )
 
     @torch.no_grad()
     def embed_image(self, images: Images) -> Vectors:
-        assert self.towers.image is not None
+        assert self.encoders.image is not None
         return np.asarray(
-            self.towers.image(torch.from_numpy(self.base.embed_image(images))).numpy(), np.float32
+            self.encoders.image(torch.from_numpy(self.base.embed_image(images))).numpy(), np.float32
         )

@@ -1,9 +1,9 @@
-"""MobileNetV2 (Sandler et al. 2018) as a trunk for the image tower, and its weights out of a TensorFlow Lite
-file.
+"""MobileNetV2 (Sandler et al. 2018) as a trunk for the image encoder, and its weights out of a TensorFlow
+Lite file.
 
-1,700 photographs teach a network too little about seeing. The shipped image tower therefore begins with the
+1,700 images teach a network too little about seeing. The shipped image encoder therefore begins with the
 feature extractor of the SSD detector that comes with MediaPipe Objectron (Apache-2.0, Google; trained on Open
-Images) and is then trained into the text space like the other tower. The file is in the npm package
+Images) and is then trained into the text space like the other encoder. The file is in the npm package
 ``@mediapipe/objectron``, inside ``objectron_solution_packed_assets.data``.
 
 Batch norms come folded into the convolutions and stay so.

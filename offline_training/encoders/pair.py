@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
 
+KIND = "encoders"  # of a checkpoint of this module
+KINDS = (KIND, "towers")  # checkpoints of before had the other name
 
-class Towers(nn.Module):
-    """An audio and an image tower and the learned temperature: each tower maps its inputs to unit vectors."""
+
+class EncoderPair(nn.Module):
+    """An audio and an image encoder, which map their inputs to unit vectors, and the learned temperature."""
 
     def __init__(self, audio: nn.Module, image: nn.Module | None, temperature: float = 0.07) -> None:
         super().__init__()
@@ -32,13 +35,13 @@ class Towers(nn.Module):
 def load(path: Path) -> dict[str, Any]:
     """A checkpoint of this module; raises CheckpointError when it is missing, damaged or something else."""
     content = checkpoint_io.read(
-        path, f"there are no towers at {path}; train them with: marssep-train align -o FOLDER"
+        path, f"there are no encoders at {path}; train them with: marssep-train align -o FOLDER"
     )
-    if not isinstance(content, dict) or content.get("kind") != "towers":
+    if not isinstance(content, dict) or content.get("kind") not in KINDS:
         raise CheckpointError(f"{path} is not a checkpoint of marssep-train align")
     return content
 
 
-def load_weights(towers: Towers, content: dict[str, Any]) -> None:
-    """Weights of any precision into fp32 towers; raises CheckpointError where they do not fit."""
-    checkpoint_io.load_weights(towers, content["weights"], "towers")
+def load_weights(encoders: EncoderPair, content: dict[str, Any]) -> None:
+    """Weights of any precision into fp32 encoders; raises CheckpointError where they do not fit."""
+    checkpoint_io.load_weights(encoders, content["weights"], "encoders")

@@ -18,7 +18,7 @@ from offline_training.encoders.hub import local_then_hub
 
 
 class PeAv:
-    """A ``PeAudioVideoModel`` and its tokenizer. A picture is a video of one frame; text is between its audio
+    """A ``PeAudioVideoModel`` and its tokenizer. An image is a video of one frame; text is between its audio
     and its video vector.
     """
 
@@ -65,7 +65,7 @@ class PeAv:
 
     @torch.no_grad()
     def embed_image(self, images: Images) -> Vectors:
-        squares = np.stack([views(rgb, self.image_size)[2] for rgb in images])  # the whole picture, squeezed
+        squares = np.stack([views(rgb, self.image_size)[2] for rgb in images])  # the whole image, squeezed
         frames = ((torch.from_numpy(squares) - 0.5) / 0.5)[:, None].to(self.device)
         encoded = self.model.video_model.video_encoder(pixel_values_videos=frames, return_dict=True)
         return pooled(self.model.video_model.video_head(encoded.pooler_output))

@@ -27,8 +27,8 @@ from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import BACKGROUNDS, Corpus
 from offline_training.data.lexicon import read_lines
 from offline_training.data.query_table import QueryTable
+from offline_training.encoders.audio_image import EncoderShape, TorchAudioEncoder
 from offline_training.encoders.tflite_weights import load_trunk
-from offline_training.encoders.towers import AudioTower, TowerShape
 from offline_training.encoders.yamnet import NAME, YamnetMel, YamnetTrunk
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.precision import half
@@ -231,20 +231,20 @@ def place_words(
     )
 
 
-def build_ear(trunk: YamnetTrunk, fitted: Mapping[str, Tensor], dim: int) -> AudioTower:
-    """An audio tower of the trunk and a fitted head, its correction still zero."""
-    tower = AudioTower(TowerShape(dim=dim, trunk=NAME))
-    assert isinstance(tower.trunk, YamnetTrunk)
-    tower.trunk.load_state_dict(trunk.state_dict())
-    tower.head.load_state_dict({**tower.head.state_dict(), **fitted})
-    return tower.eval()
+def build_ear(trunk: YamnetTrunk, fitted: Mapping[str, Tensor], dim: int) -> TorchAudioEncoder:
+    """An audio encoder of the trunk and a fitted head, its correction still zero."""
+    encoder = TorchAudioEncoder(EncoderShape(dim=dim, trunk=NAME))
+    assert isinstance(encoder.trunk, YamnetTrunk)
+    encoder.trunk.load_state_dict(trunk.state_dict())
+    encoder.head.load_state_dict({**encoder.head.state_dict(), **fitted})
+    return encoder.eval()
 
 
 @dataclass(frozen=True)
 class Space:
-    """A fitted space: the audio tower into it and the places of words in it."""
+    """A fitted space: the audio encoder into it and the places of words in it."""
 
-    ear: AudioTower
+    ear: TorchAudioEncoder
     places: QueryTable
 
 

@@ -1,5 +1,5 @@
-"""Teaching the text tower where words sound: a sentence encoder's layers to begin with, its sense of language
-between taught places.
+"""Teaching the text encoder where words sound: a sentence encoder's layers to begin with, its sense of
+language between taught places.
 
 Every word and phrase has a place in the space of sound (``sound_space``): what the lexicon calls a label lies
 with the label's recordings, a family with its members, a class of the audio encoder's classifier where it is
@@ -33,14 +33,14 @@ from offline_training.data.lexicon import (
 )
 from offline_training.data.query_table import QueryTable, Vectors
 from offline_training.encoders.sound_space import read_families
-from offline_training.encoders.text_tower import MOST_TOKENS, Layer, TextTower
+from offline_training.encoders.text_encoder import MOST_TOKENS, Layer, TorchTextEncoder
 from offline_training.utils.recipe import Key, share
 
 QUICK_STEPS = 6
 
 
 @dataclass(frozen=True)
-class TowerConfig:
+class TextConfig:
     """A recipe of kind text."""
 
     vocabulary: Annotated[int, Key("Word pieces.", least=100)] = 9_000
@@ -113,7 +113,7 @@ class Teacher:
         return result
 
 
-def between(phrases: Tensor, taught: Tensor, places: Tensor, config: TowerConfig) -> Tensor:
+def between(phrases: Tensor, taught: Tensor, places: Tensor, config: TextConfig) -> Tensor:
     """Where phrases lie between taught ones, unit norm [N, D]: the mean of the nearest's places, weighted by
     similarity.
 
@@ -167,10 +167,10 @@ def prune_vocabulary(teacher: Teacher, texts: Iterable[str], size: int) -> tuple
     return data, ids
 
 
-def student_from_teacher(teacher: Teacher, ids: list[int], layers: tuple[int, ...]) -> TextTower:
+def student_from_teacher(teacher: Teacher, ids: list[int], layers: tuple[int, ...]) -> TorchTextEncoder:
     """A student whose kept words and layers start as the teacher's."""
     model = teacher.model
-    tower = TextTower(
+    encoder = TorchTextEncoder(
         len(ids),
         len(layers),
         model.config.hidden_size,
@@ -178,11 +178,11 @@ def student_from_teacher(teacher: Teacher, ids: list[int], layers: tuple[int, ..
         model.config.intermediate_size,
     )
     with torch.no_grad():
-        tower.words.weight.copy_(model.embeddings.word_embeddings.weight[ids])
+        encoder.words.weight.copy_(model.embeddings.word_embeddings.weight[ids])
         kinds = model.embeddings.token_type_embeddings.weight[0]
-        tower.positions.copy_(model.embeddings.position_embeddings.weight[:MOST_TOKENS] + kinds)
-        tower.norm.load_state_dict(model.embeddings.LayerNorm.state_dict())
-        for ours, number in zip(tower.layers, layers, strict=True):
+        encoder.positions.copy_(model.embeddings.position_embeddings.weight[:MOST_TOKENS] + kinds)
+        encoder.norm.load_state_dict(model.embeddings.LayerNorm.state_dict())
+        for ours, number in zip(encoder.layers, layers, strict=True):
             assert isinstance(ours, Layer)
             theirs = model.encoder.layer[number]
             attention = theirs.attention
@@ -194,7 +194,7 @@ def student_from_teacher(teacher: Teacher, ids: list[int], layers: tuple[int, ..
             ours.up.load_state_dict(theirs.intermediate.dense.state_dict())
             ours.down.load_state_dict(theirs.output.dense.state_dict())
             ours.norm2.load_state_dict(theirs.output.LayerNorm.state_dict())
-    return tower
+    return encoder
 
 
 def taught_phrases(places: QueryTable, wordnet: WordNet, rng: np.random.Generator) -> dict[str, list[str]]:

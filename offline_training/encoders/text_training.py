@@ -17,7 +17,7 @@ from offline_training.data.lexicon import WordNet, general_phrases, read_paraphr
 from offline_training.data.query_table import QueryTable
 from offline_training.encoders.text_distillation import (
     Teacher,
-    TowerConfig,
+    TextConfig,
     between,
     embed_places,
     place_of,
@@ -25,7 +25,14 @@ from offline_training.encoders.text_distillation import (
     student_from_teacher,
     taught_phrases,
 )
-from offline_training.encoders.text_tower import TextTower, Tokens, embed, load_tower
+from offline_training.encoders.text_encoder import (
+    Tokens,
+    TorchTextEncoder,
+    embed,
+    load_text_encoder,
+    save_text_encoder,
+    weights_of,
+)
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.journal import Advance, Write, open_journal, unwatched
@@ -68,7 +75,7 @@ class Lessons:
 
 
 def prepare_lessons(
-    config: TowerConfig,
+    config: TextConfig,
     places: QueryTable,
     teacher: Teacher,
     wordnet: WordNet,
@@ -119,17 +126,22 @@ class TextTraining:
     """A run in ``folder``, as the loop's task: ``last.pt`` (everything), ``log.jsonl``."""
 
     def __init__(
-        self, folder: Path, config: TowerConfig, lessons: Lessons, tower: TextTower, rng: np.random.Generator
+        self,
+        folder: Path,
+        config: TextConfig,
+        lessons: Lessons,
+        encoder: TorchTextEncoder,
+        rng: np.random.Generator,
     ) -> None:
-        self.folder, self.config, self.lessons, self.tower, self.rng = folder, config, lessons, tower, rng
+        self.folder, self.config, self.lessons, self.encoder, self.rng = folder, config, lessons, encoder, rng
         self.position = Position()
         self.tokens = Tokens(lessons.tokenizer)
-        self.optimiser = torch.optim.AdamW(tower.parameters(), lr=config.lr, weight_decay=0.01)
+        self.optimiser = torch.optim.AdamW(encoder.parameters(), lr=config.lr, weight_decay=0.01)
 
     def resume(self, content: Mapping[str, Any], changed: bool) -> None:
         """Go on where ``last.pt`` stopped; raises RunError for another recipe, unless ``changed``."""
         check_recipe(self.folder, json.loads(content["recipe"]), self.plain_recipe(), changed)
-        checkpoint_io.load_weights(self.tower, content["tower"], "text encoder")
+        checkpoint_io.load_weights(self.encoder, weights_of(content), "text encoder")
         self.optimiser.load_state_dict(content["optimiser"])
         self.rng.bit_generator.state = json.loads(content["rng"])
         self.position = Position(content["step"], content["best"], content["stale"])
@@ -156,14 +168,14 @@ class TextTraining:
         rows = [lessons.ids[i] for i in batch.taught] + [lessons.general_ids[i] for i in batch.general]
         ids, mask = self.tokens.pad(rows)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half() is not None):
-            vectors = self.tower(ids, mask)
+            vectors = self.encoder(ids, mask)
         vectors = vectors.float()
         target = lessons.targets[batch.taught]
         named = nn.functional.cross_entropy(vectors[:own] @ lessons.anchors.T / config.temperature, target)
         near = 1 - (vectors[:own] * lessons.anchors[target]).sum(1).mean()
         placed = 1 - (vectors[own:] * lessons.general_targets[batch.general]).sum(1).mean()
         loss = named + config.cosine_weight * (near + 2 * placed)
-        descend(self.optimiser, loss, list(self.tower.parameters()), GRADIENT_NORM)
+        descend(self.optimiser, loss, list(self.encoder.parameters()), GRADIENT_NORM)
         self.position.step += 1
         return {"loss": loss.item(), "named": named.item(), "near": near.item(), "general": placed.item()}
 
@@ -176,11 +188,11 @@ class TextTraining:
         """How many held-out phrases are nearest to their own place; nothing where none are held out."""
         if not self.lessons.held_out:
             return {}
-        self.tower.eval()
+        self.encoder.eval()
         phrases, wanted = zip(*self.lessons.held_out, strict=True)
-        vectors = embed(self.tower, self.tokens, list(phrases))
+        vectors = embed(self.encoder, self.tokens, list(phrases))
         top1, top5 = retrieval(vectors, list(wanted), self.lessons.anchors)
-        self.tower.train()
+        self.encoder.train()
         return {"held_out_top1": top1, "held_out_top5": top5}
 
     def score(self, figures: Mapping[str, float]) -> float:
@@ -193,13 +205,13 @@ class TextTraining:
         return {"stage": "student", "step": self.position.step, "val": rounded}
 
     def save_best(self, figures: Mapping[str, float]) -> None:
-        """Nothing: the last tower ships, whose rate has come down to zero."""
+        """Nothing: the last encoder ships, whose rate has come down to zero."""
 
     def save(self) -> None:
         """Write ``last.pt``."""
         content = {
             "kind": "text",
-            "tower": self.tower.state_dict(),
+            "weights": self.encoder.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "rng": json.dumps(self.rng.bit_generator.state),
             "recipe": json.dumps(self.plain_recipe()),
@@ -213,25 +225,25 @@ class TextTraining:
             return Loop(self, Rhythm(self.config.steps, LOG_EVERY, LOG_EVERY)).run(journal)
 
 
-def begin(config: TowerConfig, lessons: Lessons, teacher: Teacher, start: Path | None) -> TextTower:
-    """The tower that a run begins with: out of the teacher, or that of the folder ``start``.
+def begin(config: TextConfig, lessons: Lessons, teacher: Teacher, start: Path | None) -> TorchTextEncoder:
+    """The encoder that a run begins with: out of the teacher, or that of the folder ``start``.
 
     Raises:
         CheckpointError: The word pieces of ``start`` are others.
     """
-    tower = student_from_teacher(teacher, lessons.kept, config.teacher_layers)
+    encoder = student_from_teacher(teacher, lessons.kept, config.teacher_layers)
     if start is not None:
         if (start / "tokenizer.json").read_text(encoding="utf-8") != json.dumps(lessons.tokenizer):
             raise CheckpointError(
-                f"the tower in {start} has other word pieces; teach a new one, without --start"
+                f"the encoder in {start} has other word pieces; teach a new one, without --start"
             )
-        tower.load_state_dict(load_tower(start).state_dict())
-        tower.train()
-    return tower
+        encoder.load_state_dict(load_text_encoder(start).state_dict())
+        encoder.train()
+    return encoder
 
 
 def prepare(
-    config: TowerConfig,
+    config: TextConfig,
     places: QueryTable,
     folder: Path,
     wordnet: Path,
@@ -246,7 +258,7 @@ def prepare(
         places: Where words lie, of ``marssep-train space``.
         folder: Where it is kept.
         wordnet: Folder of WordNet's files.
-        start: Folder of a tower taught from the same lists, to begin with.
+        start: Folder of an encoder taught from the same lists, to begin with.
         changed: An existing run may go on with another recipe than it was begun with.
         report: Gets entries of how far the teacher is.
 
@@ -266,30 +278,28 @@ def prepare(
 
 
 def finish(run: TextTraining, places: QueryTable) -> dict[str, Any]:
-    """Write what a finished run is for (``tower.pt``, ``tokenizer.json``, ``queries.npz``, ``figures.json``).
+    """Write what a finished run is for: weights, tokenizer, query table and figures.
 
     Returns:
         Top-1 and top-5 on the frozen paraphrases, of the encoder and of its teacher, and how near labels come
         to their places.
     """
-    folder, tower, lessons = run.folder, run.tower.eval(), run.lessons
+    folder, encoder, lessons = run.folder, run.encoder.eval(), run.lessons
     write_whole(folder / "tokenizer.json", json.dumps(lessons.tokenizer))
-    shape = {"vocabulary": len(lessons.kept), "layers": len(run.config.teacher_layers)}
-    content = {"tower": tower.state_dict(), **shape, "encoder": places.encoder}
-    checkpoint_io.save(folder / "tower.pt", content)
+    save_text_encoder(folder, encoder, places.encoder)
     labels = [label for label in places.phrases if label in lessons.taught]
     asked, wanted = zip(*((p, x) for p, x in read_paraphrases() if x in places.index), strict=True)
     targets = [labels.index(label) for label in wanted]
     label_places = torch.from_numpy(np.stack([place_of(places, label) for label in labels]))
-    ours, teacher = embed(tower, run.tokens, labels), Teacher()
+    ours, teacher = embed(encoder, run.tokens, labels), Teacher()
     figures = {
-        "student": retrieval(embed(tower, run.tokens, list(asked)), targets, ours),
+        "student": retrieval(embed(encoder, run.tokens, list(asked)), targets, ours),
         "teacher": retrieval(teacher.embed(list(asked)), targets, teacher.embed(labels)),
         "paraphrases": len(asked),
         "labels": len(labels),
         "label_to_place_cosine": (ours * label_places).sum(1).min().item(),
     }
-    table = embed_places(places, lessons.taught, lambda texts: embed(tower, run.tokens, texts).numpy())
+    table = embed_places(places, lessons.taught, lambda texts: embed(encoder, run.tokens, texts).numpy())
     table.save(folder / "queries.npz")
     write_whole(folder / "figures.json", json.dumps(figures, indent=1))
     return figures

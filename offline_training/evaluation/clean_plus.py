@@ -97,8 +97,8 @@ class Queries:
             others = [other for other in self.by_label[row.label] if other.id != row.id]
             return unit(np.mean([self._sound(other) for other in others], axis=0)) if others else None
         if kind == "image":
-            pictures = [read_image(path, 224) for path in row.pictures()]
-            return unit(self.encoder.embed_image(pictures).mean(axis=0)) if pictures else None
+            images = [read_image(path, 224) for path in row.images()]
+            return unit(self.encoder.embed_image(images).mean(axis=0)) if images else None
         return omni({k: self.of(row, k) for k in ("text", "image", "audio")})
 
 

@@ -1,4 +1,4 @@
-"""Figures of the shipped towers after every stage of their alignment: what the card and docs/evaluation.md
+"""Figures of the shipped encoders after every stage of their alignment: what the card and docs/evaluation.md
 quote.
 """
 
@@ -13,9 +13,9 @@ import torch
 
 from offline_training.alignment.data import Report, builtin_held_out, image_size
 from offline_training.data.corpus import Corpus
-from offline_training.data.images import PhotoBank
+from offline_training.data.images import ImageBank
 from offline_training.encoders.base import Encoder
-from offline_training.encoders.builtin import load_towers
+from offline_training.encoders.builtin import load_encoders
 from offline_training.evaluation.bootstrap import interval
 from offline_training.utils.checkpoint_io import CheckpointError
 
@@ -24,7 +24,7 @@ from offline_training.utils.checkpoint_io import CheckpointError
 def report_on(
     run: Path,
     corpus: Corpus,
-    photos: PhotoBank | None,
+    bank: ImageBank | None,
     text: Encoder,
     split: str,
     pairs: int,
@@ -34,35 +34,37 @@ def report_on(
     """Retrieval and discriminability on ``split`` for each ``stageN.pt`` of ``run``, the last one against
     stage 0 pair by pair.
 
-    Sounds are looked up among all labels with training clips, photographs among the labels with photographs.
-    Raises CheckpointError when ``run`` holds no towers.
+    Sounds are looked up among all labels with training clips, images among the labels with images.
+    Raises CheckpointError when ``run`` holds no encoders.
     """
     labels = sorted(
         {c.label for c in corpus.clips if c.split == "train"}
-        | ({p.label for p in photos.photos} if photos else set())
+        | ({p.label for p in bank.images} if bank else set())
     )
     sounding = {c.label for c in corpus.clips if c.split == "train"}
     anchors = torch.from_numpy(text.embed_text(labels))
     candidates = [i for i, label in enumerate(labels) if label in sounding]
     stages = sorted(run.glob("stage?.pt"))
     if not stages:
-        raise CheckpointError(f"there are no towers in {run}; train them with: marssep-train align -o {run}")
-    held = builtin_held_out(corpus, photos, labels, split, image_size(load_towers(stages[-1])[0]), pairs)
+        raise CheckpointError(
+            f"there are no encoders in {run}; train them with: marssep-train align -o {run}"
+        )
+    held = builtin_held_out(corpus, bank, labels, split, image_size(load_encoders(stages[-1])[0]), pairs)
     result: dict[str, Any] = {
         "split": split,
         "clips": len(held.clips),
-        "photographs": len(held.photos),
+        "images": len(held.images),
         "pairs": len(held.pairs),
         "labels": len(candidates),
-        "photo_labels": len(held.photo_classes),
+        "image_labels": len(held.image_classes),
         "chance_top1": round(1 / len(candidates), 4),
         "stages": {},
     }
     gaps: list[np.ndarray] = []
     for done, path in enumerate(stages):
-        towers, _ = load_towers(path)
-        figures = held.figures(towers.audio, towers.image, anchors, candidates)
-        gap = held.gaps(towers.audio, anchors).numpy().astype(np.float64)
+        encoders, _ = load_encoders(path)
+        figures = held.figures(encoders.audio, encoders.image, anchors, candidates)
+        gap = held.gaps(encoders.audio, anchors).numpy().astype(np.float64)
         gaps.append(gap)
         figures["gap"] = float(gap.mean())
         plain: dict[str, Any] = {k: round(v, 4) for k, v in figures.items()}
@@ -83,10 +85,10 @@ def report_on(
 def classify(
     run: Path, corpus: Corpus, labels: list[str], candidates: list[int], split: str
 ) -> dict[str, float]:
-    """Top-1 and top-5 of a tower trained on axes instead of words, which stand in the order of its
+    """Top-1 and top-5 of an encoder trained on axes instead of words, which stand in the order of its
     description.
     """
-    towers, content = load_towers(run / "stage0.pt")
+    encoders, content = load_encoders(run / "stage0.pt")
     order = json.loads(content["describe"])["labels"]
     place = {label: i for i, label in enumerate(order)}
     axes = torch.zeros(len(labels), len(order))
@@ -94,5 +96,5 @@ def classify(
         if label in place:
             axes[i, place[label]] = 1.0
     held = builtin_held_out(corpus, None, labels, split, pairs=10)
-    figures = held.figures(towers.audio, None, axes, candidates)
+    figures = held.figures(encoders.audio, None, axes, candidates)
     return {"top1": round(figures["audio_top1"], 4), "top5": round(figures["audio_top5"], 4)}

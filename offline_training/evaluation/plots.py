@@ -73,8 +73,8 @@ def training_curves(log: Path, output: Path) -> None:
 
 
 def alignment_curves(log: Path, output: Path) -> None:
-    """What the towers know on val over all stages of an alignment's ``log.jsonl``, one panel a stage, as one
-    PNG.
+    """What the encoders know on val over all stages of an alignment's ``log.jsonl``, one panel a stage, as
+    one PNG.
     """
     entries: list[dict[str, Any]] = [
         json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()

@@ -16,7 +16,7 @@ from marssep_rt.model.bundle import Bundle
 from offline_training.alignment.judge import Judge, verdict
 from offline_training.data.corpus import Corpus
 from offline_training.data.eval_mixtures import EvalConfig, Pair, draw_pairs, render
-from offline_training.data.images import PhotoBank
+from offline_training.data.images import ImageBank
 from offline_training.evaluation.bootstrap import interval
 from offline_training.evaluation.bss_eval import bss_eval
 from offline_training.evaluation.examples import Examples
@@ -54,7 +54,7 @@ class Extras:
     """What is measured beside the target by its label's words, and on how many of the first mixtures.
 
     Attributes:
-        photos: Photographs to query with.
+        images: Images to query with.
         judge: Hears mixture, output and target.
         listener: What separates instead of the bundle's graph.
         bss: Of how many mixtures BSS-eval is worked out.
@@ -64,7 +64,7 @@ class Extras:
             what the judge makes of mixture and target.
     """
 
-    photos: PhotoBank | None = None
+    images: ImageBank | None = None
     judge: Judge | None = None
     listener: Listener | None = None
     bss: int = 0
@@ -217,7 +217,7 @@ def measure(
         progress: Called with the mixtures that are done, and their number.
     """
     extras = extras or Extras()
-    words, examples = Words(bundle), Examples(bundle, corpus, extras.photos, config.split)
+    words, examples = Words(bundle), Examples(bundle, corpus, extras.images, config.split)
     listener = extras.listener or BundleListener(bundle)
     tools = MaskSeparator(SeparatorConfig()).eval() if extras.bounds else None
     pairs = draw_pairs(corpus, config)

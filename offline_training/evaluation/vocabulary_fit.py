@@ -42,13 +42,13 @@ def fit(
     encoder: Encoder,
     labels: Sequence[str],
     sounds: Vectors | None = None,
-    pictures: Vectors | None = None,
+    images: Vectors | None = None,
     trained: int | None = None,
 ) -> tuple[KnownSounds, dict[str, Any]]:
     """The known sounds of an encoder and the figures of their thresholds.
 
     Text: the threshold doubts 5 % of every second frozen paraphrase; all rates and areas are measured on the
-    other halves. ``sounds`` and ``pictures``: vectors of validation examples of known labels, of which 5 %
+    other halves. ``sounds`` and ``images``: vectors of validation examples of known labels, of which 5 %
     are doubted. ``trained``: how many of ``labels``, the first ones, an example may be taken for; the rest
     are families and other words with a place.
     """
@@ -63,7 +63,7 @@ def fit(
     for kind, scores in unrelated.items():
         figures[f"roc_auc_{kind}"] = round(roc_auc(known[1::2], scores[1::2]), 4)
         figures[f"doubted_{kind}"] = round(float((scores[1::2] < thresholds["text"]).mean()), 4)
-    for kind, vectors in (("audio", sounds), ("image", pictures)):
+    for kind, vectors in (("audio", sounds), ("image", images)):
         if vectors is not None and len(vectors):
             thresholds[kind] = float(np.quantile(similarity(vectors, anchors), FALSE_ALARMS))
             figures[f"threshold_{kind}"] = round(thresholds[kind], 4)

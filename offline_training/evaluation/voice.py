@@ -13,7 +13,7 @@ from marssep_rt.query.image_input import read_image
 from marssep_rt.query.vocabulary import KnownSounds
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Clip, Corpus
-from offline_training.data.images import PhotoBank
+from offline_training.data.images import ImageBank
 from offline_training.data.query_table import blend
 from offline_training.encoders.base import Encoder
 from offline_training.utils.vectors import unit
@@ -37,7 +37,7 @@ class EncoderVoice:
         self,
         encoder: Encoder,
         corpus: Corpus,
-        images: PhotoBank | None = None,
+        images: ImageBank | None = None,
         known: KnownSounds | None = None,
         labels_of: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> None:
@@ -74,7 +74,7 @@ class EncoderVoice:
             return None
         parts = []
         for number in np.random.default_rng(seed).choice(numbers, min(3, len(numbers)), replace=False):
-            path = self.bank.folder / self.bank.photos[int(number)].path
+            path = self.bank.folder / self.bank.images[int(number)].path
             if str(path) not in self.vectors:
                 self.vectors[str(path)] = np.asarray(
                     self.encoder.embed_image([read_image(path, 224)])[0], np.float32

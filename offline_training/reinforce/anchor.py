@@ -1,4 +1,4 @@
-"""The anchor that a separation is rewarded by: target audio, label and picture in one vector (MARS-Sep eq. 10
+"""The anchor that a separation is rewarded by: target audio, label and image in one vector (MARS-Sep eq. 10
 to 12).
 
 Multimodal low-rank bilinear pooling: each modality is projected to a common rank and squashed, the
@@ -75,10 +75,10 @@ class Mlbp(nn.Module):
 def draw(
     table: QueryTable, labels: list[str], rng: np.random.Generator
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """For each label: a rough view of one training recording [B, D]; recording, words and picture; and which
+    """For each label: a rough view of one training recording [B, D]; recording, words and image; and which
     of these are there.
 
-    Every modality is left out a quarter of the time, never all of them: targets come without pictures, labels
+    Every modality is left out a quarter of the time, never all of them: targets come without images, labels
     are rarely in doubt, and an anchor that leans on the recording alone would only say "as it was".
     """
     views = []
@@ -89,11 +89,11 @@ def draw(
         own = int(rng.choice(examples.of("train")))
         same = [i for i in examples.of(ROUGH) if examples.groups[i] == examples.groups[own]] or [own]
         views.append(examples.vectors[int(rng.choice(same))])
-        pictures = table.image.get(label)
-        shown = pictures.of("train") if pictures is not None else np.zeros(0, np.intp)
+        images = table.image.get(label)
+        shown = images.of("train") if images is not None else np.zeros(0, np.intp)
         found = {"audio": examples.vectors[own], "text": table.label_vector(label)}
-        if pictures is not None and len(shown):
-            found["image"] = pictures.vectors[int(rng.choice(shown))]
+        if images is not None and len(shown):
+            found["image"] = images.vectors[int(rng.choice(shown))]
         kept = [name for name in found if rng.random() < 0.75] or ["text"]
         for name in MODALITIES:
             there[name].append(name in kept)
@@ -146,21 +146,19 @@ def fit(
 @torch.no_grad()
 def quality(model: Mlbp, table: QueryTable, labels: list[str]) -> dict[str, float]:
     """Held-out recordings looked up among anchors of every label: one training recording, words, and a
-    picture where there is one.
+    image where there is one.
     """
     rng = np.random.default_rng(1)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in MODALITIES}
     there = []
     for label in labels:
-        examples, pictures = table.audio[label], table.image.get(label)
-        shown = pictures.of("train") if pictures is not None else np.zeros(0, np.intp)
+        examples, images = table.audio[label], table.image.get(label)
+        shown = images.of("train") if images is not None else np.zeros(0, np.intp)
         parts["audio"].append(examples.vectors[int(rng.choice(examples.of("train")))])
         parts["text"].append(table.label_vector(label))
         there.append(len(shown) > 0)
         parts["image"].append(
-            pictures.vectors[shown[0]]
-            if pictures is not None and len(shown)
-            else np.zeros(table.dim, np.float32)
+            images.vectors[shown[0]] if images is not None and len(shown) else np.zeros(table.dim, np.float32)
         )
     rows = {k: torch.from_numpy(np.stack(v)) for k, v in parts.items()}
     present = {

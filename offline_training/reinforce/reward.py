@@ -1,8 +1,8 @@
 """What a sampled mask is worth: how near the separated sound comes to its anchor in meaning (MARS-Sep eq. 5),
 and optional guards.
 
-R = cos(phi_a(separated), z*), with the audio tower frozen and everything in fp32. z* is made of the *target*
-(its recording, label, picture), so the reward does not depend on how the separator was asked.
+R = cos(phi_a(separated), z*), with the audio encoder frozen and everything in fp32. z* is made of the
+*target* (its recording, label, image), so the reward does not depend on how the separator was asked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from offline_training.encoders.towers import AudioTower, LogMel
+from offline_training.encoders.audio_image import LogMel, TorchAudioEncoder
 from offline_training.evaluation.metrics import ratio_db, si_sdr
 from offline_training.utils.recipe import Key
 
@@ -33,21 +33,22 @@ class RewardConfig:
     ] = 0.0
 
 
-class TowerEar:
-    """A frozen audio tower as a function of sound [B, samples] at 48 kHz (-> unit vectors [B, D], fp32, no
+class FrozenEncoder:
+    """A frozen audio encoder as a function of sound [B, samples] at 48 kHz (-> unit vectors [B, D], fp32, no
     gradient).
     """
 
-    def __init__(self, tower: torch.nn.Module, device: torch.device | str = "cpu") -> None:
-        self.tower = tower.to(device).eval().requires_grad_(False)
-        self.analysis = (tower.front_end() if isinstance(tower, AudioTower) else LogMel()).to(device)
+    def __init__(self, encoder: torch.nn.Module, device: torch.device | str = "cpu") -> None:
+        self.encoder = encoder.to(device).eval().requires_grad_(False)
+        front_end = encoder.front_end() if isinstance(encoder, TorchAudioEncoder) else LogMel()
+        self.analysis = front_end.to(device)
 
     @torch.no_grad()
     def __call__(self, sound: Tensor) -> Tensor:
         hop = self.analysis.hop
         with torch.autocast(sound.device.type, enabled=False):
             mels = self.analysis(sound[:, : sound.shape[1] // hop * hop].float())
-            return self.tower(mels).float()  # type: ignore[no-any-return]
+            return self.encoder(mels).float()  # type: ignore[no-any-return]
 
 
 def level_guard(estimate: Tensor, target: Tensor, tolerance_db: float = 3.0) -> Tensor:

@@ -11,11 +11,11 @@ from typing import Any
 
 from offline_training.alignment.judge import Judge
 from offline_training.data.query_table import QueryTable
-from offline_training.encoders.builtin import BuiltinEncoder, open_towers
+from offline_training.encoders.builtin import BuiltinEncoder, open_encoders
 from offline_training.reinforce import anchor
 from offline_training.reinforce.config import ReinforceRecipe
-from offline_training.reinforce.reward import TowerEar
-from offline_training.reinforce.trainer import Anchors, Hearing
+from offline_training.reinforce.reinforcement import Anchors, Hearing
+from offline_training.reinforce.reward import FrozenEncoder
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class RewardSources:
     """What rewards, by file.
 
     Attributes:
-        towers: A checkpoint of align, or a bundle; None: the built-in one.
+        encoders: A checkpoint of align, or a bundle; None: the built-in one.
         table: Query table by those encoders, on which the anchor is fitted; None: the one queried with.
         judge: A judge of ``marssep-train judge``, for the held-out reward in the log.
     """
 
-    towers: Path | None = None
+    encoders: Path | None = None
     table: QueryTable | None = None
     judge: Path | None = None
 
@@ -56,7 +56,7 @@ def prepare_hearing(
         CheckpointError: A file cannot be used.
     """
     rewarding = sources.table or table
-    ear = TowerEar(open_towers(sources.towers).audio, device)
+    ear = FrozenEncoder(open_encoders(sources.encoders).audio, device)
     fuse: Any = anchor.mean_anchor
     if recipe.anchor == "mlbp":
         path = folder / "anchor.pt"
@@ -66,5 +66,5 @@ def prepare_hearing(
         fuse = anchor.load(path, rewarding.encoder).to(device)
     judge = None
     if sources.judge is not None:
-        judge = TowerEar(Judge(sources.judge, BuiltinEncoder()).towers.audio, device)
+        judge = FrozenEncoder(Judge(sources.judge, BuiltinEncoder()).encoders.audio, device)
     return Hearing(ear, Anchors(rewarding, ear, fuse, device), judge)

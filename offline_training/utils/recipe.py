@@ -40,6 +40,7 @@ class Key:
         choices: The texts allowed, where not all are.
         table: Of a plain table whose defaults depend on others: the class that its keys must fit.
         named: A text is the name of a list of words that ships (``recipes/lexicon``).
+        earlier: The name that the key had before; recipes and checkpoints may still say it.
     """
 
     meaning: str
@@ -48,6 +49,7 @@ class Key:
     choices: tuple[str, ...] = ()
     table: type | None = None
     named: bool = False
+    earlier: str | None = None
 
 
 def share(meaning: str) -> Key:
@@ -97,10 +99,12 @@ def read(kind: type[T], plain: Mapping[str, Any], table: str = "", root: type | 
         root: The class of the whole recipe, to say where a misplaced key belongs (None: ``kind``).
 
     Raises:
-        RecipeError: A key is unknown or missing, or a value has the wrong type or is out of range.
+        RecipeError: A key is unknown or missing, or stands there by two names; a value has the wrong type or
+            is out of range.
     """
     known = settings(kind)
     root = root or kind
+    plain = modern(kind, plain, table)
     for name in plain:
         if name not in known:
             raise RecipeError(_unknown(name, list(known), table, root))
@@ -113,6 +117,18 @@ def read(kind: type[T], plain: Mapping[str, Any], table: str = "", root: type | 
         raise
     except ValueError as e:
         raise RecipeError(f"{_place(table)}: {e}") from e
+
+
+def modern(kind: type, plain: Mapping[str, Any], table: str = "") -> dict[str, Any]:
+    """A recipe's plain data with today's names of its own keys, those of its tables left as they are.
+
+    Raises:
+        RecipeError: A key stands there by both of its names.
+    """
+    named = {s.key.earlier: s.name for s in settings(kind).values() if s.key.earlier is not None}
+    if twice := [name for name in plain if named.get(name) in plain]:
+        raise RecipeError(f"{_place(table)} has {named[twice[0]]!r} twice, once as {twice[0]!r}")
+    return {named.get(name, name): value for name, value in plain.items()}
 
 
 def rows(kind: type, table: str = "") -> Iterator[Row]:

@@ -1,9 +1,11 @@
-"""The LV2 plug-in in Ardour, headless: two tracks with the same recording, one of them through marssep. By hand, not part of the tests:
+"""The LV2 plug-in in Ardour, headless: two tracks with the same recording, one of them through marssep. By
+hand, not part of the tests:
 
     apt-get install ardour jackd2
     python tests/ardour/run.py [--block 1024] [--seconds 4]
 
-Bypassed, the track must be its dry neighbour to the sample; separating, it must be what the runtime makes of the neighbour.
+Bypassed, the track must be its dry neighbour to the sample; separating, it must be what the runtime makes of
+the neighbour.
 """
 
 import argparse
@@ -22,7 +24,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from daw_tools import need, plugins, sound
-
 from marssep_rt import Separator
 
 SERVER, RATE, HOP = "marssep-ardour", 48_000, 480
@@ -77,11 +78,23 @@ class Ardour:
     """``ardour7-lua session.lua``, a command at a time."""
 
     def __init__(self, program: str, folder: Path) -> None:
-        env = {**os.environ, "HOME": str(folder), "SESSION_FOLDER": str(folder / "session"), "SAMPLE_RATE": str(RATE),
-               "PLUGIN_URI": "urn:marssep:marssep", "LV2_PATH": f"{plugins(2)}:/usr/lib/lv2"}  # fmt: skip
+        env = {
+            **os.environ,
+            "HOME": str(folder),
+            "SESSION_FOLDER": str(folder / "session"),
+            "SAMPLE_RATE": str(RATE),
+            "PLUGIN_URI": "urn:marssep:marssep",
+            "LV2_PATH": f"{plugins(2)}:/usr/lib/lv2",
+        }
         self.log = (folder / "ardour.log").open("w+")
-        self.process = subprocess.Popen([program, Path(__file__).with_name("session.lua")], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=self.log, text=True, env=env)  # fmt: skip
+        self.process = subprocess.Popen(
+            [program, Path(__file__).with_name("session.lua")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            env=env,
+        )
         self.answer("ready")
 
     def answer(self, begin: str) -> str:
@@ -116,8 +129,11 @@ def main() -> None:
     if program is None:
         raise SystemExit("there is no ardour7-lua (or 8, 9) here: apt-get install ardour")
     plugins(2)
-    server = subprocess.Popen(["jackd", "-n", SERVER, "-S", "-R", "-d", "dummy", "-r", str(RATE), "-p", str(given.block)],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    server = subprocess.Popen(
+        ["jackd", "-n", SERVER, "-S", "-R", "-d", "dummy", "-r", str(RATE), "-p", str(given.block)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         subprocess.run(["jack_wait", "-s", SERVER, "-w", "-t", "8"], check=True, capture_output=True)
         with tempfile.TemporaryDirectory() as folder:
@@ -152,26 +168,33 @@ def proof(ardour: Ardour, deck: Deck, seconds: float) -> None:
     dry, separated = found["separating"]
     expected = in_its_hops(dry, separated)
     error = np.abs(separated - expected).max()
-    print(f"separating: differs from the runtime by {error:.1e} (peak {np.abs(expected).max():.2f}, dry {np.abs(dry).max():.2f})")
+    print(
+        f"separating: differs from the runtime by {error:.1e} "
+        f"(peak {np.abs(expected).max():.2f}, dry {np.abs(dry).max():.2f})"
+    )
     assert error < 1e-4
 
 
 def in_its_hops(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """What the runtime makes of x [2, n], its hops beginning where those of the plug-in that made y began.
 
-    That was at some sample of a session that had been silent for long: the one is looked for with which the first sound comes out best.
+    That was at some sample of a session that had been silent for long: the one is looked for with which the
+    first sound comes out best.
     """
     s = Separator(query="dog barking")
 
     def made(part: np.ndarray, phase: int) -> np.ndarray:
         s.reset()
         before = 300 * HOP + phase  # longer than the model remembers
-        return s.process(np.concatenate([np.zeros((2, before), np.float32), part, np.zeros((2, s.latency), np.float32)], axis=1))[
-            :, s.latency + before :
-        ]
+        return s.process(
+            np.concatenate(
+                [np.zeros((2, before), np.float32), part, np.zeros((2, s.latency), np.float32)], axis=1
+            )
+        )[:, s.latency + before :]
 
     begin = int(np.flatnonzero(np.abs(x[0]) > 0.01)[0]) // HOP * HOP - 2 * HOP
-    some, wanted = x[:, begin : begin + 8 * HOP], y[:, begin : begin + 6 * HOP]  # the end would want what comes after
+    some = x[:, begin : begin + 8 * HOP]
+    wanted = y[:, begin : begin + 6 * HOP]  # the end would want what comes after
     best, reach = 0, HOP // 2
     for step in (20, 5, 1):
         phases = range(best - reach, best + reach + 1, step)

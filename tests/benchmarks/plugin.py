@@ -1,4 +1,5 @@
-"""The plug-in's engine at real time: microseconds a block on the host's thread, samples that came too late, memory an instance.
+"""The plug-in's engine at real time: microseconds a block on the host's thread, samples that came too late,
+memory an instance.
 
     python tests/benchmarks/plugin.py [--seconds 20]
 
@@ -15,7 +16,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from daw_tools import Engine, sound
-
 from export.plugin.build import SPARE_HOPS
 from marssep_rt.utils.benchmark import paced
 
@@ -46,12 +46,18 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=20.0)
     seconds = options.parse_args().seconds
     print("microseconds a block, the share of ctypes included")
-    print(f"{'rate':>6} {'block':>5} {'median':>8} {'p99':>8} {'worst':>8} {'late samples':>13} {'of a block time':>16}")
+    print(
+        f"{'rate':>6} {'block':>5} {'median':>8} {'p99':>8} {'worst':>8} {'late samples':>13} "
+        f"{'of a block time':>16}"
+    )
     for rate in (48_000, 44_100):
         for block in (64, 256, 1024):
             times, missed = blocks(rate, block, seconds)
             middle, high, worst = np.median(times), np.percentile(times, 99), times.max()
-            print(f"{rate:6} {block:5} {middle:8.1f} {high:8.1f} {worst:8.1f} {missed:13} {middle / (1e6 * block / rate):16.4f}")
+            print(
+                f"{rate:6} {block:5} {middle:8.1f} {high:8.1f} {worst:8.1f} {missed:13} "
+                f"{middle / (1e6 * block / rate):16.4f}"
+            )
     Engine().close()  # what is shared is loaded
     before = resident_mb()
     engines = [Engine() for _ in range(8)]

@@ -1,9 +1,11 @@
-"""How well the presence meter tells mixtures with the queried sound from mixtures without: ROC-AUC, and the fit of its curve.
+"""How well the presence meter tells mixtures with the queried sound from mixtures without: ROC-AUC, and the
+fit of its curve.
 
     python tests/benchmarks/presence.py --corpus cache/corpus --split test [--mixtures 400]
     python tests/benchmarks/presence.py --corpus cache/corpus --split val --bundle mine --fit presence.json
 
-Every mixture is asked twice, for its target and for a sound that is not in it, and the meter is read at its end.
+Every mixture is asked twice, for its target and for a sound that is not in it, and the meter is read at its
+end.
 """
 
 import argparse
@@ -29,7 +31,9 @@ HOPS_AT_ONCE = 20
 
 
 def signs(bundle: Bundle, corpus: Corpus, split: str, mixtures: int) -> tuple[np.ndarray, np.ndarray]:
-    """Share in dB and similarity of every question, [2 * mixtures, 2], and whether the sound is there, [2 * mixtures]."""
+    """Share in dB and similarity of every question, [2 * mixtures, 2], and whether the sound is there, [2 *
+    mixtures].
+    """
     session, used = open_graph(bundle, "cpu")
     listener, words = audio_encoder(bundle.path), text_encoder(bundle.path)
     config = EvalConfig(split=split, mixtures=mixtures)
@@ -80,21 +84,36 @@ def main() -> None:
     options.add_argument("--split", default="test")
     options.add_argument("--mixtures", type=int, default=400)
     options.add_argument("--bundle", type=Path, default=None)
-    options.add_argument("--fit", type=Path, help="write the curve for marssep-export bundle --presence (on val)")
+    options.add_argument(
+        "--fit", type=Path, help="write the curve for marssep-export bundle --presence (on val)"
+    )
     given = options.parse_args()
     bundle = bundles.load(given.bundle)
     x, there = signs(bundle, Corpus(Path(given.corpus)), given.split, given.mixtures)
     curve = PresenceCurve.of(GraphInfo.of(open_graph(bundle, "cpu")[0]).presence)
     if given.fit:
-        fitted = {"both": np.round(logistic(x, there), 3).tolist(), "share": np.round(logistic(x[:, :1], there), 3).tolist()}
+        fitted = {
+            "both": np.round(logistic(x, there), 3).tolist(),
+            "share": np.round(logistic(x[:, :1], there), 3).tolist(),
+        }
         write_whole(given.fit, json.dumps(fitted) + "\n")
         curve = PresenceCurve.of(fitted)
     both = np.array([curve.probability(share, similarity) for share, similarity in x])
     alone = np.array([curve.probability(share, None) for share, _ in x])
-    for name, score in (("share and similarity", both), ("share alone", alone), ("similarity alone", x[:, 1])):
+    for name, score in (
+        ("share and similarity", both),
+        ("share alone", alone),
+        ("similarity alone", x[:, 1]),
+    ):
         low, high = interval(score, there)
-        print(f"{given.split}, {given.mixtures} mixtures, {name}: ROC-AUC {auc(score, there):.3f} ({low:.3f} .. {high:.3f})")
-    print(f"right at 0.5: {((both >= 0.5) == there).mean():.3f}, share alone {((alone >= 0.5) == there).mean():.3f}")
+        print(
+            f"{given.split}, {given.mixtures} mixtures, {name}: "
+            f"ROC-AUC {auc(score, there):.3f} ({low:.3f} .. {high:.3f})"
+        )
+    print(
+        f"right at 0.5: {((both >= 0.5) == there).mean():.3f}, "
+        f"share alone {((alone >= 0.5) == there).mean():.3f}"
+    )
 
 
 if __name__ == "__main__":

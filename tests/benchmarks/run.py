@@ -1,7 +1,8 @@
-"""Speed and memory, by hand: python tests/benchmarks/run.py [--seconds 20]. Real-time figures are paced: one hop per hop time.
+"""Speed and memory, by hand: python tests/benchmarks/run.py [--seconds 20]. Real-time figures are paced: one
+hop per hop time.
 
-Beside the model, in the same run, the peer pyrnnoise (a 10 ms noise suppressor) and a 48 x 256 x 256 matrix product as a measure of
-this machine, so that figures can be compared as ratios.
+Beside the model, in the same run, the peer pyrnnoise (a 10 ms noise suppressor) and a 48 x 256 x 256 matrix
+product as a measure of this machine, so that figures can be compared as ratios.
 """
 
 from __future__ import annotations
@@ -71,19 +72,32 @@ def file_throughput(minutes: float) -> dict[str, float]:
             "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
         )
         t0 = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+        )
         took = time.perf_counter() - t0
-    return {"minutes": minutes, "times_real_time": round(minutes * 60 / took, 1), "peak_mb": round(int(done.stdout.split()[-1]) / 1024)}
+    return {
+        "minutes": minutes,
+        "times_real_time": round(minutes * 60 / took, 1),
+        "peak_mb": round(int(done.stdout.split()[-1]) / 1024),
+    }
 
 
 def first_sound() -> dict[str, float]:
     """Start of the process to the first separated hop, with a text query and with an embedded one."""
     with tempfile.TemporaryDirectory() as folder:
         query = Path(folder) / "q.query"
-        subprocess.run([Path(sys.executable).parent / "marssep-query", "--query", "rain", "-o", query], check=True, capture_output=True)
+        subprocess.run(
+            [Path(sys.executable).parent / "marssep-query", "--query", "rain", "-o", query],
+            check=True,
+            capture_output=True,
+        )
         result = {}
         for name, argument in (("text", "query='rain'"), ("query_file", f"query_file={str(query)!r}")):
-            code = f"import numpy as np; from marssep_rt import Separator; Separator({argument}).process(np.zeros(480, 'f'))"
+            code = (
+                "import numpy as np; from marssep_rt import Separator; "
+                f"Separator({argument}).process(np.zeros(480, 'f'))"
+            )
             times = []
             for _ in range(3):
                 t0 = time.perf_counter()
@@ -115,7 +129,9 @@ def rnnoise() -> Callable[[np.ndarray], object] | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each paced run")
-    parser.add_argument("--minutes", type=float, default=5.0, help="length of the file for throughput and memory")
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, help="length of the file for throughput and memory"
+    )
     options = parser.parse_args()
     bundle = bundles.load()
     session, used = open_graph(bundle, "cpu")
@@ -138,7 +154,9 @@ def main() -> None:
         "peak_mb_of_this_process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     peer = rnnoise()
-    figures["pyrnnoise_paced"] = hop_by_hop(peer, options.seconds) if peer else "not installed (pip install pyrnnoise)"
+    figures["pyrnnoise_paced"] = (
+        hop_by_hop(peer, options.seconds) if peer else "not installed (pip install pyrnnoise)"
+    )
     print(json.dumps(figures, indent=1))
 
 

@@ -1,9 +1,12 @@
-"""How several sounds and negative queries are best put together: SI-SDR improvement of masks, waveforms and vectors, side by side.
+"""How several sounds and negative queries are best put together: SI-SDR improvement of masks, waveforms and
+vectors, side by side.
 
-    python tests/benchmarks/several_queries.py CHECKPOINT --queries queries.npz --corpus cache/corpus [--count 100]
+    python tests/benchmarks/several_queries.py CHECKPOINT --queries queries.npz --corpus cache/corpus [--count
+        100]
 
-Two at once: three sounds, two of them asked for. A, not B: two sounds, the other one named. Families: words for several labels, by their
-own place and by the union of their members' masks. Queries are the table's own places, so that only the combination differs.
+Two at once: three sounds, two of them asked for. A, not B: two sounds, the other one named. Families: words
+for several labels, by their own place and by the union of their members' masks. Queries are the table's own
+places, so that only the combination differs.
 """
 
 import argparse
@@ -68,8 +71,13 @@ def two_at_once(sources: Sources, table: QueryTable, asked: Masks, count: int) -
     rows = []
     for _ in range(count):
         chosen = [labels[i] for i in rng.choice(len(labels), 3, replace=False)]
-        parts = at_level([louder(sources.audio(pick(clips[label], rng), rng), rng.uniform(-3, 3)) for label in chosen])
-        target, mixture = torch.from_numpy(parts[0] + parts[1]), torch.from_numpy(np.sum(parts, axis=0, dtype=np.float32))
+        parts = at_level(
+            [louder(sources.audio(pick(clips[label], rng), rng), rng.uniform(-3, 3)) for label in chosen]
+        )
+        target, mixture = (
+            torch.from_numpy(parts[0] + parts[1]),
+            torch.from_numpy(np.sum(parts, axis=0, dtype=np.float32)),
+        )
         queries = np.stack([table.label_vector(label) for label in chosen[:2]])
         masks = asked.of(mixture, np.concatenate([queries, unit(queries.mean(0))[None]]))
         found = {"mean of the vectors": masks[2], "first alone": masks[0]} | united(masks[:2])
@@ -84,7 +92,9 @@ def two_at_once(sources: Sources, table: QueryTable, asked: Masks, count: int) -
     return rows
 
 
-def one_not_other(sources: Sources, table: QueryTable, asked: Masks, count: int, third: bool = False) -> list[dict[str, float]]:
+def one_not_other(
+    sources: Sources, table: QueryTable, asked: Masks, count: int, third: bool = False
+) -> list[dict[str, float]]:
     """``third``: a sound that is not named plays as well."""
     clips = {label: group for label, group in sources.clips.items() if label in table.vectors}
     labels, rng = list(clips), np.random.default_rng((sources.config.seed, 4))
@@ -93,7 +103,10 @@ def one_not_other(sources: Sources, table: QueryTable, asked: Masks, count: int,
         chosen = [labels[i] for i in rng.choice(len(labels), 3, replace=False)]
         sounds = [louder(sources.audio(pick(clips[label], rng), rng), rng.uniform(-3, 3)) for label in chosen]
         parts = at_level(sounds if third else sounds[:2])
-        target, mixture = torch.from_numpy(parts[0]), torch.from_numpy(np.sum(parts, axis=0, dtype=np.float32))
+        target, mixture = (
+            torch.from_numpy(parts[0]),
+            torch.from_numpy(np.sum(parts, axis=0, dtype=np.float32)),
+        )
         a, b = (table.label_vector(label) for label in chosen[:2])
         away = unit((1 + NEGATIVE_WEIGHT) * a - NEGATIVE_WEIGHT * b)
         zero = np.zeros_like(a)
@@ -124,7 +137,9 @@ def one_not_other(sources: Sources, table: QueryTable, asked: Masks, count: int,
     return rows
 
 
-def families(sources: Sources, table: QueryTable, asked: Masks, count: int, most: int = 8) -> dict[str, list[dict[str, float]]]:
+def families(
+    sources: Sources, table: QueryTable, asked: Masks, count: int, most: int = 8
+) -> dict[str, list[dict[str, float]]]:
     """Words for 2 to ``most`` labels that the table places as families too."""
     clips = sources.clips
     result: dict[str, list[dict[str, float]]] = {}
@@ -139,7 +154,9 @@ def families(sources: Sources, table: QueryTable, asked: Masks, count: int, most
             rng = np.random.default_rng((sources.config.seed, number, turn))
             several = 2 if turn % 3 == 2 else 1
             labels = [mine[int(i)] for i in rng.choice(len(mine), several, replace=False)]
-            target = np.sum([louder(sources.audio(pick(clips[x], rng), rng), rng.uniform(-3, 3)) for x in labels], axis=0)
+            target = np.sum(
+                [louder(sources.audio(pick(clips[x], rng), rng), rng.uniform(-3, 3)) for x in labels], axis=0
+            )
             other = louder(sources.audio(pick(clips[pick(rest, rng)], rng), rng), rng.uniform(-5, 5))
             parts = at_level([target / np.float32(np.sqrt(np.mean(target**2))), other])
             wanted, mixture = torch.from_numpy(parts[0]), torch.from_numpy(parts[0] + parts[1])
@@ -167,7 +184,10 @@ def show(title: str, rows: list[dict[str, float]]) -> None:
     print(f"{title}, {len(rows)} mixtures")
     for name in rows[0]:
         x = np.array([row[name] for row in rows])
-        print(f"  {name:34} mean {x.mean():6.2f}  median {np.median(x):6.2f}  made worse {(x < 0).mean():5.1%}", flush=True)
+        print(
+            f"  {name:34} mean {x.mean():6.2f}  median {np.median(x):6.2f}  made worse {(x < 0).mean():5.1%}",
+            flush=True,
+        )
 
 
 def main() -> None:

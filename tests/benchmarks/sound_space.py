@@ -2,9 +2,10 @@
 
     python tests/benchmarks/sound_space.py --trunk yamnet.pt --corpus cache/corpus --windows cache/windows.npz
 
-Twenty-five labels are drawn by lot and take no part in the fit. Seen: clips of val, nearest label among the seen ones. Unseen: a clip and
-the mean of three other recordings of its label, against all seen labels: how many of them are further away, and how often all are. Classes:
-every label that AudioSet names is placed by the recordings that score highest for its classes, its own recordings left out.
+Twenty-five labels are drawn by lot and take no part in the fit. Seen: clips of val, nearest label among the
+seen ones. Unseen: a clip and the mean of three other recordings of its label, against all seen labels: how
+many of them are further away, and how often all are. Classes: every label that AudioSet names is placed by
+the recordings that score highest for its classes, its own recordings left out.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from offline_training.data.corpus import BACKGROUNDS, Corpus
+from offline_training.encoders.audio_image import SoundHead
 from offline_training.encoders.sound_space import (
     SpaceConfig,
     class_places,
@@ -24,7 +26,6 @@ from offline_training.encoders.sound_space import (
     read_classes,
 )
 from offline_training.encoders.tflite_weights import load_trunk
-from offline_training.encoders.towers import SoundHead
 from offline_training.encoders.yamnet import FEATURES, NAME, YamnetTrunk
 from offline_training.utils.vectors import unit
 
@@ -38,7 +39,9 @@ class Windows:
         clips = [corpus.clips[i] for i in clip]
         kept = np.array([c.label not in BACKGROUNDS for c in clips])
         self.features, self.clip = features[kept], clip[kept]
-        self.labels, self.groups, self.splits = (np.array([getattr(c, name) for c in clips])[kept] for name in ("label", "group", "split"))
+        self.labels, self.groups, self.splits = (
+            np.array([getattr(c, name) for c in clips])[kept] for name in ("label", "group", "split")
+        )
 
 
 def vectors(data: Windows, fitted: dict[str, torch.Tensor], dim: int) -> np.ndarray:
@@ -57,7 +60,12 @@ def plain(data: Windows, rows: np.ndarray) -> np.ndarray:
 def told_apart(data: Windows, space: np.ndarray, left_out: set[str]) -> str:
     seen = sorted(set(data.labels) - left_out)
     train = data.splits == "train"
-    means = np.stack([mean_of_recordings(space[m], data.groups[m]) for m in (train & (data.labels == label) for label in seen)])
+    means = np.stack(
+        [
+            mean_of_recordings(space[m], data.groups[m])
+            for m in (train & (data.labels == label) for label in seen)
+        ]
+    )
     top1, top5 = [], []
     for number in np.unique(data.clip[(data.splits == "val") & np.isin(data.labels, seen)]):
         rows = data.clip == number
@@ -78,13 +86,19 @@ def told_apart(data: Windows, space: np.ndarray, left_out: set[str]) -> str:
             further.append(rivals.mean())
             nearest.append(rivals.all())
     seen_ones = f"seen: top-1 {np.mean(top1):.3f}, top-5 {np.mean(top5):.3f}"
-    return f"{seen_ones}; unseen, by three recordings: further away {np.mean(further):.3f}, all of them {np.mean(nearest):.3f}"
+    unseen = f"further away {np.mean(further):.3f}, all of them {np.mean(nearest):.3f}"
+    return f"{seen_ones}; unseen, by three recordings: {unseen}"
 
 
 def classes(data: Windows, space: np.ndarray, logits: np.ndarray, count: int) -> str:
     train = data.splits == "train"
     labels = sorted(set(data.labels))
-    means = np.stack([mean_of_recordings(space[m], data.groups[m]) for m in (train & (data.labels == label) for label in labels)])
+    means = np.stack(
+        [
+            mean_of_recordings(space[m], data.groups[m])
+            for m in (train & (data.labels == label) for label in labels)
+        ]
+    )
     named: dict[str, list[int]] = {}
     names = read_class_names()
     for name, owners in read_classes(labels).items():
@@ -99,7 +113,8 @@ def classes(data: Windows, space: np.ndarray, logits: np.ndarray, count: int) ->
         cosine.append(place @ means[own])
         rank.append((means @ place > cosine[-1]).sum())
     rank = np.array(rank)
-    found = f"{len(named)} labels by their classes, {count} recordings each: cosine to the label's own place {np.mean(cosine):.3f}"
+    sample = f"{len(named)} labels by their classes, {count} recordings each"
+    found = f"{sample}: cosine to the label's own place {np.mean(cosine):.3f}"
     return f"{found}, nearest of all labels {np.mean(rank == 0):.2f}, among five {np.mean(rank < 5):.2f}"
 
 
@@ -115,7 +130,9 @@ def main() -> None:
         with np.load(given.windows) as kept:
             features, clip = kept["features"], kept["clip"]
     else:
-        found = embed_windows(trunk, corpus, lambda done, total: print(f"\r{done}/{total}", end="", flush=True))
+        found = embed_windows(
+            trunk, corpus, lambda done, total: print(f"\r{done}/{total}", end="", flush=True)
+        )
         features, clip = found.features, found.clip
         if given.windows is not None:
             np.savez(given.windows, features=features, clip=clip)
@@ -126,11 +143,16 @@ def main() -> None:
     print(f"the trunk's embedding: {told_apart(data, plain(data, rows), left_out)}")
     labels, groups = data.labels[rows].tolist(), data.groups[rows].tolist()
     for dim, shrinkage in ((384, 0.1), (384, 0.3), (384, 0.6), (256, 0.3), (512, 0.3)):
-        space = vectors(data, fit(data.features[rows], labels, groups, SpaceConfig(dim=dim, shrinkage=shrinkage)), dim)
+        space = vectors(
+            data, fit(data.features[rows], labels, groups, SpaceConfig(dim=dim, shrinkage=shrinkage)), dim
+        )
         print(f"{dim} dimensions, shrinkage {shrinkage}: {told_apart(data, space, left_out)}")
     train = data.splits == "train"
     whole = fit(data.features[train], data.labels[train].tolist(), data.groups[train].tolist(), SpaceConfig())
-    logits = data.features @ content["classifier_weight"].float().numpy().T + content["classifier_bias"].float().numpy()
+    logits = (
+        data.features @ content["classifier_weight"].float().numpy().T
+        + content["classifier_bias"].float().numpy()
+    )
     for count in (4, 8, 16):
         print(classes(data, vectors(data, whole, 384), logits, count))
 

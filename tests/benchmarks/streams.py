@@ -1,9 +1,12 @@
-"""Many streams at once through the graph's batch dimension, CPU beside GPU, paced: how many a core carries, where a GPU starts to pay.
+"""Many streams at once through the graph's batch dimension, CPU beside GPU, paced: how many a core carries,
+where a GPU starts to pay.
 
-    python tests/benchmarks/streams.py [--streams 1,2,4,8,16,32,64] [--seconds 10] [--provider cpu] [--provider cuda]
+    python tests/benchmarks/streams.py [--streams 1,2,4,8,16,32,64] [--seconds 10] [--provider cpu]
+        [--provider cuda]
 
-Every stream has its own query and its own state; a step takes a hop of 10 ms of all of them, on one CPU thread or on the GPU, with the
-sound copied to it and back. A number of streams is carried while p99 stays below the hop. Without ``--provider``, all that work here.
+Every stream has its own query and its own state; a step takes a hop of 10 ms of all of them, on one CPU
+thread or on the GPU, with the sound copied to it and back. A number of streams is carried while p99 stays
+below the hop. Without ``--provider``, all that work here.
 """
 
 import argparse
@@ -31,8 +34,10 @@ def main() -> None:
         hop = 1e3 * info.hop / info.sample_rate
         for streams in map(int, given.streams.split(",")):
             s = quantiles(time_hops(session, used, given.seconds, streams))
-            print(f"{used}, {streams} streams: p50 {s['p50']:.2f} ms ({s['p50'] / streams:.2f} a stream), p99 {s['p99']:.2f}, "
-                  f"worst {s['worst']:.2f}{'' if s['p99'] < hop else '; too many'}")  # fmt: skip
+            print(
+                f"{used}, {streams} streams: p50 {s['p50']:.2f} ms ({s['p50'] / streams:.2f} a stream), "
+                f"p99 {s['p99']:.2f}, worst {s['worst']:.2f}{'' if s['p99'] < hop else '; too many'}"
+            )
             if s["p50"] > 2 * hop:
                 break
 

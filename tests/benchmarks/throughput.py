@@ -1,10 +1,12 @@
-"""Files at scale: hours of audio per core-hour of marssep-file, one and two files at a time, beside two peers in the same run.
+"""Files at scale: hours of audio per core-hour of marssep-file, one and two files at a time, beside two peers
+in the same run.
 
     pip install noisereduce pyrnnoise
     python tests/benchmarks/throughput.py [--files 8] [--seconds 60]
 
-noisereduce (spectral gating) and pyrnnoise (RNNoise) suppress noise and take no query; they are what people run over folders today. A peer
-that is not installed is left out. Core-hours are wall time times workers: what is waited for counts.
+noisereduce (spectral gating) and pyrnnoise (RNNoise) suppress noise and take no query; they are what people
+run over folders today. A peer that is not installed is left out. Core-hours are wall time times workers: what
+is waited for counts.
 """
 
 import argparse
@@ -38,8 +40,23 @@ def suppressed(path: Path) -> None:
 
 
 def marssep(paths: list[Path], workers: int) -> None:
-    subprocess.run([Path(sys.executable).parent / "marssep-file", "--query", "rain", "--provider", "cpu", "--overwrite", "--jobs",
-                    str(workers), "-o", f"{paths[0].parent}/out/", *paths], check=True, capture_output=True)  # fmt: skip
+    subprocess.run(
+        [
+            Path(sys.executable).parent / "marssep-file",
+            "--query",
+            "rain",
+            "--provider",
+            "cpu",
+            "--overwrite",
+            "--jobs",
+            str(workers),
+            "-o",
+            f"{paths[0].parent}/out/",
+            *paths,
+        ],
+        check=True,
+        capture_output=True,
+    )
 
 
 def in_processes(work: Callable[[Path], None]) -> Callable[[list[Path], int], None]:
@@ -62,7 +79,11 @@ def main() -> None:
             soundfile.write(path, 0.1 * rng.standard_normal(round(given.seconds * RATE)), RATE)
         hours = given.files * given.seconds / 3600
         print(f"{given.files} mono files of {given.seconds:g} s at 48 kHz; start of the processes included")
-        for name, work in (("marssep", marssep), ("noisereduce", in_processes(reduced)), ("pyrnnoise", in_processes(suppressed))):
+        for name, work in (
+            ("marssep", marssep),
+            ("noisereduce", in_processes(reduced)),
+            ("pyrnnoise", in_processes(suppressed)),
+        ):
             for workers in (1, 2):
                 began = time.perf_counter()
                 try:
@@ -71,7 +92,10 @@ def main() -> None:
                     print(f"{name}: {e}")
                     break
                 took = time.perf_counter() - began
-                print(f"{name}, {workers} at a time: {hours / (took * workers / 3600):.1f} hours of audio per core-hour ({took:.1f} s)")
+                print(
+                    f"{name}, {workers} at a time: {hours / (took * workers / 3600):.1f} "
+                    f"hours of audio per core-hour ({took:.1f} s)"
+                )
 
 
 if __name__ == "__main__":

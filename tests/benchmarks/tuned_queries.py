@@ -1,12 +1,15 @@
-"""Queries by recordings, plain and tuned (``marssep query --audio ... --tune``), on other recordings of the same label.
+"""Queries by recordings, plain and tuned (``marssep query --audio ... --tune``), on other recordings of the
+same label.
 
-    python tests/benchmarks/tuned_queries.py --corpus cache/corpus [--bundle BUNDLE] [--recordings 3] [--background 40] [--seen 8]
+    python tests/benchmarks/tuned_queries.py --corpus cache/corpus [--bundle BUNDLE] [--recordings 3]
+        [--background 40] [--seen 8]
 
-Unseen: the held-out labels of a recipe of supervise that the bundle's vocabulary does not name; their recordings are those of train and
-val, since nothing was trained on them. Seen: labels of the vocabulary with enough recordings in val, drawn by lot. A label's query is made
-of ``--recordings`` recordings; its mixtures hold its other recordings beside seen labels of val at -5 to 5 dB. ``--background``: that many
-training recordings of other labels are the user's own backgrounds. "mean": the recordings' vectors without snapping to labels; "found":
-what the search ended with, kept or not. ``--no-tuning`` measures plain and mean alone.
+Unseen: the held-out labels of a recipe of supervise that the bundle's vocabulary does not name; their
+recordings are those of train and val, since nothing was trained on them. Seen: labels of the vocabulary with
+enough recordings in val, drawn by lot. A label's query is made of ``--recordings`` recordings; its mixtures
+hold its other recordings beside seen labels of val at -5 to 5 dB. ``--background``: that many training
+recordings of other labels are the user's own backgrounds. "mean": the recordings' vectors without snapping to
+labels; "found": what the search ended with, kept or not. ``--no-tuning`` measures plain and mean alone.
 """
 
 import argparse
@@ -53,7 +56,12 @@ def task(label: str, clips: list[Clip], count: int) -> Task | None:
         return None
     chosen = list(rng.choice(groups, min(count, len(groups) - 1), replace=False))
     asking = [[c for c in clips if c.group == g] for g in chosen]
-    return Task(label, [g[int(rng.integers(len(g)))] for g in asking], [c for c in clips if c.group not in chosen], rng)
+    return Task(
+        label,
+        [g[int(rng.integers(len(g)))] for g in asking],
+        [c for c in clips if c.group not in chosen],
+        rng,
+    )
 
 
 def write_clip(corpus: Corpus, clip: Clip, path: Path) -> Path:
@@ -63,7 +71,9 @@ def write_clip(corpus: Corpus, clip: Clip, path: Path) -> Path:
     return path
 
 
-def gains(listener: Listener, corpus: Corpus, pairs: list[Pair], config: EvalConfig, vectors: np.ndarray) -> np.ndarray:
+def gains(
+    listener: Listener, corpus: Corpus, pairs: list[Pair], config: EvalConfig, vectors: np.ndarray
+) -> np.ndarray:
     """SI-SDR improvements [pairs, vectors] in dB."""
     import torch
 
@@ -99,7 +109,9 @@ def main() -> None:
     options.add_argument("--threads", default=1, type=int)
     options.add_argument("--no-tuning", action="store_true")
     options.add_argument("--set", choices=("unseen", "seen"), action="append")
-    options.add_argument("--work", type=Path, default=Path("/tmp/tuned_queries"), help="for the recordings as files")
+    options.add_argument(
+        "--work", type=Path, default=Path("/tmp/tuned_queries"), help="for the recordings as files"
+    )
     given = options.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     corpus, bundle, config = Corpus(given.corpus), bundles.load(given.bundle), EvalConfig(seconds=3.0)
@@ -107,10 +119,16 @@ def main() -> None:
     known = set(KnownSounds.of(bundle).labels)
     seen = measured_clips(corpus, config, held_out)
     clips = {
-        label: [c for c in corpus.clips if c.label == label and c.split in ("train", "val")] for label in held_out if label not in known
+        label: [c for c in corpus.clips if c.label == label and c.split in ("train", "val")]
+        for label in held_out
+        if label not in known
     }
     tasks = {"unseen": [t for label, group in clips.items() if (t := task(label, group, given.recordings))]}
-    many = [label for label, group in seen.items() if label in known and len({c.group for c in group}) > given.recordings]
+    many = [
+        label
+        for label, group in seen.items()
+        if label in known and len({c.group for c in group}) > given.recordings
+    ]
     drawn = sorted(np.random.default_rng(0).choice(many, min(given.seen, len(many)), replace=False))
     tasks["seen"] = [t for label in drawn if (t := task(label, seen[label], given.recordings))]
     listener = Listener(bundle, 1)
@@ -118,29 +136,43 @@ def main() -> None:
         every = []
         for job in tasks[name]:
             others = [label for label in seen if label != job.label]
-            train = [c for c in corpus.clips if c.split == "train" and c.label != job.label and c.label not in (*held_out, *BACKGROUNDS)]
-            paths = [write_clip(corpus, c, given.work / f"{job.label}_{i}.wav") for i, c in enumerate(job.asking)]
+            train = [
+                c
+                for c in corpus.clips
+                if c.split == "train" and c.label != job.label and c.label not in (*held_out, *BACKGROUNDS)
+            ]
+            paths = [
+                write_clip(corpus, c, given.work / f"{job.label}_{i}.wav") for i, c in enumerate(job.asking)
+            ]
             own = []
             for number in job.rng.choice(len(train), given.background, replace=False):
                 own.append(read_windows(write_clip(corpus, train[number], given.work / "background.wav")))
             began = time.process_time()
             request = QueryRequest(audios=paths)
             plain = build_query(bundle, request).vector
-            vectors, decided = [plain, unit_vector(np.mean([embed_audio(path, bundle) for path in paths], axis=0))], ""
+            vectors, decided = (
+                [plain, unit_vector(np.mean([embed_audio(path, bundle) for path in paths], axis=0))],
+                "",
+            )
             if not given.no_tuning:
                 result = tuning.tune(bundle, request, own, tuning.TuneOptions(threads=given.threads))
                 vectors += [result.query.vector, result.vector]
                 cosine = float(plain @ result.vector)
-                decided = f"decided on {result.plain_db:.2f} -> {result.tuned_db:.2f}, kept {result.kept}, cosine {cosine:.2f}"
+                gained = f"{result.plain_db:.2f} -> {result.tuned_db:.2f}"
+                decided = f"decided on {gained}, kept {result.kept}, cosine {cosine:.2f}"
             spent = time.process_time() - began
             pairs = []
             for _ in range(given.mixtures):
                 other = seen[others[int(job.rng.integers(len(others)))]]
                 drawn_clips = (x[int(job.rng.integers(len(x)))] for x in (job.measured, other))
-                pairs.append(Pair(*drawn_clips, float(job.rng.uniform(-5, 5)), "", int(job.rng.integers(2**31))))
+                pairs.append(
+                    Pair(*drawn_clips, float(job.rng.uniform(-5, 5)), "", int(job.rng.integers(2**31)))
+                )
             rows = gains(listener, corpus, pairs, config, np.stack(vectors))
             every.append(rows)
-            means = ", ".join(f"{name} {mean:.2f}" for name, mean in zip(COLUMNS, rows.mean(axis=0), strict=False))
+            means = ", ".join(
+                f"{name} {mean:.2f}" for name, mean in zip(COLUMNS, rows.mean(axis=0), strict=False)
+            )
             print(f"{job.label}: {means} dB; {decided}; {spent:.0f} s of a core", flush=True)
         print(told(f"{name}, {len(every)} labels", np.concatenate(every)), flush=True)
 

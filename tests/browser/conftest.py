@@ -7,8 +7,8 @@ import threading
 
 import pytest
 import soundfile
-from daw_tools import need, sound
 
+from daw_tools import need, sound
 from export.web.site import export_web
 from marssep_rt.errors import MarssepError
 
@@ -35,7 +35,9 @@ def site(bundle, tmp_path_factory):
 @pytest.fixture(scope="session")
 def server(site):
     """Serves the page; the value is its port."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site))) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(site))
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()
@@ -84,7 +86,11 @@ def tab(browser):
     yield page
     page.close()
     assert not [line for line in said if "error" in line.lower()], said
-    strangers = [url for url in asked if not url.startswith(("http://127.0.0.1:", f"http://{LAN}:", "file:", "data:", "blob:"))]
+    strangers = [
+        url
+        for url in asked
+        if not url.startswith(("http://127.0.0.1:", f"http://{LAN}:", "file:", "data:", "blob:"))
+    ]
     assert not strangers
 
 

@@ -20,7 +20,12 @@ from export.web.site import export_web
 from marssep_rt.model import bundle as bundles
 
 SENTENCES = ("dog barking", "dog barking and siren", "dog barking and siren without rain")
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -29,7 +34,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def serve(folder: Path) -> str:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_address[1]}/"
 
@@ -68,7 +75,9 @@ def pictures(browser: Browser, url: str, folder: Path) -> None:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    options.add_argument("site", nargs="?", type=Path, help="a folder of marssep export web; without it one is made")
+    options.add_argument(
+        "site", nargs="?", type=Path, help="a folder of marssep export web; without it one is made"
+    )
     options.add_argument("--pictures", type=Path, help="the folder of the pictures")
     given = options.parse_args()
     chromium = shutil.which("chromium")

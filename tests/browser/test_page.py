@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from daw_tools import sound
-from waiting import wait_until
 
+from daw_tools import sound
 from marssep_rt import Separator, embed_text
 from marssep_rt.query.query_file import read_query
+from waiting import wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
@@ -57,9 +57,16 @@ def runtime(x, query):
 def united(x, keep, drop):
     """The page's union of masks, once more in numpy: mono signals [n] by their targets."""
     window = np.sin(np.pi * (np.arange(2 * HOP) + 0.5) / (2 * HOP))
-    frames = lambda y: np.fft.rfft(np.lib.stride_tricks.sliding_window_view(np.pad(y, HOP), 2 * HOP)[::HOP] * window, 1024)  # noqa: E731
+
+    def frames(y):
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(y, HOP), 2 * HOP)[::HOP]
+        return np.fft.rfft(windows * window, 1024)
+
     whole = frames(x)
-    masks = [[np.clip((frames(t) * whole.conj()).real / (np.abs(whole) ** 2 + 1e-20), 0, 1) for t in group] for group in (keep, drop)]
+    masks = [
+        [np.clip((frames(t) * whole.conj()).real / (np.abs(whole) ** 2 + 1e-20), 0, 1) for t in group]
+        for group in (keep, drop)
+    ]
     kept, dropped = (np.minimum(1, np.sum(group, axis=0)) for group in masks)
     spectra = whole * (np.sqrt(kept * (1 - dropped)) if drop else kept)
     y = np.zeros(len(x) + 2 * HOP)
@@ -101,7 +108,9 @@ def test_a_query_file_is_the_commands(page, tmp_path):
     (tmp_path / name).write_bytes(content)
     query = read_query(tmp_path / name)
     assert query.label == QUERY
-    assert query.vector @ embed_text(QUERY) > 0.98  # the text encoder's int8 sums round differently in WebAssembly
+    assert (
+        query.vector @ embed_text(QUERY) > 0.98
+    )  # the text encoder's int8 sums round differently in WebAssembly
 
 
 def test_several_sounds_and_not(page, tmp_path):
@@ -230,7 +239,9 @@ def test_http_in_the_local_network(tab, lan, tmp_path):
     ask(tab, QUERY)
     expect(status(tab)).to_have_text(f"Query: {QUERY}. Now choose a sound.")
     expect(tab.locator("#microphone")).to_be_disabled()
-    expect(tab.locator("#microphone-reason")).to_contain_text("only to pages at https:// or http://localhost; files and the demo work here")
+    expect(tab.locator("#microphone-reason")).to_contain_text(
+        "only to pages at https:// or http://localhost; files and the demo work here"
+    )
     give(tab, tmp_path)
     expect(status(tab)).to_contain_text("Done")
 
@@ -248,7 +259,8 @@ def test_a_model_that_is_not_there(browser, server):
     page.route("**/separator.onnx", lambda route: route.fulfill(status=404))
     page.goto(f"http://127.0.0.1:{server}/")
     expect(status(page)).to_have_text(
-        "The model cannot be loaded: the server does not have model/separator.onnx. Reload the page to try again."
+        "The model cannot be loaded: the server does not have model/separator.onnx. "
+        "Reload the page to try again."
     )
     expect(page.locator("#sources-reason")).to_have_text("There is no model.")
     page.close()
@@ -258,19 +270,41 @@ def test_a_model_that_is_not_there(browser, server):
 FAINT = """
 () => {
   const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
-  const rgba = (colour) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
-  const luminance = (c) => [0.2126, 0.7152, 0.0722].reduce((s, w, i) => s + w * ((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))(c[i] / 255), 0);
-  const behind = (e) => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] === 255) return c; } return rgba("Canvas"); };
-  const texts = [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()));
+  const rgba = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const luminance = (c) => [0.2126, 0.7152, 0.0722].reduce((s, w, i) => s + w * linear(c[i] / 255), 0);
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = rgba(getComputedStyle(e).backgroundColor);
+      if (c[3] === 255) return c;
+    }
+    return rgba("Canvas");
+  };
+  const speaks = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+  const texts = [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && speaks(e));
   return texts.filter((e) => {
-    const [a, b] = [luminance(rgba(getComputedStyle(e).color)), luminance(behind(e))].sort((x, y) => y - x);
+    const colours = [luminance(rgba(getComputedStyle(e).color)), luminance(behind(e))];
+    const [a, b] = colours.sort((x, y) => y - x);
     return (a + 0.05) / (b + 0.05) < 4.5;
   }).map((e) => e.outerHTML);
 }
-"""  # noqa: E501
+"""
 NAMELESS = """
-() => [...document.querySelectorAll('input, button, meter, progress, canvas, [role=radiogroup]')].filter(e => !(e.labels?.length ||
-  e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.textContent.trim())).map(e => e.outerHTML)
+() => {
+  const named = (e) => e.labels?.length || e.getAttribute("aria-label") || e.getAttribute("aria-labelledby");
+  const all = document.querySelectorAll("input, button, meter, progress, canvas, [role=radiogroup]");
+  return [...all].filter((e) => !(named(e) || e.textContent.trim())).map((e) => e.outerHTML);
+}
+"""
+SMALL = """
+() => [...document.querySelectorAll("button")]
+  .filter((b) => b.checkVisibility() && b.offsetHeight < 24)
+  .map((b) => b.outerHTML)
 """
 
 
@@ -284,5 +318,4 @@ def test_phone_width_names_and_contrast(page):
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         assert page.evaluate(FAINT) == []
-    small = "[...document.querySelectorAll('button')].filter(b => b.checkVisibility() && b.offsetHeight < 24).map(b => b.outerHTML)"
-    assert page.evaluate(small) == []
+    assert page.evaluate(SMALL) == []

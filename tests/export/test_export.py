@@ -166,7 +166,7 @@ def test_nothing_is_written_when_the_proof_fails(checkpoint_file, tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_for_another_encoder_gets_no_towers(model, tmp_path):
+def test_a_checkpoint_for_another_encoder_gets_no_encoders(model, tmp_path):
     content = {"separator": registry.describe(model), "weights": model.state_dict(), "encoder": "other-1"}
     checkpoint_io.save(tmp_path / "c.pt", content)
     with pytest.raises(bundles.BundleError, match="other-1"):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from marssep_rt.live.engine import Engine
+from marssep_rt.live.realtime.engine import Engine
 
 Array = npt.NDArray[np.float32]
 

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from daw_tools import need
 
 FILES = sorted(Path(__file__).parent.glob("*.test.mjs"))

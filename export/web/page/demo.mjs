@@ -1,4 +1,4 @@
-// The demo sound, made here: bark-like bursts, a siren, a plucked string and rain-like noise, as in marssep_rt/live/demo_signals.py.
+// The demo sound, made here: bark-like bursts, a siren, a plucked string and rain-like noise, as in demo_signals.py of the runtime.
 
 // Numbers 0..1 that are the same on every visit (mulberry32).
 function seeded(seed) {

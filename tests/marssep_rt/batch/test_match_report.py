@@ -10,7 +10,7 @@ import soundfile
 
 from marssep_rt.batch.report import settings_key
 from marssep_rt.dsp.mixer import Controls
-from marssep_rt.live.demo_signals import demo_parts
+from marssep_rt.live.devices.demo_signals import demo_parts
 from marssep_rt.query.types import Query
 from signals import RATE
 

@@ -104,7 +104,7 @@ def test_wrong_usage_of_file(wav, tmp_path):
         (["--query", "rain", wav, "--format", "doc"], "choose wav, wav16"),
         (["--query", "rain", wav, "--format", "flac", "-o", "y.wav"], "but --format says flac"),
         (["--query-file", "none.query", wav], "cannot read"),
-        (["--image", "dog.png", wav], "no picture at dog.png"),
+        (["--image", "dog.png", wav], "no image at dog.png"),
         (["--audio", "dog.wav", wav], "no sound file at dog.wav"),
     ]:
         refused(run("file", *args, cwd=tmp_path), 2, words)

@@ -8,7 +8,7 @@ from marssep_rt.cli import file, live
 from marssep_rt.cli.options import MixerOptions
 from marssep_rt.cli.renamed import RENAMED, modern
 from marssep_rt.errors import UsageError
-from marssep_rt.live.presets import Preset
+from marssep_rt.live.control.presets import Preset
 
 FILE, LIVE = get_command(file.app).params, get_command(live.app).params
 
@@ -74,4 +74,4 @@ def test_every_training_and_export_option_has_an_earlier_name_that_works():
     evaluate = get_command(training.app).commands["evaluate"]
     given = ["--photos", "p.csv", "--pictures", "d", "--left-out-by", "r"]
     context = evaluate.make_context("evaluate", given)
-    assert [str(context.params[key]) for key in ("photos", "pictures", "left_out_by")] == given[1::2]
+    assert [str(context.params[key]) for key in ("images", "plots", "unseen_from")] == given[1::2]

@@ -5,9 +5,9 @@ import pytest
 
 from marssep_rt.errors import DeviceError
 from marssep_rt.live import diagnostics
-from marssep_rt.live.audio_device import Device
+from marssep_rt.live.devices.audio_device import Device
+from marssep_rt.live.devices.jack import HOST_API
 from marssep_rt.live.diagnostics import BlockAdvice, advice, jack_period
-from marssep_rt.live.jack import HOST_API
 
 RATE, HOP, GRAPH_LATENCY = 48_000, 480, 480
 

@@ -13,12 +13,12 @@ from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import DeviceError
 from marssep_rt.live import run as live_run
-from marssep_rt.live.audio_bridge import EngineConfig
-from marssep_rt.live.controller import LiveController
-from marssep_rt.live.dashboard import RunInfo
-from marssep_rt.live.demo import PacedDevice
-from marssep_rt.live.engine import Engine
+from marssep_rt.live.control.controller import LiveController
+from marssep_rt.live.devices.demo import PacedDevice
+from marssep_rt.live.realtime.audio_bridge import EngineConfig
+from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.live.run import GONE, LiveRun, RunConfig, StopFlag
+from marssep_rt.live.view.dashboard import RunInfo
 from marssep_rt.query.types import Query
 from signals import RATE, mixture
 from simulated_device import Conditions, simulate

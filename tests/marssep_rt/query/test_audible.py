@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from marssep_rt.batch.list_sounds import list_sounds
-from marssep_rt.live.demo_signals import demo_parts
+from marssep_rt.live.devices.demo_signals import demo_parts
 from marssep_rt.query.audible import MOST, audible_sounds
 from marssep_rt.query.vocabulary import KnownSounds
 from signals import RATE

@@ -45,11 +45,11 @@ def test_transparency_is_white_and_sixteen_bits_keep_their_range(tmp_path):
     assert 100 < deep.mean() < 155
 
 
-def test_a_photo_lies_as_its_camera_was_held(tmp_path):
-    picture = Image.new("RGB", (40, 20))
-    exif = picture.getexif()
+def test_an_image_lies_as_its_camera_was_held(tmp_path):
+    image = Image.new("RGB", (40, 20))
+    exif = image.getexif()
     exif[0x0112] = 6  # turned by a quarter
-    picture.save(tmp_path / "turned.jpg", exif=exif)
+    image.save(tmp_path / "turned.jpg", exif=exif)
     assert read_image(tmp_path / "turned.jpg", 64).shape[:2] == (40, 20)
 
 
@@ -74,7 +74,7 @@ def test_bad_files_are_one_sentence(tmp_path):
     Image.new("RGB", (1, 1)).save(tmp_path / "one.png")
     Image.fromarray(RNG.integers(0, 255, (300, 200, 3), np.uint8)).save(tmp_path / "whole.jpg")
     (tmp_path / "half.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:4000])
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("no image")
     huge = (
         b"\x89PNG\r\n\x1a\n"
         + (13).to_bytes(4, "big")
@@ -90,9 +90,9 @@ def test_bad_files_are_one_sentence(tmp_path):
     for name, words in (
         ("one.png", "1x1 pixels"),
         ("half.jpg", "damaged or truncated"),
-        ("text.png", "not a picture"),
+        ("text.png", "not an image"),
         ("huge.png", "too large|megapixels"),
-        ("none.png", "no picture at"),
+        ("none.png", "no image at"),
     ):
         with pytest.raises(ImageError, match=words):
             read_image(tmp_path / name, 64)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from marssep_rt import Separator, embed_audio, embed_image, embed_text
 from marssep_rt.errors import QueryError, UsageError
-from marssep_rt.live.demo_signals import demo_parts
+from marssep_rt.live.devices.demo_signals import demo_parts
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import read_query, write_query
@@ -100,7 +100,7 @@ def test_towers_that_a_bundle_has_not_are_named(bundle, tmp_path):
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory):
-    """A synthetic siren and a picture of nothing much."""
+    """A synthetic siren and an image of nothing much."""
     folder = tmp_path_factory.mktemp("examples")
     siren = demo_parts(5.0, 44_100)["siren"]
     soundfile.write(folder / "siren.ogg", np.stack([siren, siren], 1), 44_100)
@@ -110,7 +110,7 @@ def examples(tmp_path_factory):
     return folder
 
 
-def test_sound_and_picture_are_unit_vectors_of_the_same_space(bundle, examples):
+def test_sound_and_image_are_unit_vectors_of_the_same_space(bundle, examples):
     for q in (embed_audio(examples / "siren.ogg"), embed_image(examples / "noise.png")):
         assert q.shape == (bundle.query_dim,)
         assert q.dtype == np.float32
@@ -171,7 +171,7 @@ def test_the_commands_take_examples(examples, tmp_path):
     assert done.returncode == 0, done.stderr
     assert soundfile.info(tmp_path / "mix.marssep.wav").frames == 48_000
     for option, name, words in (
-        ("--image", "siren.ogg", "not a picture"),
+        ("--image", "siren.ogg", "not an image"),
         ("--audio", "noise.png", "cannot be read as sound"),
     ):
         done = subprocess.run(

@@ -11,8 +11,8 @@ from offline_training.alignment.data import builtin
 from offline_training.alignment.mel_views import ViewConfig
 from offline_training.alignment.stored_views import store
 from offline_training.alignment.trainer import Alignment
-from offline_training.encoders.builtin import build_towers
-from offline_training.encoders.towers import TowerShape
+from offline_training.encoders.audio_image import EncoderShape
+from offline_training.encoders.builtin import build_encoders
 
 UPPER = ("audio.head", "audio.trunk.blocks.12", "log_scale")
 STAGE = StageConfig(
@@ -30,22 +30,24 @@ RECIPE = AlignmentConfig(stages=(STAGE,), stored_views=2, views=ViewConfig(frame
 @pytest.fixture(scope="module")
 def ear(table):
     torch.manual_seed(0)
-    return build_towers(TowerShape(dim=table.dim, trunk="yamnet"), TowerShape(dim=table.dim, widths=(4, 8)))
+    return build_encoders(
+        EncoderShape(dim=table.dim, trunk="yamnet"), EncoderShape(dim=table.dim, widths=(4, 8))
+    )
 
 
 @pytest.fixture(scope="module")
 def made(corpus, table, ear, tmp_path_factory):
     """A folder with stored views, and what ``builtin`` gives with them."""
     folder = tmp_path_factory.mktemp("views")
-    return folder, *builtin(corpus, None, table, RECIPE, towers=ear, folder=folder)
+    return folder, *builtin(corpus, None, table, RECIPE, encoders=ear, folder=folder)
 
 
 def test_maps_in_the_middle_of_the_trunk_give_the_vector_of_the_log_mels(ear):
-    tower = ear.audio.eval()
+    encoder = ear.audio.eval()
     log_mels = torch.randn(2, 200, 64)
-    maps = tower.trunk.lower(log_mels)
+    maps = encoder.trunk.lower(log_mels)
     assert maps.shape == (2, 3, 512, 3, 2)
-    torch.testing.assert_close(tower(maps), tower(log_mels))
+    torch.testing.assert_close(encoder(maps), encoder(log_mels))
 
 
 def test_views_are_made_once(made):
@@ -67,18 +69,18 @@ def test_a_mixture_is_another_sound_than_its_target(made):
 
 
 def test_the_upper_layers_alone_train(made):
-    folder, towers, material, held, about = made
+    folder, encoders, material, held, about = made
     assert held.clips[0].shape[1:] == (held.clips[0].shape[1], 512, 3, 2)
-    before = {k: v.clone() for k, v in towers.audio.state_dict().items()}
+    before = {k: v.clone() for k, v in encoders.audio.state_dict().items()}
     better = itertools.count()  # the last encoders are the best
-    run = Alignment(folder, towers, material, RECIPE, lambda _: {"audio_top1": float(next(better))}, about)
+    run = Alignment(folder, encoders, material, RECIPE, lambda _: {"audio_top1": float(next(better))}, about)
     assert run.run()
-    moved = {name for name, v in towers.audio.state_dict().items() if not torch.equal(v, before[name])}
+    moved = {name for name, v in encoders.audio.state_dict().items() if not torch.equal(v, before[name])}
     assert moved
     assert all(name.startswith(("head.", "trunk.blocks.12.")) for name in moved), moved
 
 
 def test_another_trunk_is_refused(tmp_path, corpus, table):
-    small = TowerShape(dim=table.dim, widths=(4, 8))
+    small = EncoderShape(dim=table.dim, widths=(4, 8))
     with pytest.raises(ValueError, match="YAMNet's trunk"):
-        builtin(corpus, None, table, RECIPE, towers=build_towers(small, small), folder=tmp_path)
+        builtin(corpus, None, table, RECIPE, encoders=build_encoders(small, small), folder=tmp_path)

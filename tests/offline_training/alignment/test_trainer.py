@@ -16,14 +16,14 @@ import torch
 from coloured import Coloured
 from offline_training.alignment.config import AlignmentConfig, StageConfig
 from offline_training.alignment.data import builtin, heads, query_table, rough_vectors
-from offline_training.alignment.judge import Judge, JudgeTower, kept, verdict
+from offline_training.alignment.judge import Judge, JudgeEncoder, kept, verdict
 from offline_training.alignment.terms import Losses
 from offline_training.alignment.trainer import Alignment, freeze
 from offline_training.encoders import pair
-from offline_training.encoders.builtin import build_towers, describe, load_towers
+from offline_training.encoders.audio_image import EncoderShape
+from offline_training.encoders.builtin import build_encoders, describe, load_encoders
 from offline_training.encoders.heads import Headed, build_heads
-from offline_training.encoders.pair import Towers
-from offline_training.encoders.towers import TowerShape
+from offline_training.encoders.pair import EncoderPair
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.recipe import read
 from offline_training.utils.run import RunError
@@ -67,28 +67,28 @@ STAGES = (
 def parts(corpus, table):
     torch.manual_seed(0)
     recipe = {
-        "towers": {k: {"widths": [8, 8, 16], "dropout": 0.0} for k in ("audio", "image")},
+        "encoders": {k: {"widths": [8, 8, 16], "dropout": 0.0} for k in ("audio", "image")},
         "views": {"frames": 80},
     }
     return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
 
 
 def start(folder, parts, stages=STAGES, changed=False):
-    towers, material, held, plain = parts
+    encoders, material, held, plain = parts
     config = AlignmentConfig(stages=stages, bf16=False)
-    return Alignment(folder, towers, material, config, held.of(material.anchors), plain, changed)
+    return Alignment(folder, encoders, material, config, held.of(material.anchors), plain, changed)
 
 
-def test_stages_run_one_after_another_and_photographs_are_not_needed(tmp_path, parts):
+def test_stages_run_one_after_another_and_images_are_not_needed(tmp_path, parts):
     said = []
     assert start(tmp_path, parts).run(said.append)
     assert [e["stage"] for e in said if "skipped" in e] == [3]
     assert sorted(p.name for p in tmp_path.glob("stage*.pt")) == ["stage0.pt", "stage1.pt", "stage2.pt"]
     first, last = (next(e for e in order if "loss" in e or "val" in e) for order in (said, said[::-1]))
     assert last["val"]["audio_top1"] >= first["val"]["audio_top1"]
-    towers, content = load_towers(tmp_path / "stage2.pt")
+    encoders, content = load_encoders(tmp_path / "stage2.pt")
     assert content["stage"] == 2
-    assert not towers.training
+    assert not encoders.training
 
 
 def test_stage_zero_learns_the_labels(tmp_path, parts):
@@ -100,8 +100,8 @@ def test_stage_zero_learns_the_labels(tmp_path, parts):
 def test_only_what_is_named_moves(tmp_path, parts):
     run = start(tmp_path, parts, STAGES[1:2])
     better = itertools.count()
-    run.measure = lambda _: {"audio_top1": float(next(better))}  # the last towers are the best
-    before = {k: v.clone() for k, v in run.towers.state_dict().items()}
+    run.measure = lambda _: {"audio_top1": float(next(better))}  # the last encoders are the best
+    before = {k: v.clone() for k, v in run.encoders.state_dict().items()}
     run.run()
     moved = {
         k for k, v in pair.load(tmp_path / "last.pt")["weights"].items() if not torch.equal(v, before[k])
@@ -123,7 +123,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, corpus, table):
     def fresh():
         torch.manual_seed(0)
         recipe = {
-            "towers": {k: {"widths": [4, 8], "dropout": 0.1} for k in ("audio", "image")},
+            "encoders": {k: {"widths": [4, 8], "dropout": 0.1} for k in ("audio", "image")},
             "views": {"frames": 60},
         }
         return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
@@ -153,7 +153,11 @@ def test_another_recipe_is_refused_and_a_run_of_an_earlier_version_goes_on(tmp_p
         start(tmp_path, parts, longer)
     assert start(tmp_path, parts, longer, changed=True).interrupted["step"] == 2
     content = pair.load(tmp_path / "last.pt")
-    del content["recipe"], content["stale"]  # as earlier versions wrote it
+    recipe = json.loads(content["recipe"])
+    recipe["towers"] = recipe.pop("encoders")  # as earlier versions wrote it
+    torch.save({**content, "kind": "towers", "recipe": json.dumps(recipe)}, tmp_path / "last.pt")
+    assert start(tmp_path, parts, stages).interrupted["step"] == 2
+    del content["recipe"], content["stale"]  # as still earlier versions wrote it
     torch.save(content, tmp_path / "last.pt")
     assert start(tmp_path, parts, longer).run()
     assert pair.load(tmp_path / "last.pt")["done"] == [0]
@@ -163,7 +167,7 @@ def test_unusable_checkpoints(tmp_path):
     (tmp_path / "junk.pt").write_bytes(b"junk")
     torch.save({"kind": "other"}, tmp_path / "other.pt")
     for name, words in (
-        ("none", "no towers at"),
+        ("none", "no encoders at"),
         ("junk", "not a readable"),
         ("other", "not a checkpoint of marssep-train align"),
     ):
@@ -174,9 +178,9 @@ def test_unusable_checkpoints(tmp_path):
 def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
     encoder = Coloured()
     recipe = AlignmentConfig(stages=(), vector_views=2, val_pairs=10)
-    towers, material, held, plain = heads(encoder, corpus, None, table, recipe)
+    encoders, material, held, plain = heads(encoder, corpus, None, table, recipe)
     x = torch.from_numpy(encoder.embed_audio([np.random.default_rng(0).standard_normal(48_000)]))
-    torch.testing.assert_close(towers.audio(x), x)  # heads start as the identity
+    torch.testing.assert_close(encoders.audio(x), x)  # heads start as the identity
     stage = StageConfig(
         1,
         200,
@@ -189,7 +193,7 @@ def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
     )
     Alignment(
         tmp_path,
-        towers,
+        encoders,
         material,
         AlignmentConfig(stages=(stage,), bf16=False),
         held.of(material.anchors),
@@ -203,7 +207,7 @@ def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
     with pytest.raises(CheckpointError, match="bands-1, not for bands-2"):
         Headed.load(encoder, tmp_path / "stage1.pt")
     with pytest.raises(CheckpointError, match="heads"):
-        load_towers(tmp_path / "stage1.pt")
+        load_encoders(tmp_path / "stage1.pt")
 
 
 def test_query_table_of_any_encoder(corpus, tmp_path):
@@ -223,12 +227,12 @@ def test_query_table_of_any_encoder(corpus, tmp_path):
 def test_the_judge_keeps_its_own_recordings_and_gives_verdicts(tmp_path, table):
     share = np.mean([kept(f"recording {i}") for i in range(2000)])
     assert 0.72 < share < 0.78
-    towers = Towers(JudgeTower(16), None)
+    encoders = EncoderPair(JudgeEncoder(16), None)
     torch.save(
         {
-            "kind": "towers",
+            "kind": "encoders",
             "describe": json.dumps({"kind": "judge", "dim": 16}),
-            "weights": towers.state_dict(),
+            "weights": encoders.state_dict(),
         },
         tmp_path / "j.pt",
     )
@@ -249,7 +253,7 @@ def test_the_command_says_what_is_wrong(tmp_path):
         (["align", "-o", tmp_path / "run", "--queries", tmp_path / "none.npz"], "not a query table"),
         (["align", "-o", tmp_path / "run", "--recipe", tmp_path / "bad.toml"], "unknown losses: nonsense"),
         (["embed", "-o", tmp_path / "t.npz", "--encoder", "openl3"], "choose one of builtin"),
-        (["embed", "-o", tmp_path / "t.npz", "--weights", tmp_path / "none.pt"], "no towers at"),
+        (["embed", "-o", tmp_path / "t.npz", "--weights", tmp_path / "none.pt"], "no encoders at"),
         (["query", "-o", tmp_path / "q.query"], "say what to hear"),
         (
             ["semantics", "-o", tmp_path / "s.json", "--run", tmp_path, "--split", "train"],
@@ -262,16 +266,16 @@ def test_the_command_says_what_is_wrong(tmp_path):
         assert "Traceback" not in done.stderr
 
 
-def test_builtin_description_rebuilds_the_towers():
-    towers = build_towers(TowerShape(widths=(4, 8), dim=8), TowerShape(widths=(4, 6), dim=8))
-    plain = json.loads(json.dumps(describe(towers)))
+def test_builtin_description_rebuilds_the_encoders():
+    encoders = build_encoders(EncoderShape(widths=(4, 8), dim=8), EncoderShape(widths=(4, 6), dim=8))
+    plain = json.loads(json.dumps(describe(encoders)))
     assert plain["image"]["widths"] == [4, 6]
     assert build_heads(8).scale.item() == pytest.approx(1 / 0.07, rel=1e-4)
 
 
 def test_keep_holds_what_was_heard_in_plain_recordings(tmp_path, parts):
-    """Zero for the tower that the run began with on views without alterations, more for another tower."""
-    towers, material, *_ = parts
+    """Zero for the encoder that the run began with on views without alterations, more for another encoder."""
+    encoders, material, *_ = parts
     stage = StageConfig(0, 2, batch=8, trains=("audio",), weights={"keep": 1.0}, validate_every=2)
     run = start(tmp_path, parts, (stage,))
     material.audio_views.config = replace(
@@ -284,11 +288,11 @@ def test_keep_holds_what_was_heard_in_plain_recordings(tmp_path, parts):
         masks=0.0,
     )
     rng = np.random.default_rng(0)
-    towers.eval()
+    encoders.eval()
     config = AlignmentConfig(stages=(stage,), bf16=False)
     with torch.no_grad():
-        same = Losses(towers, material, config, stage, rng, run.reference).all()["keep"]
-        other = build_towers(towers.audio.shape, towers.image.shape).eval()
+        same = Losses(encoders, material, config, stage, rng, run.reference).all()["keep"]
+        other = build_encoders(encoders.audio.shape, encoders.image.shape).eval()
         apart = Losses(other, material, config, stage, rng, run.reference).all()["keep"]
     assert same.item() == pytest.approx(0.0, abs=1e-5)
     assert apart.item() > 0.01
@@ -305,8 +309,10 @@ def test_pairs_are_plain_and_rough_views_of_the_same_stretches(parts):
 
 
 def test_rough_vectors_of_every_training_clip(corpus):
-    tower = build_towers(TowerShape(widths=(8, 8, 16), dim=12), TowerShape(widths=(8, 8, 16), dim=12)).audio
-    found = rough_vectors(tower, corpus, 2)
+    encoder = build_encoders(
+        EncoderShape(widths=(8, 8, 16), dim=12), EncoderShape(widths=(8, 8, 16), dim=12)
+    ).audio
+    found = rough_vectors(encoder, corpus, 2)
     assert found.keys() == {c.path for c in corpus.clips if c.split == "train"}
     for vectors in found.values():
         assert vectors.shape == (2, 12)

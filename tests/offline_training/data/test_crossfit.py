@@ -1,4 +1,4 @@
-"""Cross-fitting: what a fold leaves out, and the vectors that only such towers give."""
+"""Cross-fitting: what a fold leaves out, and the vectors that only such encoders give."""
 
 import json
 
@@ -30,9 +30,9 @@ ITEMS = [
 
 
 def small(**more):
-    """A recipe of small towers."""
-    towers = {k: {"widths": [4, 8, 8]} for k in ("audio", "image")}
-    return read(AlignmentConfig, {"stages": [], "towers": towers, "views": {"frames": 80}, **more})
+    """A recipe of small encoders."""
+    encoders = {k: {"widths": [4, 8, 8]} for k in ("audio", "image")}
+    return read(AlignmentConfig, {"stages": [], "encoders": encoders, "views": {"frames": 80}, **more})
 
 
 def test_every_group_is_left_out_once_and_a_lone_one_never():
@@ -47,7 +47,7 @@ def test_folds_that_are_none(fold, folds):
 
 
 def test_a_fold_never_trains_on_what_its_description_lists(corpus, table, tmp_path):
-    towers, material, _, plain = builtin(corpus, None, table, small(fold=[0, 2]))
+    encoders, material, _, plain = builtin(corpus, None, table, small(fold=[0, 2]))
     out = set(plain["left_out"])
     train = {c.path for c in corpus.clips if c.split == "train"}
     used = {corpus.clips[i].path for group in material.clips.values() for i in group}
@@ -55,7 +55,7 @@ def test_a_fold_never_trains_on_what_its_description_lists(corpus, table, tmp_pa
     assert not out & used
     assert not {corpus.clips[i].path for i in material.audio_views.others} & out
     assert plain["splits"] == ["train"]
-    content = {"kind": "towers", "describe": json.dumps(plain), "weights": towers.state_dict()}
+    content = {"kind": "encoders", "describe": json.dumps(plain), "weights": encoders.state_dict()}
     torch.save(content, tmp_path / "fold.pt")
     assert set(left_out_of(tmp_path / "fold.pt")) == out
     torch.save({**content, "describe": json.dumps({**plain, "left_out": []})}, tmp_path / "all.pt")
@@ -74,10 +74,10 @@ def test_the_last_lap_trains_on_val_too_but_never_on_test(corpus, table):
         small(splits=["train", "test"])
 
 
-def test_a_tower_may_begin_anew_beside_one_that_is_kept(corpus, table):
+def test_an_encoder_may_begin_anew_beside_one_that_is_kept(corpus, table):
     first = builtin(corpus, None, table, small(seed=1))[0]
     kept = {k: v.clone() for k, v in first.state_dict().items()}
-    again = builtin(corpus, None, table, small(seed=2, fresh=["audio"]), towers=first)[0].state_dict()
+    again = builtin(corpus, None, table, small(seed=2, fresh=["audio"]), encoders=first)[0].state_dict()
     same = {k for k, v in again.items() if torch.equal(v, kept[k])}
     assert {k for k in kept if k.startswith("image.")} <= same
     kernels = {k for k, v in kept.items() if k.startswith("audio.") and v.dim() > 1 and v.any()}
@@ -88,13 +88,13 @@ def test_a_tower_may_begin_anew_beside_one_that_is_kept(corpus, table):
 
 
 class Backwards(Coloured):
-    """Another tower: the same vectors turned round."""
+    """Another encoder: the same vectors turned round."""
 
     def embed_audio(self, sounds):
         return super().embed_audio(sounds)[:, ::-1].copy()
 
 
-def test_training_asks_with_vectors_of_the_tower_that_never_met_the_clip(corpus):
+def test_training_asks_with_vectors_of_the_encoder_that_never_met_the_clip(corpus):
     clip = next(c for c in corpus.clips if c.label == "siren" and c.split == "train")
     phrases = {"siren": ["siren"], "rain": ["rain"]}
     made = query_table(Coloured(), phrases, corpus, None, augmented=1, crossed={clip.path: Backwards()})

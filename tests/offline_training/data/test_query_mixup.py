@@ -1,4 +1,4 @@
-"""Queries by other recordings, photographs and blends in training and in validation."""
+"""Queries by other recordings, images and blends in training and in validation."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ EXACT = {"query_noise_cosine": 1.0, "label_query": 1.0}
 
 @pytest.fixture(scope="module")
 def full(corpus, table):
-    """The table with a vector of its own for every recording, and photographs of sirens."""
+    """The table with a vector of its own for every recording, and images of sirens."""
     rng = np.random.default_rng(1)
 
     def examples(clips):
@@ -28,12 +28,12 @@ def full(corpus, table):
         label: examples([c for c in corpus.clips if c.label == label and c.split != "test"])
         for label in corpus.labels()
     }
-    photos = Examples(
+    images = Examples(
         np.stack([unit(rng.standard_normal(16).astype(np.float32)) for _ in range(6)]),
         ("train",) * 3 + ("val",) * 3,
         tuple("abcdef"),
     )
-    return QueryTable(table.phrases, table.vectors, table.encoder, audio, {"siren": photos})
+    return QueryTable(table.phrases, table.vectors, table.encoder, audio, {"siren": images})
 
 
 def dataset(corpus, table, **changes):
@@ -58,7 +58,7 @@ def test_the_only_recording_is_better_than_none(full):
     assert lone.of("train", "val", other_than="a").tolist() == [1]
 
 
-def test_image_queries_are_means_of_training_photographs_and_words_where_there_are_none(corpus, full):
+def test_image_queries_are_means_of_training_images_and_words_where_there_are_none(corpus, full):
     data = dataset(corpus, full, query_kinds=(0, 0, 1, 0))
     rng = np.random.default_rng(0)
     train = full.image["siren"].vectors[:3]

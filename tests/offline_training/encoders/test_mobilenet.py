@@ -1,4 +1,4 @@
-"""The image tower's pre-trained trunk: its arithmetic against plain loops, and its weights out of a
+"""The image encoder's pre-trained trunk: its arithmetic against plain loops, and its weights out of a
 TensorFlow Lite file.
 """
 
@@ -10,12 +10,12 @@ import pytest
 import tflite
 import torch
 
-from export.onnx.towers import export_audio, export_image, prove_towers
+from export.onnx.audio_image import export_audio, export_image, prove_encoders
 from marssep_rt.model import bundle as bundles
-from offline_training.encoders.builtin import build_towers, describe, load_towers, towers_of, with_trunk
+from offline_training.encoders.audio_image import EncoderShape
+from offline_training.encoders.builtin import build_encoders, describe, encoders_of, load_encoders, with_trunk
 from offline_training.encoders.mobilenet import FEATURES, NAME, Inverted, MobileTrunk, same
 from offline_training.encoders.tflite_weights import load_trunk
-from offline_training.encoders.towers import TowerShape
 from offline_training.encoders.trunks import convert
 from offline_training.utils.checkpoint_io import CheckpointError
 
@@ -142,9 +142,9 @@ def test_what_is_no_such_model(trunk, tmp_path):
     with pytest.raises(CheckpointError, match="cannot read"):
         convert(tmp_path / "missing", tmp_path / "trunk.pt")
     assert not (tmp_path / "trunk.pt").exists()
-    torch.save({"kind": "towers"}, tmp_path / "towers.pt")
+    torch.save({"kind": "encoders"}, tmp_path / "encoders.pt")
     with pytest.raises(CheckpointError, match="holds no trunk"):
-        load_trunk(tmp_path / "towers.pt", NAME, MobileTrunk())
+        load_trunk(tmp_path / "encoders.pt", NAME, MobileTrunk())
 
 
 def test_padding_is_tensorflows():
@@ -166,31 +166,31 @@ def test_only_equal_shapes_are_added_back():
     assert Inverted(8, 8, 1, 1).expand is None
 
 
-def test_a_tower_on_a_trunk_trains_exports_and_comes_back(trunk, tmp_path, bundle):
+def test_an_encoder_on_a_trunk_trains_exports_and_comes_back(trunk, tmp_path, bundle):
     torch.manual_seed(0)
     torch.save({"kind": "trunk", "weights": trunk.state_dict()}, tmp_path / "trunk.pt")
-    begun = build_towers(TowerShape(widths=(8, 16, 24), dim=384), TowerShape(dim=384))
-    towers = with_trunk(begun, tmp_path / "trunk.pt", size=64).eval()
-    assert towers.audio is begun.audio
+    begun = build_encoders(EncoderShape(widths=(8, 16, 24), dim=384), EncoderShape(dim=384))
+    encoders = with_trunk(begun, tmp_path / "trunk.pt", size=64).eval()
+    assert encoders.audio is begun.audio
     torch.save(
-        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        {"kind": "encoders", "describe": json.dumps(describe(encoders)), "weights": encoders.state_dict()},
         tmp_path / "t.pt",
     )
-    again, _ = load_towers(tmp_path / "t.pt")
-    graphs = export_audio(towers), export_image(towers)
-    assert max(c.difference for c in prove_towers(again, *graphs)) < 5e-3
+    again, _ = load_encoders(tmp_path / "t.pt")
+    graphs = export_audio(encoders), export_image(encoders)
+    assert max(c.difference for c in prove_encoders(again, *graphs)) < 5e-3
     bundles.write(
         tmp_path / "b",
         {k: bundle.card[k] for k in ("name", "encoder", "query_dim")},
         {"audio.onnx": graphs[0], "image.onnx": graphs[1]},
     )
-    back = towers_of(bundles.load(tmp_path / "b"))
+    back = encoders_of(bundles.load(tmp_path / "b"))
     assert back.image.shape.size == 64
     rgb = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        assert (back.image(rgb) * towers.image(rgb)).sum(1).min() > 0.995
+        assert (back.image(rgb) * encoders.image(rgb)).sum(1).min() > 0.995
 
 
 def test_an_unknown_trunk_is_refused():
     with pytest.raises(ValueError, match="resnet"):
-        TowerShape(trunk="resnet")
+        EncoderShape(trunk="resnet")

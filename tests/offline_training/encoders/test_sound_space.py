@@ -8,6 +8,7 @@ import torch
 
 from offline_training.data.query_table import Examples, QueryTable
 from offline_training.encoders import sound_space
+from offline_training.encoders.audio_image import SoundHead
 from offline_training.encoders.sound_space import (
     SpaceConfig,
     class_places,
@@ -16,7 +17,6 @@ from offline_training.encoders.sound_space import (
     place_words,
     recording_weights,
 )
-from offline_training.encoders.towers import SoundHead
 from offline_training.training.rebase import rebase, ridge
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.vectors import unit

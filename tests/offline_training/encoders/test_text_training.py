@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from offline_training.encoders.text_distillation import TowerConfig
-from offline_training.encoders.text_tower import TextTower
+from offline_training.encoders.text_distillation import TextConfig
+from offline_training.encoders.text_encoder import TorchTextEncoder
 from offline_training.encoders.text_training import Lessons, TextTraining
 from offline_training.utils.recipe import read
 from offline_training.utils.run import RunError
 
 WORDS = ["[PAD]", "[UNK]", "dog", "rain", "bark", "drizzle", "hound", "shower", "other", "thing"]
-CONFIG = read(TowerConfig, {"steps": 60, "batch": 8, "lr": 0.01, "seed": 3})
+CONFIG = read(TextConfig, {"steps": 60, "batch": 8, "lr": 0.01, "seed": 3})
 
 
 def lessons():
@@ -41,8 +41,8 @@ def lessons():
 
 def start(folder, config=CONFIG):
     torch.manual_seed(0)
-    tower = TextTower(len(WORDS), 1, dim=24, heads=2, inner=32)
-    return TextTraining(folder, config, lessons(), tower, np.random.default_rng(config.seed))
+    encoder = TorchTextEncoder(len(WORDS), 1, dim=24, heads=2, inner=32)
+    return TextTraining(folder, config, lessons(), encoder, np.random.default_rng(config.seed))
 
 
 def test_phrases_come_to_their_places(tmp_path):
@@ -53,7 +53,7 @@ def test_phrases_come_to_their_places(tmp_path):
     assert run.validate() == {"held_out_top1": 1.0, "held_out_top5": 1.0}
     assert [e["step"] for e in said if "val" in e] == [60]
     assert all(e["stage"] == "student" for e in said)
-    assert run.tower.training
+    assert run.encoder.training
 
 
 def stopped(folder, step):
@@ -67,16 +67,19 @@ def stopped(folder, step):
     return run
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
+@pytest.mark.parametrize("key", ["weights", "tower"])  # a run of before has the other
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, key):
     whole = start(tmp_path / "whole")
     whole.run()
     assert stopped(tmp_path / "broken", 25).position.step == 25
     again = start(tmp_path / "broken")
-    again.resume(torch.load(tmp_path / "broken" / "last.pt", weights_only=True), changed=False)
+    content = torch.load(tmp_path / "broken" / "last.pt", weights_only=True)
+    content[key] = content.pop("weights")
+    again.resume(content, changed=False)
     assert again.position.step == 25
     assert again.run()
-    for name, value in whole.tower.state_dict().items():
-        torch.testing.assert_close(again.tower.state_dict()[name], value, msg=name)
+    for name, value in whole.encoder.state_dict().items():
+        torch.testing.assert_close(again.encoder.state_dict()[name], value, msg=name)
 
 
 def test_another_recipe_is_refused(tmp_path):

@@ -8,13 +8,13 @@ import pytest
 import soxr
 import torch
 
-from export.onnx.towers import export_audio, export_image, prove_towers
+from export.onnx.audio_image import export_audio, export_image, prove_encoders
 from marssep_rt.model import bundle as bundles
 from offline_training.encoders import yamnet
-from offline_training.encoders.builtin import describe, load_towers, towers_of
-from offline_training.encoders.pair import Towers
+from offline_training.encoders.audio_image import EncoderShape, TorchAudioEncoder, TorchImageEncoder
+from offline_training.encoders.builtin import describe, encoders_of, load_encoders
+from offline_training.encoders.pair import EncoderPair
 from offline_training.encoders.tflite_weights import load_trunk, save_trunk
-from offline_training.encoders.towers import AudioTower, ImageTower, TowerShape
 from offline_training.encoders.trunks import convert
 from offline_training.encoders.yamnet import LEVEL, YamnetMel, YamnetTrunk
 from offline_training.utils.checkpoint_io import CheckpointError
@@ -82,29 +82,29 @@ def test_a_trunk_is_kept_with_its_classifier_and_its_name(trunk, tmp_path):
 
 
 def test_an_ear_is_exported_proven_and_comes_back(trunk, tmp_path, bundle):
-    tower = AudioTower(TowerShape(trunk=yamnet.NAME)).eval()
-    tower.trunk.load_state_dict(trunk.state_dict())
+    encoder = TorchAudioEncoder(EncoderShape(trunk=yamnet.NAME)).eval()
+    encoder.trunk.load_state_dict(trunk.state_dict())
     with torch.no_grad():
-        tower.head.mean.uniform_(0.0, 0.1)
-        tower.head.deviation.uniform_(0.5, 1.0)
-    towers = Towers(tower, ImageTower(TowerShape(widths=(8, 16, 24)))).eval()
+        encoder.head.mean.uniform_(0.0, 0.1)
+        encoder.head.deviation.uniform_(0.5, 1.0)
+    encoders = EncoderPair(encoder, TorchImageEncoder(EncoderShape(widths=(8, 16, 24)))).eval()
     torch.save(
-        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        {"kind": "encoders", "describe": json.dumps(describe(encoders)), "weights": encoders.state_dict()},
         tmp_path / "t.pt",
     )
-    again, _ = load_towers(tmp_path / "t.pt")
+    again, _ = load_encoders(tmp_path / "t.pt")
     graphs = export_audio(again), export_image(again)
     assert len(graphs[0]) < 5_000_000
-    assert max(c.difference for c in prove_towers(again, *graphs)) < 5e-3
+    assert max(c.difference for c in prove_encoders(again, *graphs)) < 5e-3
     bundles.write(
         tmp_path / "b",
         {k: bundle.card[k] for k in ("name", "encoder", "query_dim")},
         {"audio.onnx": graphs[0], "image.onnx": graphs[1]},
     )
-    back = towers_of(bundles.load(tmp_path / "b"))
+    back = encoders_of(bundles.load(tmp_path / "b"))
     mels = torch.randn(2, 200, 64)
     with torch.no_grad():
-        assert (back.audio(mels) * tower(mels)).sum(1).min() > 0.99
+        assert (back.audio(mels) * encoder(mels)).sum(1).min() > 0.99
 
 
 @pytest.mark.skipif(not (SHARED / "yamnet.tflite").exists(), reason="the pre-trained model is not there")

@@ -78,8 +78,8 @@ def test_lists_become_manifests_of_what_is_there(field, tmp_path):
         ("dog barking", "test", "clip2"),
         ("rain", "test", "clip3"),
     ]
-    pictures = read_manifest(tmp_path / "images.csv", groups_per_label=True)
-    assert [Path(r["path"]).name for r in pictures[:3]] == ["000004.jpg", "000005.jpg", "000006.jpg"]
+    images = read_manifest(tmp_path / "images.csv", groups_per_label=True)
+    assert [Path(r["path"]).name for r in images[:3]] == ["000004.jpg", "000005.jpg", "000006.jpg"]
     write_manifests({"train": field / "targets.csv", "test": field / "targets.csv"}, field, tmp_path)
     with pytest.raises(CorpusError, match="two splits"):
         read_manifest(tmp_path / "manifest.csv")

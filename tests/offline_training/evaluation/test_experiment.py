@@ -11,8 +11,8 @@ import torch
 
 from marssep_rt.errors import UsageError
 from offline_training.cli.experiment import read_rewards
-from offline_training.encoders.builtin import build_towers, describe
-from offline_training.encoders.towers import TowerShape
+from offline_training.encoders.audio_image import EncoderShape
+from offline_training.encoders.builtin import build_encoders, describe
 from offline_training.evaluation.experiment import (
     Arm,
     Experiment,
@@ -235,9 +235,11 @@ def test_the_command(clips, tmp_path):
         tmp_path / "start.pt",
         {"separator": registry.describe(model), "weights": model.state_dict(), "encoder": "builtin-text-1"},
     )
-    towers = build_towers(TowerShape(widths=(4, 8, 8), dim=384), TowerShape(widths=(4, 8, 8), dim=384))
+    encoders = build_encoders(
+        EncoderShape(widths=(4, 8, 8), dim=384), EncoderShape(widths=(4, 8, 8), dim=384)
+    )
     torch.save(
-        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        {"kind": "encoders", "describe": json.dumps(describe(encoders)), "weights": encoders.state_dict()},
         tmp_path / "t.pt",
     )
     common = (

@@ -25,7 +25,7 @@ def test_unrelated_phrases_are_unrelated():
     assert not unrelated & known
 
 
-def test_the_shipped_text_tower_tells_known_from_unrelated():
+def test_the_shipped_text_encoder_tells_known_from_unrelated():
     """ "A pair of shoes" is near footsteps: what names no sound can still lie near the one that it makes."""
     vocabulary = KnownSounds.of(bundles.load())
     known, figures = fit(BuiltinEncoder(), vocabulary.labels)
@@ -49,14 +49,14 @@ def test_text_alone_embeds_no_sounds(bundle, tmp_path):
     bundles.write(tmp_path / "b", {k: bundle.card[k] for k in ("name", "encoder", "query_dim")}, files)
     encoder = BuiltinEncoder(text=tmp_path / "b")
     assert encoder.modalities == ("text",)
-    with pytest.raises(EncoderError, match="without audio tower"):
+    with pytest.raises(EncoderError, match="without audio encoder"):
         encoder.embed_audio([np.zeros(48_000, np.float32)])
 
 
-def test_the_bundles_own_towers_are_an_encoder():
+def test_the_bundles_own_encoders_are_an_encoder():
     encoder = BuiltinEncoder()
     assert encoder.modalities == ("text", "audio", "image")
     rng = np.random.default_rng(0)
     vectors = encoder.embed_audio([rng.standard_normal(n).astype(np.float32) for n in (1000, 500_000)])
-    pictures = encoder.embed_image([rng.integers(0, 255, (50, 90, 3), np.uint8)])
-    np.testing.assert_allclose(np.linalg.norm(np.concatenate([vectors, pictures]), axis=1), 1, atol=1e-5)
+    images = encoder.embed_image([rng.integers(0, 255, (50, 90, 3), np.uint8)])
+    np.testing.assert_allclose(np.linalg.norm(np.concatenate([vectors, images]), axis=1), 1, atol=1e-5)

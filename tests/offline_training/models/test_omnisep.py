@@ -17,7 +17,7 @@ from offline_training.models.omnisep import (
 )
 from offline_training.models.streaming_state import Memory
 from offline_training.training.config import SuperviseRecipe
-from offline_training.training.supervised import Trainer
+from offline_training.training.supervised import supervised_trainer
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.recipe import read
 
@@ -77,7 +77,7 @@ def test_it_trains_is_stored_and_is_not_exported(corpus, table, tmp_path):
         "mixtures": {"seconds": 0.5, "queries": 3},
         "validation": {"mixtures": 8, "seconds": 1.0},
     }
-    trainer = Trainer(tmp_path, corpus, table, read(SuperviseRecipe, recipe))
+    trainer = supervised_trainer(tmp_path, corpus, table, read(SuperviseRecipe, recipe))
     before = [p.clone() for p in trainer.model.parameters()]
     trainer.run()
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))

@@ -9,7 +9,7 @@ import pytest
 
 from offline_training.alignment.config import AlignmentConfig
 from offline_training.cli.recipes import KINDS, reference
-from offline_training.encoders.text_distillation import TowerConfig
+from offline_training.encoders.text_distillation import TextConfig
 from offline_training.evaluation.experiment import changed
 from offline_training.models import registry
 from offline_training.reinforce.config import ReinforceRecipe
@@ -142,6 +142,15 @@ def test_what_is_wrong_is_said_in_a_sentence(plain, said):
     assert said in str(error.value)
 
 
+def test_a_key_may_have_its_earlier_name():
+    sizes = {"audio": {"widths": [4, 8]}}
+    assert read(AlignmentConfig, {"stages": [], "towers": sizes}) == read(
+        AlignmentConfig, {"stages": [], "encoders": sizes}
+    )
+    with pytest.raises(RecipeError, match="the recipe has 'encoders' twice, once as 'towers'"):
+        read(AlignmentConfig, {"stages": [], "towers": sizes, "encoders": sizes})
+
+
 def test_the_keys_of_a_separator_are_those_of_its_network():
     read(SuperviseRecipe, {"separator": {"unet": {"band_memory": [16, 8]}}})
     with pytest.raises(RecipeError, match=r"\[separator.unet\] has no key 'chanels'; did you mean channels"):
@@ -191,7 +200,7 @@ def test_fewer_steps_keep_their_schedule_whole():
     plain = {"number": 0, "steps": 900, "warmup": 50}
     stages = read(AlignmentConfig, {"stages": [plain, {**plain, "number": 1}]}).with_steps(20).stages
     assert [(s.number, s.steps, s.warmup) for s in stages] == [(0, 20, 5), (1, 20, 5)]
-    assert TowerConfig().with_steps(7).steps == 7
+    assert TextConfig().with_steps(7).steps == 7
 
 
 def test_quick_recipes_are_short_and_ask_for_little():
@@ -203,7 +212,7 @@ def test_quick_recipes_are_short_and_ask_for_little():
         assert recipe.validation.least_training_clips == 1
         assert recipe.mixtures.seconds <= 1
     assert ReinforceRecipe().quick().reinforce.group == 2
-    assert TowerConfig().quick().general_phrases < 1000
+    assert TextConfig().quick().general_phrases < 1000
 
 
 def test_recipes_are_found_by_name_by_folder_and_by_their_earlier_names(tmp_path, monkeypatch):

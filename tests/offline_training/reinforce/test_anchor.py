@@ -78,7 +78,7 @@ def test_fitting_learns_where_recordings_lie_and_freezes(full, tmp_path):
     torch.testing.assert_close(again(x), model(x))
     with pytest.raises(CheckpointError, match="the encoder e, not for f"):
         anchor.load(tmp_path / "anchor.pt", "f")
-    torch.save({"kind": "towers"}, tmp_path / "no.pt")
+    torch.save({"kind": "encoders"}, tmp_path / "no.pt")
     with pytest.raises(CheckpointError, match="not a fitted anchor"):
         anchor.load(tmp_path / "no.pt", "e")
 
@@ -90,7 +90,7 @@ def test_drawn_examples_leave_modalities_out_but_never_all(full):
         views, parts, present = anchor.draw(full, list(full.audio), rng)
         rows = np.stack([present[k].numpy() for k in anchor.MODALITIES])
         assert rows.any(0).all()
-        assert not rows[2, ::2].any()  # no pictures of every other label
+        assert not rows[2, ::2].any()  # no images of every other label
         seen += rows.mean(1) / 40
         assert views.shape == parts["image"].shape == (12, 16)
     np.testing.assert_allclose(seen, [0.75, 0.76, 0.375], atol=0.08)

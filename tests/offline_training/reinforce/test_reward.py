@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from offline_training.encoders.builtin import build_towers
-from offline_training.encoders.towers import TowerShape
-from offline_training.reinforce.reward import RewardConfig, TowerEar, level_guard, quality, rewards, silence
+from offline_training.encoders.audio_image import EncoderShape
+from offline_training.encoders.builtin import build_encoders
+from offline_training.reinforce.reward import (
+    FrozenEncoder,
+    RewardConfig,
+    level_guard,
+    quality,
+    rewards,
+    silence,
+)
 
 T = torch.linspace(0, 1, 4800)
 TONE, HISS = torch.sin(2 * np.pi * 300 * T), torch.randn(4800, generator=torch.Generator().manual_seed(0))
@@ -66,8 +73,8 @@ def test_absent_targets_earn_silence_alone():
 
 def test_a_tower_hears_in_fp32_without_gradient_under_autocast():
     torch.manual_seed(0)
-    hearing = TowerEar(
-        build_towers(TowerShape(widths=(4, 8, 8), dim=16), TowerShape(widths=(4, 8, 8), dim=16)).audio
+    hearing = FrozenEncoder(
+        build_encoders(EncoderShape(widths=(4, 8, 8), dim=16), EncoderShape(widths=(4, 8, 8), dim=16)).audio
     )
     sound = torch.randn(2, 48_000, requires_grad=True) * 0.1
     plain = hearing(sound)

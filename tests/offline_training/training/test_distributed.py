@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from offline_training.data.mixtures import MixtureConfig, MixtureDataset, joined
-from offline_training.encoders.builtin import build_towers, describe
-from offline_training.encoders.towers import TowerShape
+from offline_training.encoders.audio_image import EncoderShape
+from offline_training.encoders.builtin import build_encoders, describe
 from offline_training.utils import checkpoint_io
 from offline_training.utils.distributed import Processes
 from offline_training.utils.run import RunError
@@ -75,9 +75,9 @@ def losses(folder):
 def files(corpus, table, tmp_path):
     table.save(tmp_path / "q.npz")
     torch.manual_seed(1)
-    towers = build_towers(TowerShape(widths=(4, 8, 8), dim=16), TowerShape(widths=(4, 8, 8), dim=16))
+    encoders = build_encoders(EncoderShape(widths=(4, 8, 8), dim=16), EncoderShape(widths=(4, 8, 8), dim=16))
     torch.save(
-        {"kind": "towers", "describe": json.dumps(describe(towers)), "weights": towers.state_dict()},
+        {"kind": "encoders", "describe": json.dumps(describe(encoders)), "weights": encoders.state_dict()},
         tmp_path / "t.pt",
     )
     return ("--corpus", corpus.folder, "--queries", "q.npz")

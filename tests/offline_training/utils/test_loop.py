@@ -155,7 +155,7 @@ def test_scalars_of_a_stage_stand_under_its_number(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     with scalars(tmp_path) as write:
-        write({"stage": 2, "skipped": "no photographs"})
+        write({"stage": 2, "skipped": "no images"})
         write({"stage": 0, "step": 50, "steps": 90, "loss": 1.5})
         write({"stage": 1, "step": 50, "val": {"gap": 0.25}, "score": 0.25})
         write({"step": 7, "lr": 0.5})

@@ -1,0 +1,1 @@
+"""What changes a live run: its controller, the keyboard, OSC and presets."""

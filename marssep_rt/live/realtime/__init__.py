@@ -1,0 +1,1 @@
+"""What runs at the pace of the audio device: the engine, its callback and its model worker."""

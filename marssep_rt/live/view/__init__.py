@@ -1,0 +1,1 @@
+"""What a live run shows: the dashboard and plain lines."""
