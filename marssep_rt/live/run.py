@@ -23,6 +23,7 @@ from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import MarssepError
 from marssep_rt.live.audio_bridge import EngineConfig
 from marssep_rt.live.audio_device import Device, LiveDevice, SoundDevice, open_again
+from marssep_rt.live.capacity import check_capacity
 from marssep_rt.live.controller import LiveController
 from marssep_rt.live.dashboard import RunInfo
 from marssep_rt.live.demo import PacedDevice
@@ -72,9 +73,15 @@ def free_name(path: Path) -> Path:
 
 
 def with_slack(processor: StreamProcessor, config: EngineConfig) -> EngineConfig:
-    """The format with the slack that this machine needs; the model runs for some hops to find out."""
-    slowest = Engine(processor, config).warm_up()
-    return replace(config, slack=live_slack(slowest, config.blocksize, config.device_rate))
+    """The format with the slack that this machine needs; the model runs for some hops to find out.
+
+    A warning says so where the machine hardly computes them in time; raises UsageError where it cannot.
+    """
+    times = Engine(processor, config).warm_up()
+    lasts = processor.info.hop / processor.info.sample_rate
+    if warning := check_capacity(times, lasts, processor.streams):
+        print_warning(warning)
+    return replace(config, slack=live_slack(max(times), config.blocksize, config.device_rate))
 
 
 class DeviceState(enum.Enum):
@@ -164,7 +171,8 @@ class LiveRun:
             config: The options of the run.
 
         Raises:
-            MarssepError: A recording or the device cannot be opened; nothing is left behind then.
+            MarssepError: The machine is too slow, or a recording or the device cannot be opened; nothing is
+                left behind then.
         """
         audio = with_slack(processor, config.audio)
         config = replace(config, audio=audio)

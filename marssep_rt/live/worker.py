@@ -160,11 +160,11 @@ class ModelWorker:
         self._open_resamplers()
         self.post(self.reset_model)
 
-    def warm_up(self, hops: int = 20) -> float:
+    def warm_up(self, hops: int = 20) -> list[float]:
         """Run the model on silence, then reset it.
 
         Returns:
-            The longest of the later hop times in seconds.
+            The times of the later hops in seconds.
         """
         times = []
         for _ in range(hops):
@@ -172,7 +172,7 @@ class ModelWorker:
             self.processor.process(np.zeros_like(self._hop_in))
             times.append(time.perf_counter() - began)
         self.processor.reset()
-        return max(times[hops // 2 :])
+        return times[hops // 2 :]
 
     # ---- the thread ------------------------------------------------------------------------------------
 
