@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from marssep_rt.errors import UsageError
 
-HOP_SHARE = (
-    0.8  # of a hop's duration that the model may take: callback, mixer and other programs need the rest
-)
+HOP_SHARE = 0.8  # of a hop's duration that the model may take: other work needs the rest
 
 
-def check_capacity(took: Sequence[float], lasts: float, sounds: int) -> str:
+class HopSeconds(NamedTuple):
+    """How long hops took.
+
+    Attributes:
+        took: Seconds of each hop, waiting for other programs included.
+        computed: Seconds of the processor for a hop, on average.
+    """
+
+    took: list[float]
+    computed: float
+
+
+def check_capacity(hops: HopSeconds, lasts: float, sounds: int) -> str:
     """Compare the times of some hops with the time that a hop lasts.
 
     Args:
-        took: Seconds of each hop.
+        hops: The times.
         lasts: Seconds that a hop lasts.
         sounds: How many masks are computed at once.
 
@@ -25,22 +35,21 @@ def check_capacity(took: Sequence[float], lasts: float, sounds: int) -> str:
         A warning where it is close; else nothing.
 
     Raises:
-        UsageError: Not even the fastest hop was done in time.
+        UsageError: The processor needs more time than a hop lasts, whatever else runs.
     """
-    least, usual = float(np.min(took)), float(np.median(took))
+    usual = float(np.median(hops.took))
+    if max(hops.computed, usual / HOP_SHARE) <= lasts:
+        return ""
     what = "one sound takes" if sounds == 1 else f"{sounds} sounds at once take"
-    fit = int(HOP_SHARE * lasts / least * sounds)
-    fewer = (
-        f"name fewer (about {fit} would do), " if 0 < fit < sounds else "name fewer, " if sounds > 1 else ""
-    )
-    if least > lasts:
+    fewer = "name fewer, " if sounds > 1 else ""
+    if hops.computed > lasts:
+        fit = max(1, int(HOP_SHARE * lasts / hops.computed * sounds))
+        fewer = f"name fewer (about {fit} would do), or " if fewer else ""
         raise UsageError(
-            f"{what} {1e3 * least:.0f} ms on this machine, and a hop lasts {1e3 * lasts:.0f} ms; "
-            f"{fewer}close other programs, or use marssep file, which has no deadline"
+            f"{what} {1e3 * hops.computed:.0f} ms on this machine, and a hop lasts {1e3 * lasts:.0f} ms; "
+            f"{fewer}use marssep file, which has no deadline"
         )
-    if usual > HOP_SHARE * lasts:
-        return (
-            f"{what} {1e3 * usual:.0f} ms on this machine now, and a hop lasts {1e3 * lasts:.0f} ms: "
-            f"expect drop-outs; {fewer}close other programs"
-        )
-    return ""
+    return (
+        f"{what} {1e3 * usual:.0f} ms on this machine now, and a hop lasts {1e3 * lasts:.0f} ms: "
+        f"expect drop-outs; {fewer}close other programs"
+    )

@@ -17,7 +17,7 @@ from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import WindowEncoder
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.live.audio_bridge import AudioBridge, EngineConfig
-from marssep_rt.live.capacity import HOP_SHARE
+from marssep_rt.live.capacity import HOP_SHARE, HopSeconds
 from marssep_rt.live.stats import EngineStats
 from marssep_rt.live.worker import ModelWorker
 from marssep_rt.query.types import Query
@@ -136,8 +136,8 @@ class Engine:
         """Whether a whole hop waits."""
         return self.worker.ready()
 
-    def warm_up(self, hops: int = 20) -> list[float]:
-        """Run the model on silence; returns the times of the later hops in seconds."""
+    def warm_up(self, hops: int = 20) -> HopSeconds:
+        """Run the model on silence; returns the times of the later half of the hops."""
         return self.worker.warm_up(hops)
 
     def start(self) -> None:

@@ -81,7 +81,7 @@ def with_slack(processor: StreamProcessor, config: EngineConfig) -> EngineConfig
     lasts = processor.info.hop / processor.info.sample_rate
     if warning := check_capacity(times, lasts, processor.streams):
         print_warning(warning)
-    return replace(config, slack=live_slack(max(times), config.blocksize, config.device_rate))
+    return replace(config, slack=live_slack(max(times.took), config.blocksize, config.device_rate))
 
 
 class DeviceState(enum.Enum):
