@@ -60,6 +60,9 @@ system-test:
 	  node:nodejs npm:npm)
 	@command -v chromium chromium-browser google-chrome >/dev/null || $(APT) install -y -q --no-install-recommends chromium \
 	  || echo "no Chromium: the page's browser tests will be skipped"
+	@command -v pulseaudio pipewire-pulse >/dev/null \
+	  || $(APT) install -y -q --no-install-recommends pulseaudio pulseaudio-utils libasound2-plugins \
+	  || echo "no PulseAudio: the test of the virtual microphone will be skipped"
 
 plugin-tools:
 	$(call install_missing,$(PLUGIN_TOOLS))

@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import soxr
+import soundfile
 
 from marssep_rt.arrays import Array
+from marssep_rt.audio_io.array_source import ArraySource
 from marssep_rt.audio_io.reader import open_source
+from marssep_rt.audio_io.source import AudioSource
+from marssep_rt.batch.output_stage import OutputStage
+from marssep_rt.batch.separate import HOPS_AT_ONCE, damaged, separate_source
 from marssep_rt.errors import AudioFileError, UsageError
-from marssep_rt.separator import Separator
+from marssep_rt.separator import Separator, checked_rate
 from marssep_rt.utils.audio_arrays import as_audio
-
-BLOCK = 1 << 20  # frames that are read at once
 
 
 class Separated(NamedTuple):
@@ -46,50 +48,52 @@ def separate(
         settings: All other arguments of ``Separator``.
 
     Returns:
-        The output in the shape of the input, aligned with it, and its sample rate.
+        The output in the shape of the input, aligned with it, and its sample rate. At every rate target and
+        residual (``remove=True``) add up to the input.
 
     Raises:
         UsageError: An argument cannot be used.
         AudioFileError: The file cannot be read.
     """
-    if isinstance(source, (str, Path)):
-        if sample_rate is not None:
-            raise UsageError("sample_rate belongs to an array; a file brings its own")
-        audio, sample_rate = _read(Path(source))
-    else:
+    if not isinstance(source, (str, Path)):
         audio = as_audio(source)
-    separator = Separator(query, **settings)
-    rate = separator.sample_rate if sample_rate is None else int(sample_rate)
-    if not 8_000 <= rate <= 192_000:
-        raise UsageError(f"sample_rate is {rate} Hz; rates from 8000 to 192000 Hz work")
-    if rate == separator.sample_rate:
-        return Separated(_whole(separator, audio), rate)
-    there = soxr.resample(np.ascontiguousarray(audio.T), rate, separator.sample_rate, "HQ").T
-    back = soxr.resample(_whole(separator, there).T, separator.sample_rate, rate, "HQ").T
-    n = audio.shape[-1]
-    missing = max(0, n - back.shape[-1])
-    padded = np.pad(back, [(0, 0)] * (back.ndim - 1) + [(0, missing)])
-    return Separated(np.ascontiguousarray(padded[..., :n], np.float32), rate)
-
-
-def _whole(separator: Separator, audio: Array) -> Array:
-    """Everything through a separator, its latency taken off."""
-    audio = np.ascontiguousarray(audio, np.float32)
-    out = np.concatenate([separator.process(audio), separator.flush()], axis=-1)
-    return np.ascontiguousarray(out[..., separator.latency : separator.latency + audio.shape[-1]])
-
-
-def _read(path: Path) -> tuple[Array, int]:
-    """A whole audio file, [n] or [2, n]; what was lost is a UserWarning. Raises AudioFileError."""
-    with open_source(path) as source:
-        if source.channels > 2:
+        separator = Separator(query, **settings)
+        rate = separator.sample_rate if sample_rate is None else checked_rate(sample_rate)
+        out = _whole(separator, ArraySource(np.atleast_2d(audio), rate))
+        return Separated(out.reshape(audio.shape), rate)
+    if sample_rate is not None:
+        raise UsageError("sample_rate belongs to an array; a file brings its own")
+    path, separator = Path(source), Separator(query, **settings)
+    with open_source(path) as file:
+        if file.channels > 2:
             raise AudioFileError(
-                f"{path}: {source.channels} channels; mono and stereo work here, marssep file takes more"
+                f"{path}: {file.channels} channels; mono and stereo work here, marssep file takes more"
             )
-        blocks = [source.read(BLOCK)]
-        while len(blocks[-1]) == BLOCK:
-            blocks.append(source.read(BLOCK))
-        for note in source.notes:
-            warnings.warn(f"{path}: {note}", stacklevel=3)
-        audio = np.concatenate(blocks).T
-    return (audio[0] if len(audio) == 1 else np.ascontiguousarray(audio)), source.samplerate
+        try:
+            out = _whole(separator, file)
+        except (soundfile.LibsndfileError, OSError) as e:
+            raise damaged(path, file, e) from e
+        for note in file.notes:
+            warnings.warn(f"{path}: {note}", stacklevel=2)
+        return Separated(out[0] if len(out) == 1 else out, file.samplerate)
+
+
+class _Collector:
+    """Keeps the blocks of an output."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Array] = []
+
+    def write(self, x: Array) -> None:
+        """Append float32 [C, n]."""
+        self.blocks.append(x)
+
+
+def _whole(separator: Separator, source: AudioSource) -> Array:
+    """A whole sound [C, n] through a separator's model, as marssep file does it."""
+    model = separator.new_processor(source.channels, HOPS_AT_ONCE)
+    collector = _Collector()
+    mixes = [separator.controls.coefficients()]
+    output = OutputStage(model.info.sample_rate, source.samplerate, source.channels, mixes, [collector])
+    separate_source(source, model, output)
+    return np.ascontiguousarray(np.concatenate(collector.blocks, axis=1), np.float32)

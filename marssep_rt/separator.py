@@ -66,8 +66,9 @@ class Separator:
         strength: Mix and limit in one: 0 (input) to 100 (no limit, the default).
         bundle: A model bundle; None is the built-in one.
         provider: "auto", "cpu" or "cuda".
-        sample_rate: Of the blocks in Hz, 8000..192000; None is the model's. Another rate is resampled inside,
-            which adds 1.4 ms at 44.1 kHz, and passes nothing above 24 kHz.
+        sample_rate: Of the blocks in Hz, 8000..192000; None is the model's. For another rate the target is
+            resampled inside, which adds 1.4 ms at 44.1 kHz. The dry path is not: target and residual add up
+            to the input, and what lies above 24 kHz belongs to the residual.
 
     Attributes:
         sample_rate: Of the blocks in Hz; 48000 for the built-in bundle.
@@ -179,8 +180,18 @@ class Separator:
         return self._adapter.process(rows).reshape(audio.shape)
 
     def _start(self, channels: int) -> None:
-        processor = StreamProcessor(self._session, self.provider, channels, self.query, self.controls)
-        self._adapter = HopAdapter(processor, self.sample_rate)
+        self._adapter = HopAdapter(self.new_processor(channels), self.sample_rate, self.controls)
+
+    def new_processor(self, channels: int, hops: int = 1) -> StreamProcessor:
+        """The model with the query, in its initial state.
+
+        Its output is the target: the mixer comes after the way back to the input's rate.
+
+        Args:
+            channels: 1 or more.
+            hops: Hops per step.
+        """
+        return StreamProcessor(self._session, self.provider, channels, self.query, Controls(), hops)
 
     def flush(self) -> Array:
         """Return the last ``latency`` samples, [latency] or [C, latency], and reset the stream."""
@@ -214,4 +225,4 @@ class Separator:
         """Change ``remove``, ``wet``, ``limit_db``, ``gain_db`` or ``strength``, ramped over one hop."""
         self.controls = self.controls.with_changes(**changes)
         if self._adapter is not None:
-            self._adapter.processor.set_controls(self.controls)
+            self._adapter.set_controls(self.controls)

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import soxr
 
 from marssep_rt.arrays import Array
-from marssep_rt.audio_io.writer import AudioWriter, resampled
+from marssep_rt.audio_io.writer import resampled
+from marssep_rt.dsp.dry_path import DryPath
 
 
-class DryPath:
-    """The input's samples at the file's own rate, which wait for their target."""
+class BlockWriter(Protocol):
+    """Takes an output block by block."""
 
-    def __init__(self, channels: int) -> None:
-        self.blocks: deque[Array] = deque()
-        self.length = 0
-        self.nothing: Array = np.zeros((channels, 0), np.float32)
-
-    def put(self, x: Array) -> None:
-        """Append [C, n]."""
-        self.blocks.append(x)
-        self.length += x.shape[1]
-
-    def take(self, n: int) -> Array:
-        """The next n samples, [C, n]."""
-        taken = [self.nothing]
-        self.length -= n
-        while n:
-            block = self.blocks.popleft()
-            if block.shape[1] > n:
-                self.blocks.appendleft(block[:, n:])
-                block = block[:, :n]
-            taken.append(block)
-            n -= block.shape[1]
-        return np.concatenate(taken, axis=1)
+    def write(self, x: Array) -> None:
+        """Append float32 [C, n]."""
 
 
 class OutputStage:
@@ -57,8 +39,8 @@ class OutputStage:
         model_rate: int,
         sample_rate: int,
         channels: int,
-        mixes: list[tuple[float, float]],
-        writers: list[AudioWriter],
+        mixes: Sequence[tuple[float, float]],
+        writers: Sequence[BlockWriter],
     ) -> None:
         other_rate = sample_rate != model_rate
         self.resampler = soxr.ResampleStream(model_rate, sample_rate, channels) if other_rate else None

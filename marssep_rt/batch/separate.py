@@ -103,15 +103,13 @@ def process_file(
                 processor.info.sample_rate, rate, channels, _mixes(controls, len(writers) > 1), writers
             )
             meter = MatchMeter(processor.info.sample_rate, PresenceCurve.of(processor.info.presence))
-            nan_samples = _stream(source, processor, output, progress, meter)
+            nan_samples = separate_source(source, processor, output, progress, meter.add)
             for writer in writers:
                 writer.finish()
         except BrokenPipeError:
             raise
         except (soundfile.LibsndfileError, OSError) as e:
-            raise AudioFileError(
-                f"{job.source}: damaged after {source.position / rate:.1f} s ({reason(e)})"
-            ) from e
+            raise damaged(job.source, source, e) from e
         finally:
             for writer in writers:
                 writer.discard()
@@ -149,24 +147,40 @@ def _notes_of(writer: AudioWriter) -> Iterator[str]:
         )
 
 
-def _stream(
+def damaged(path: Path, source: AudioSource, error: BaseException) -> AudioFileError:
+    """What to say of a file that cannot be read to its end."""
+    after = source.position / source.samplerate
+    return AudioFileError(f"{path}: damaged after {after:.1f} s ({reason(error)})")
+
+
+def separate_source(
     source: AudioSource,
     processor: StreamProcessor,
     output: OutputStage,
-    progress: Progress,
-    meter: MatchMeter,
+    progress: Progress = lambda *_: None,
+    observe: Callable[[Array, Array], None] = lambda *_: None,
 ) -> int:
-    """The whole file through model and output; the graph's latency is cut off at the start.
+    """The whole sound through model and output, aligned: the graph's latency is cut off at the start.
+
+    Args:
+        source: The sound.
+        processor: The model, whose output is the target.
+        output: Mixes the target with the sound.
+        progress: Called with the seconds done and the seconds in all.
+        observe: Called with every block of the target and of the input, at the model's rate.
 
     Returns:
         The number of samples that were not finite.
+
+    Raises:
+        soundfile.LibsndfileError, OSError: The sound cannot be read to its end.
     """
     skip, size, channels = processor.info.latency, processor.size, source.channels
 
     def run(block: Array, last: bool, keep: int) -> None:
         nonlocal skip
         out = processor.process(block)
-        meter.add(processor.target, processor.dry)
+        observe(processor.target, processor.dry)
         first = min(skip, size)
         skip -= first
         output.write(out[:, first:keep], last)

@@ -107,7 +107,13 @@ def _said(value: object) -> str:
 
 
 class Mixer:
-    """Applies controls hop by hop into a preallocated array."""
+    """Applies controls hop by hop into a preallocated array.
+
+    Args:
+        controls: The settings of the first hop.
+        rows: Of the outputs.
+        hop: The most samples of a hop.
+    """
 
     def __init__(self, controls: Controls, rows: int, hop: int) -> None:
         self.now = controls.coefficients()
@@ -124,13 +130,15 @@ class Mixer:
         self.now = self.wanted
 
     def run(self, target: Array, dry: Array, out: Array) -> None:
-        """out = a * target + b * dry, arrays [rows, hop]; dry may have one row for all."""
+        """out = a * target + b * dry, arrays [rows, n <= hop]; dry may have one row for all."""
         a, b = self.now
+        spare = self.spare[:, : target.shape[1]]
         if self.now == self.wanted:
             np.multiply(target, np.float32(a), out=out)
-            np.multiply(dry, np.float32(b), out=self.spare)
+            np.multiply(dry, np.float32(b), out=spare)
         else:
-            np.multiply(target, np.float32(a) + np.float32(self.wanted[0] - a) * self.ramp, out=out)
-            np.multiply(dry, np.float32(b) + np.float32(self.wanted[1] - b) * self.ramp, out=self.spare)
+            ramp = self.ramp[-target.shape[1] :]  # all of it, less a sample where rates do not divide
+            np.multiply(target, np.float32(a) + np.float32(self.wanted[0] - a) * ramp, out=out)
+            np.multiply(dry, np.float32(b) + np.float32(self.wanted[1] - b) * ramp, out=spare)
             self.now = self.wanted
-        out += self.spare
+        out += spare

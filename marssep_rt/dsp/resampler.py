@@ -15,10 +15,23 @@ from marssep_rt.contract import RESAMPLER
 
 
 class StreamResampler:
-    """[C, n] at ``source`` Hz in, [C, m] at ``target`` Hz out; ``delay`` is the filter's, in seconds."""
+    """[C, n] at ``source`` Hz in, [C, m] at ``target`` Hz out; ``delay`` is the filter's, in seconds.
+
+    Args:
+        source: Sample rate of the input in Hz.
+        target: Sample rate of the output in Hz.
+        channels: Of both.
+        half_width: The delay of the filter in samples of the input.
+        phase: How much earlier the output comes, in 1/up samples of the input.
+    """
 
     def __init__(
-        self, source: int, target: int, channels: int, half_width: int = RESAMPLER.half_width
+        self,
+        source: int,
+        target: int,
+        channels: int,
+        half_width: int = RESAMPLER.half_width,
+        phase: int = 0,
     ) -> None:
         if source < 1 or target < 1:
             raise ValueError("sample rates must be positive")
@@ -34,9 +47,8 @@ class StreamResampler:
         kernel = cutoff * np.sinc(cutoff * position) * weights
         self.kernel: Array = (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32)
         self.history: Array = np.zeros((channels, self.taps - 1), np.float32)
-        self.phase = (
-            0  # position of the next output, in 1/up input samples, from the first unread input sample
-        )
+        # position of the next output, in 1/up input samples, from the first unread input sample
+        self.phase = phase
 
     def process(self, x: Array) -> Array:
         """All outputs that the input so far allows."""

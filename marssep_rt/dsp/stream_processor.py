@@ -77,6 +77,11 @@ class StreamProcessor:
         self._streams_to_be = len(streams.owner)  # once the prepared changes are made
         self._take(streams)
 
+    @property
+    def streams(self) -> int:
+        """How many masks are computed at once."""
+        return len(self.stream.query)
+
     def prepare(self, query: Array | Query, which: int = 0, most_seconds: float = math.inf) -> QueryChange:
         """Prepare a change of query; takes tens of milliseconds where the number of its sounds changes.
 

@@ -26,6 +26,7 @@ from marssep_rt.live.devices.audio_device import Device, LiveDevice, SoundDevice
 from marssep_rt.live.devices.demo import PacedDevice
 from marssep_rt.live.devices.demo_signals import demo_parts
 from marssep_rt.live.realtime.audio_bridge import EngineConfig
+from marssep_rt.live.realtime.capacity import check_capacity
 from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.live.view.dashboard import RunInfo
 from marssep_rt.live.view.display import (
@@ -77,9 +78,15 @@ def free_name(path: Path) -> Path:
 
 
 def with_slack(processor: StreamProcessor, config: EngineConfig) -> EngineConfig:
-    """The format with the slack that this machine needs; the model runs for some hops to find out."""
-    slowest = Engine(processor, config).warm_up()
-    return replace(config, slack=live_slack(slowest, config.blocksize, config.device_rate))
+    """The format with the slack that this machine needs; the model runs for some hops to find out.
+
+    A warning says so where the machine hardly computes them in time; raises UsageError where it cannot.
+    """
+    times = Engine(processor, config).warm_up()
+    lasts = processor.info.hop / processor.info.sample_rate
+    if warning := check_capacity(times, lasts, processor.streams):
+        print_warning(warning)
+    return replace(config, slack=live_slack(max(times.took), config.blocksize, config.device_rate))
 
 
 class DeviceState(enum.Enum):
@@ -169,7 +176,8 @@ class LiveRun:
             config: The options of the run.
 
         Raises:
-            MarssepError: A recording or the device cannot be opened; nothing is left behind then.
+            MarssepError: The machine is too slow, or a recording or the device cannot be opened; nothing is
+                left behind then.
         """
         audio = with_slack(processor, config.audio)
         config = replace(config, audio=audio)

@@ -1,4 +1,4 @@
-""" "speech" beside RNNoise: voices under sounds that are no voice or music, the mixtures of ``marssep train suite --only speech``.
+"""The query "speech" beside RNNoise, on the mixtures of ``marssep train suite --only speech``.
 
     pip install pyrnnoise
     python tests/benchmarks/speech.py --corpus cache/corpus [--split val] [--mixtures 100] [--bundle BUNDLE]
@@ -68,7 +68,11 @@ def main():
     ours = suite.measure(BundleListener(bundles.load(options.bundle)), iter(asked))
     theirs = suite.measure(Denoiser(), iter(asked))
     ahead = float(np.mean([a.si_sdri > b.si_sdri for a, b in zip(ours, theirs, strict=True)]))
-    print(json.dumps({"marssep": suite.summary(ours), "rnnoise": suite.summary(theirs), "ahead": ahead}, indent=1))
+    print(
+        json.dumps(
+            {"marssep": suite.summary(ours), "rnnoise": suite.summary(theirs), "ahead": ahead}, indent=1
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -65,16 +65,61 @@ def test_separate_an_array_is_the_stream_without_its_latency(vector):
     np.testing.assert_allclose(found, streamed, atol=1e-6)
 
 
-@pytest.mark.parametrize("rate", [16_000, 44_100, 96_000])
-def test_separate_at_another_rate_is_aligned_and_as_long(vector, rate):
-    x = soxr.resample(mixture(48_000), RATE, rate, "HQ").astype(np.float32)
-    kept, told = separate(x, vector, sample_rate=rate)
-    gone, _ = separate(x, vector, sample_rate=rate, remove=True)
+def streamed(x, rate, vector, **settings):
+    """A stream in blocks of an odd size, without its latency."""
+    s = Separator(vector, sample_rate=rate, **settings)
+    outs = [s.process(x[..., at : at + 1237]) for at in range(0, x.shape[-1], 1237)]
+    return np.concatenate([*outs, s.flush()], axis=-1)[..., s.latency :]
+
+
+def at_once(x, rate, vector, **settings):
+    found, told = separate(x, vector, sample_rate=rate, **settings)
     assert told == rate
-    assert kept.shape == x.shape
-    inner = slice(rate // 20, -rate // 20)
-    band = soxr.resample(soxr.resample(x, rate, RATE, "HQ"), RATE, rate, "HQ")[: len(x)]
-    np.testing.assert_allclose((kept + gone)[inner], band[inner], atol=2e-3)
+    return found
+
+
+@pytest.mark.parametrize("separated", [streamed, at_once])
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000, 96_000])
+def test_target_and_residual_add_up_to_the_input_at_every_rate(vector, rate, separated):
+    x = soxr.resample(mixture(48_000), RATE, rate, "HQ").astype(np.float32)
+    if rate == 96_000:
+        x += 0.2 * np.sin(2 * np.pi * 30_000 / rate * np.arange(len(x))).astype(np.float32)
+    stereo = np.stack([x, 0.5 * x[::-1]])
+    target, residual = separated(stereo, rate, vector), separated(stereo, rate, vector, remove=True)
+    assert target.shape == stereo.shape
+    np.testing.assert_allclose(target + residual, stereo, atol=1e-6)
+    assert np.abs(target).max() > 1e-3
+    assert np.abs(residual).max() > 1e-3
+
+
+@pytest.mark.parametrize("separated", [streamed, at_once])
+def test_what_lies_above_the_model_s_band_passes_with_the_residual(vector, separated):
+    rate = 96_000
+    x = 0.2 * np.sin(2 * np.pi * 30_000 / rate * np.arange(rate // 2)).astype(np.float32)
+    inner = slice(200, -200)  # its sudden beginning and end are in the model's band
+    np.testing.assert_allclose(separated(x, rate, vector, remove=True)[inner], x[inner], atol=1e-4)
+    np.testing.assert_allclose(separated(x, rate, vector)[inner], 0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [44_100, 96_000])
+def test_stream_and_whole_array_agree_at_another_rate(vector, rate):
+    """Their filters differ, and the model's hops begin elsewhere; half a sample of delay would give 0.55."""
+    x = soxr.resample(mixture(48_000), RATE, rate, "HQ").astype(np.float32)
+    a, b = streamed(x, rate, vector), at_once(x, rate, vector)
+    inner = slice(rate // 10, -rate // 10)
+    error = np.sqrt(np.mean((a - b)[inner] ** 2) / np.mean(b[inner] ** 2))
+    assert error < 0.2
+
+
+def test_a_damaged_file_is_one_sentence(vector, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "x.wav", mixture(RATE), RATE)
+
+    def broken(self, frames):
+        raise soundfile.LibsndfileError(1)
+
+    monkeypatch.setattr("marssep_rt.audio_io.source.SoundfileSource.read", broken)
+    with pytest.raises(MarssepError, match=r"x\.wav: damaged after 0\.0 s"):
+        separate(tmp_path / "x.wav", vector)
 
 
 def test_separate_a_file_brings_its_rate(vector, tmp_path):

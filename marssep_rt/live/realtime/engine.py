@@ -17,11 +17,10 @@ from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import WindowEncoder
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.live.realtime.audio_bridge import AudioBridge, EngineConfig
+from marssep_rt.live.realtime.capacity import HOP_SHARE, HopSeconds
 from marssep_rt.live.realtime.stats import EngineStats
 from marssep_rt.live.realtime.worker import ModelWorker
 from marssep_rt.query.types import Query
-
-HOP_SHARE = 0.8  # of a hop's duration that the model may take for a new number of sounds
 
 
 class Engine:
@@ -137,8 +136,8 @@ class Engine:
         """Whether a whole hop waits."""
         return self.worker.ready()
 
-    def warm_up(self, hops: int = 20) -> float:
-        """Run the model on silence; returns the longest of the later hop times in seconds."""
+    def warm_up(self, hops: int = 20) -> HopSeconds:
+        """Run the model on silence; returns the times of the later half of the hops."""
         return self.worker.warm_up(hops)
 
     def start(self) -> None:

@@ -15,6 +15,7 @@ from marssep_rt.dsp.presence import PresenceCurve, PresenceMeter
 from marssep_rt.dsp.resampler import StreamResampler
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.live.realtime.audio_bridge import RING_SECONDS, AudioBridge
+from marssep_rt.live.realtime.capacity import HopSeconds
 from marssep_rt.live.realtime.priority import INTERPRETER, reset_priority, set_realtime_priority
 
 HOPS_AT_ONCE = 64
@@ -160,19 +161,19 @@ class ModelWorker:
         self._open_resamplers()
         self.post(self.reset_model)
 
-    def warm_up(self, hops: int = 20) -> float:
-        """Run the model on silence, then reset it.
-
-        Returns:
-            The longest of the later hop times in seconds.
-        """
+    def warm_up(self, hops: int = 20) -> HopSeconds:
+        """Run the model on silence, then reset it; returns the times of the later half of the hops."""
         times = []
-        for _ in range(hops):
+        for i in range(hops):
+            if i == hops // 2:
+                computed = time.thread_time()
             began = time.perf_counter()
             self.processor.process(np.zeros_like(self._hop_in))
             times.append(time.perf_counter() - began)
+        computed = time.thread_time() - computed
         self.processor.reset()
-        return max(times[hops // 2 :])
+        later = times[hops // 2 :]
+        return HopSeconds(later, computed / len(later))
 
     # ---- the thread ------------------------------------------------------------------------------------
 

@@ -1,4 +1,7 @@
-"""The virtual microphone, against a stand-in for pactl that writes down what it is asked; the unit."""
+"""The virtual microphone, against a stand-in for pactl that writes down what it is asked; the unit.
+
+``test_virtual_mic_server.py`` asks a real server.
+"""
 
 import json
 import os
@@ -10,17 +13,22 @@ import pytest
 
 from marssep_rt.errors import DeviceError, UsageError
 from marssep_rt.live import service
-from marssep_rt.live.devices.virtual_mic import ROUTING, VirtualMic, playback_streams
+from marssep_rt.live.devices.virtual_mic import VirtualMic, default_source, own_clients, streams_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pactl and systemd are Linux's")
 LIVE = Path(sys.executable).parent / "marssep-live"
 STAND_IN = """#!/bin/sh
 echo "$@" >> {log}
-case "$1 $2" in
-"load-module {refused}") echo "Failure: Module initialization failed" >&2; exit 1;;
+case "$*" in
+"load-module {refused} "*) echo "Failure: Module initialization failed" >&2; exit 1;;
 "load-module "*) wc -l < {log};;
-"list short") printf '{modules}';;
-"-f json") printf '%s' '{streams}';;
+"info") printf 'Default Sink: a\nDefault Source: mic\n';;
+"list short modules") printf '{modules}';;
+"list short sinks") printf '0\ta\tx\n3\tmarssep_sink\tx\n';;
+"list short sources") printf '0\tmic\tx\n4\tmarssep_mic\tx\n';;
+"-f json list clients") printf '%s' '{clients}';;
+"-f json list sink-inputs") printf '%s' '{playing}';;
+"-f json list source-outputs") printf '%s' '{recording}';;
 esac
 """
 
@@ -29,9 +37,10 @@ esac
 def pactl(tmp_path, monkeypatch):
     """Installs a stand-in; what it is asked stands in the file that is returned."""
 
-    def install(refused="none", modules="", streams="[]"):
+    def install(refused="none", modules="", clients="[]", playing="[]", recording="[]"):
         log, program = tmp_path / "asked", tmp_path / "pactl"
-        program.write_text(STAND_IN.format(log=log, refused=refused, modules=modules, streams=streams))
+        answers = {"modules": modules, "clients": clients, "playing": playing, "recording": recording}
+        program.write_text(STAND_IN.format(log=log, refused=refused, **answers))
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
         return log
@@ -39,28 +48,43 @@ def pactl(tmp_path, monkeypatch):
     return install
 
 
-def test_sink_and_source_are_there_while_it_lasts(pactl):
-    streams = [
-        {"index": 7, "sink": 0, "properties": {"application.process.id": str(os.getpid())}},
-        {"index": 8, "sink": 0, "properties": {"application.process.id": "1"}},
-    ]
-    log = pactl(streams=json.dumps(streams))
+def listed(*streams):
+    """(number, client, kind of place, place) of each stream as pactl lists them."""
+    return json.dumps([{"index": i, "client": client, kind: place} for i, client, kind, place in streams])
+
+
+def test_sink_and_source_are_there_while_it_lasts(pactl, monkeypatch):
+    monkeypatch.delenv("PULSE_SOURCE", raising=False)
+    monkeypatch.setenv("PULSE_SINK", "a")
+    own, other = ({"application.process.id": str(process)} for process in (os.getpid(), 1))
+    log = pactl(
+        clients=json.dumps([{"index": 70, "properties": own}, {"index": 71, "properties": other}]),
+        playing=listed((7, "70", "sink", 0), (8, "71", "sink", 0), (9, "70", "sink", 3)),
+        recording=listed((17, "70", "source", 4), (18, "71", "source", 4), (19, "70", "source", 0)),
+    )
     with VirtualMic() as mic:
-        assert os.environ["PULSE_SINK"] == "marssep_sink"
+        assert (os.environ["PULSE_SINK"], os.environ["PULSE_SOURCE"]) == ("marssep_sink", "mic")
         mic.route()
     asked = log.read_text().splitlines()
-    assert [line.split()[:2] for line in asked] == [
-        ["list", "short"],
-        ["load-module", "module-null-sink"],
-        ["load-module", "module-remap-source"],
-        ["-f", "json"],
-        ["move-sink-input", "7"],
-        ["unload-module", "3"],
-        ["unload-module", "2"],
+    assert [line for line in asked if not line.startswith(("list", "-f json", "info"))] == [
+        "load-module module-null-sink sink_name=marssep_sink sink_properties=device.description=marssep",
+        "load-module module-remap-source source_name=marssep_mic master=marssep_sink.monitor "
+        "source_properties=\"device.description='marssep microphone'\"",
+        "move-sink-input 7 marssep_sink",
+        "move-source-output 17 mic",
+        "unload-module 4",
+        "unload-module 3",
     ]
-    assert "sink_name=marssep_sink" in asked[1]
-    assert "master=marssep_sink.monitor source_properties=device.description='marssep microphone'" in asked[2]
-    assert not ROUTING.keys() & os.environ.keys()
+    assert os.environ["PULSE_SINK"] == "a"
+    assert "PULSE_SOURCE" not in os.environ
+
+
+def test_a_source_that_the_user_has_chosen_stays(pactl, monkeypatch):
+    pactl()
+    monkeypatch.setenv("PULSE_SOURCE", "other")
+    with VirtualMic():
+        assert os.environ["PULSE_SOURCE"] == "other"
+    assert os.environ["PULSE_SOURCE"] == "other"
 
 
 def test_what_a_killed_run_left_is_removed_first(pactl):
@@ -77,7 +101,7 @@ def test_a_refusal_leaves_nothing_behind(pactl):
         VirtualMic(),
     ):
         pass
-    assert log.read_text().splitlines()[-1] == "unload-module 2"
+    assert log.read_text().splitlines()[-1] == "unload-module 3"
 
 
 def test_without_pactl_the_command_says_what_to_do(tmp_path):
@@ -104,7 +128,9 @@ def test_a_stream_that_cannot_be_moved_is_a_warning(pactl, tmp_path, capfd):
 
 
 def test_an_answer_that_is_no_json_moves_nothing():
-    assert playback_streams("Sink Input #7", 1) == []
+    assert own_clients("Client #7") == set()
+    assert streams_of({"7"}, "Sink Input #7", "sink") == []
+    assert default_source("Default Source: @DEFAULT_SOURCE@\n") == default_source("") == ""
 
 
 def test_the_unit_quotes_what_systemd_would_expand(tmp_path):
