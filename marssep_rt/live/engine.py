@@ -13,6 +13,7 @@ import numpy as np
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.recorder import Recorder
+from marssep_rt.contract import LATENCY
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import WindowEncoder
 from marssep_rt.dsp.stream_processor import StreamProcessor
@@ -21,7 +22,7 @@ from marssep_rt.live.stats import EngineStats
 from marssep_rt.live.worker import ModelWorker
 from marssep_rt.query.types import Query
 
-HOP_SHARE = 0.8  # of a hop's duration that the model may take for a new number of sounds
+HOP_SHARE = LATENCY.hop_share  # of a hop's duration that the model may take for a new number of sounds
 
 
 class Engine:

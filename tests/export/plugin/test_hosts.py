@@ -242,8 +242,12 @@ def test_clap_hears_a_query_that_is_typed(clap, stereo, text):
     query, expected = own_query(host), embedded(text)
     assert (query["label"], query["encoder"], query["text"]) == (expected.label, expected.encoder, text)
     np.testing.assert_allclose(query["vector"], expected.vector, atol=1e-5)
+    for sounds, vectors in (("keep", expected.keep), ("drop", expected.drop)):
+        if vectors is not None:
+            np.testing.assert_allclose(query[sounds], vectors, atol=1e-5)
+        assert (sounds in query) == (vectors is not None)
     padded = np.concatenate([x, np.zeros((2, host.latency), np.float32)], axis=1)
-    s = Separator(query=expected.vector)  # one blend, as the plug-in has it
+    s = Separator(query=text)
     y = s.process(np.concatenate([x, np.zeros((2, s.latency), np.float32)], axis=1))[:, s.latency :]
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], y, atol=1e-4)
     assert status(host) == "ready"
