@@ -15,8 +15,9 @@ import soundfile
 
 import marssep_rt
 from clap_host import ClapHost, state_of, states_in
+from clap_presets import found_presets, load_preset
 from daw_tools import OWN, QUERIES, helper, need, plugins, sound
-from export.plugin.presets import PRESETS
+from export.plugin.presets import MIXER, PRESETS
 from marssep_rt import Separator
 from marssep_rt.dsp.presence import PresenceMeter
 from marssep_rt.query.build import build_query
@@ -408,6 +409,45 @@ def test_lv2_presets_are_found_and_set_the_mixer():
     ).stdout
     for name in PRESETS:
         assert name in said
+
+
+def test_vst3_presets_set_the_mixer_and_leave_the_query():
+    """The host compares the plug-in's id with the one in the file."""
+    folder, p = plugins(2) / "marssep.vst3" / "Contents" / "Resources" / "Presets", vst3()
+    p.query = QUERIES[1]
+    for name, changes in PRESETS.items():
+        p.mix, p.gain_db = 30.0, 6.0
+        p(sound(0.1), 48_000)  # a host hands parameters over with the next block
+        p.load_preset(str(folder / f"{name}.vstpreset"))
+        expected = {**MIXER, **changes}
+        assert p.output == ("Target", "Residual")[expected["output"]]
+        assert (p.mix, p.gain_db) == pytest.approx((expected["mix"], expected["gain"]), abs=0.1)
+        assert p.parameters["max_attenuation_db"].raw_value == pytest.approx(
+            expected["limit"] / 100, abs=0.01
+        )
+        assert p.query == QUERIES[1]
+
+
+def test_clap_presets_are_found_and_leave_the_query(clap):
+    host = clap()
+    assert [preset[:2] for preset in found_presets(host)] == [(name, name) for name in PRESETS]
+    assert {preset[2] for preset in found_presets(host)} == {host.id}
+    assert len(found_presets(host, most=2)) == 2
+    assert host.load(typed("dog and rain"))
+    query = own_query(host)
+    for name, changes in PRESETS.items():
+        host.set("Mix", 30.0)
+        host.set("Gain", 6.0)
+        host.process(np.zeros((2, 512), np.float32))
+        assert load_preset(host, name)
+        values = {shown: value[4] for shown, value in host.parameters().items()}
+        expected = {**MIXER, **changes}
+        shown = [values[key] for key in ("Output", "Mix", "Max Attenuation", "Gain")]
+        assert shown == [expected[key] for key in ("output", "mix", "limit", "gain")], name
+        assert own_query(host) == query
+        assert (values["Query"], values["Offline Render"]) == (OWN, 1)
+    for key, kind in (("no such preset", 1), ("Target only", 0)):
+        assert not load_preset(host, key, kind)
 
 
 def test_clap_is_deaf_to_what_is_no_number(clap, stereo):
