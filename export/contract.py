@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,29 @@ ABOUT = (
     "// Written by python -m export.contract from marssep_rt/contract.json; do not edit.\n"
     "// marssep_rt/contract.py says what each constant means.\n"
 )
-# what stands in for an older bundle's own numbers; plug-in and page read none of them
-RUNTIME_ONLY = ("old_bundles",)
+OLD = "old_bundles"
+OLD_FOR_CPP = ("presence_share",)  # of what stands in for an older bundle's own numbers; the page reads none
 CPP_TYPES = {int: "int", float: "double", str: "const char*"}
 
 
-def sections() -> dict[str, dict[str, Any]]:
-    """The sections that all three languages share."""
-    data = json.loads(SOURCE.read_text(encoding="utf-8"))
-    return {name: values for name, values in data.items() if name not in RUNTIME_ONLY}
+def sections(old: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """The sections that all three languages share; ``old``: the numbers of older bundles to keep."""
+    data: dict[str, dict[str, Any]] = json.loads(SOURCE.read_text(encoding="utf-8"))
+    data[OLD] = {key: value for key, value in data[OLD].items() if key in old}
+    return {name: values for name, values in data.items() if values}
 
 
 def cpp() -> str:
     """The header: ``marssep::contract::mixer::GAIN_DB_MIN``."""
     text = f"{ABOUT}#pragma once\n"
-    for section, values in sections().items():
+    for section, values in sections(OLD_FOR_CPP).items():
         text += f"\nnamespace marssep::contract::{section} {{\n"
         for key, value in values.items():
-            kind = CPP_TYPES[type(value)]
-            text += f"inline constexpr {kind} {key.upper()} = {json.dumps(value)};\n"
+            if isinstance(value, list):
+                numbers = json.dumps(value)[1:-1]
+                text += f"inline constexpr double {key.upper()}[] = {{{numbers}}};\n"
+            else:
+                text += f"inline constexpr {CPP_TYPES[type(value)]} {key.upper()} = {json.dumps(value)};\n"
         text += f"}} // namespace marssep::contract::{section}\n"
     return text
 

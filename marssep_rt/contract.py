@@ -66,11 +66,13 @@ class QueryConstants:
 
     Attributes:
         negative_weight: w of q <- normalise((1 + w) q - w q_not) (OmniSep, ICLR 2025).
+        most_sounds: Sounds that a query may name; each costs computing time.
         longest_text: In characters.
         min_vector_length: A shorter vector has no direction and is refused.
     """
 
     negative_weight: float
+    most_sounds: int
     longest_text: int
     min_vector_length: float
 
@@ -92,15 +94,17 @@ class ResamplerConstants:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyConstants:
-    """Slack besides what hop and block size take (``dsp.latency``).
+    """Slack besides what hop and block size take (``dsp.latency``), and what the model may take of a hop.
 
     Attributes:
+        hop_share: Of a hop's duration, that the model may take for a query of several sounds in real time.
         live_hop_factor: A live run allows this many times the slowest hop that was measured.
         live_oversleep_seconds: And so much more, for a thread that wakes late.
         plugin_extra_hops: The plug-in's default, in hops.
         page_extra_hops: The page's, in hops.
     """
 
+    hop_share: float
     live_hop_factor: float
     live_oversleep_seconds: float
     plugin_extra_hops: int

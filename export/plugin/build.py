@@ -17,7 +17,7 @@ from pathlib import Path
 
 import marssep_rt
 from export.plugin.naming import Naming, c_string
-from export.plugin.presets import lv2_presets
+from export.plugin.presets import PRESETS, lv2_presets, parts_of_state, vst3_presets
 from export.plugin.toolchain import Toolchain, licence_files
 from export.plugin.wordpiece import wordpiece
 from marssep_rt.contract import LATENCY
@@ -70,9 +70,10 @@ class PluginSettings:
 
 
 def config(naming: Naming, labels: Sequence[str], library: str, settings: PluginSettings) -> str:
-    """The generated header: names, channels, queries, the window, and hops of latency that are spared."""
+    """The generated header: names, channels, queries, presets, the window, and hops that are spared."""
     version = ", ".join(re.findall(r"\d+", marssep_rt.__version__)[:3])
     characters = ", ".join(f"'{c}'" for c in naming.unique)
+    presets = [(name, "\n".join(parts_of_state(changes))) for name, changes in PRESETS.items()]
     defines = {
         "MARSSEP_NAME": c_string(naming.title),
         "MARSSEP_LABEL": c_string(naming.slug.replace("-", "_")),
@@ -89,6 +90,7 @@ def config(naming: Naming, labels: Sequence[str], library: str, settings: Plugin
         "MARSSEP_LIBRARY": c_string(library),
         "MARSSEP_QUERY_COUNT": str(len(labels)),
         "MARSSEP_QUERIES": ", ".join(c_string(label) for label in labels),
+        "MARSSEP_PRESETS": ", ".join(f"{{{c_string(name)}, {c_string(text)}}}" for name, text in presets),
     }
     return "#pragma once\n" + "".join(f"#define {k} {v}\n" for k, v in defines.items())
 
@@ -223,12 +225,21 @@ def pack(kind: str, work: Path, naming: Naming) -> Path:
         folder = out / folder_name(kind, naming)
         if kind == "lv2":
             write_ttl(folder, naming)
+        else:
+            write_vst3_presets(folder / "Contents" / "Resources" / "Presets", naming)
         return folder
     folder = work / folder_name(kind, naming)
     folder.mkdir()
     name = f"{naming.slug}.clap" if kind == "clap" else naming.slug
     shutil.move(out / name, folder / name)
     return folder
+
+
+def write_vst3_presets(folder: Path, naming: Naming) -> None:
+    """Write the factory presets into a new folder."""
+    folder.mkdir(parents=True)
+    for name, content in vst3_presets(naming.unique).items():
+        (folder / f"{name}.vstpreset").write_bytes(content)
 
 
 def write_ttl(folder: Path, naming: Naming) -> None:

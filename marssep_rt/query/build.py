@@ -28,7 +28,7 @@ from marssep_rt.query.words import Words, words_of
 from marssep_rt.utils.vectors import unit_vector
 
 NEGATIVE_WEIGHT = QUERY.negative_weight
-MOST_SOUNDS = 16  # each costs computing time
+MOST_SOUNDS = QUERY.most_sounds
 NO_RESIDUAL = "{} holds a sound, not what to do with it: name the sound here, and remove it where it is used"
 
 

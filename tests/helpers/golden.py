@@ -121,6 +121,12 @@ def query_files():
         {"vector": [float("nan")] * DIM},
         {"vector": ["x"] * DIM},
         {"vector": [[0.5] * DIM]},
+        {"keep": [[1.0, 0.0, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]], "drop": [[0.0, 0.0, 0.0, 1.0]]},
+        {"keep": None, "drop": None},
+        {"keep": [[0.5] * (DIM + 1)]},
+        {"drop": [[0.5] * DIM, [0.5]]},
+        {"drop": [[0.0] * DIM]},
+        {"keep": "x"},
     ]
     texts = [json.dumps(good | change) for change in changes]
     texts += [json.dumps({k: v for k, v in good.items() if k != key}) for key in good]

@@ -81,7 +81,8 @@ int main(int, char** arguments)
     auto model = std::make_shared<const marssep::Model>(std::make_shared<const marssep::Runtime>(arguments[1]), arguments[2]);
     std::vector<float> vector(model->info.queryDim);
     std::ifstream(arguments[3], std::ios::binary).read(reinterpret_cast<char*>(vector.data()), std::streamsize(vector.size() * 4));
-    marssep::Engine engine(model, 2, {vector, vector});
+    std::vector<float> other(vector.rbegin(), vector.rend());
+    marssep::Engine engine(model, 2, {{"", "", vector, {}, {}}, {"", "", vector, {vector, other}, {other}}});
     unsigned blocks = 0;
     for (const unsigned rate : {48000u, 44100u}) {
         const unsigned most = 256;

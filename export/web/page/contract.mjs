@@ -25,6 +25,7 @@ export const MIXER = Object.freeze({
 
 export const QUERY = Object.freeze({
   negative_weight: 0.5,
+  most_sounds: 16,
   longest_text: 500,
   min_vector_length: 1e-06,
 });
@@ -36,6 +37,7 @@ export const RESAMPLER = Object.freeze({
 });
 
 export const LATENCY = Object.freeze({
+  hop_share: 0.8,
   live_hop_factor: 2.0,
   live_oversleep_seconds: 0.003,
   plugin_extra_hops: 1,

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from marssep_rt.contract import LATENCY
 from marssep_rt.errors import UsageError
 
-HOP_SHARE = 0.8  # of a hop's duration that the model may take: other work needs the rest
+HOP_SHARE = LATENCY.hop_share
 
 
 class HopSeconds(NamedTuple):

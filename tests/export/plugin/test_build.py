@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from export.plugin import toolchain
 from export.plugin.build import SOURCE, PluginSettings, amended, build, config
 from export.plugin.naming import Naming, c_string
-from export.plugin.presets import MIXER, PRESETS, lv2_presets
+from export.plugin.presets import MIXER, PRESETS, lv2_presets, vst3_presets
 from export.plugin.toolchain import Toolchain, check_machine, find_dpf, find_library, find_runtime_headers
 from export.slugs import slug_of
 from marssep_rt.errors import MarssepError, UsageError
@@ -108,6 +109,26 @@ def test_presets_name_parameters_of_the_plugin():
     for text in (manifest, presets):
         assert re.findall(r'rdfs:label "([^"]+)"', text) == list(PRESETS)
     assert symbols > set(re.findall(r'lv2:symbol "(\w+)"', presets)) == set(MIXER)
+
+
+def test_presets_are_states_of_the_mixer_alone():
+    """A state without a query leaves the query as it is."""
+    files = vst3_presets("abcd", windows=False)
+    assert list(files) == list(PRESETS)
+    for name, content in files.items():
+        head, number, class_id, place = struct.unpack_from("<4si32sq", content)
+        assert (head, number, class_id) == (b"VST3", 1, b" FPDsalcdcba\0\0\0\0".hex().upper().encode())
+        kind, count, part, begin, size = struct.unpack_from("<4si4sqq", content, place)
+        assert (kind, count, part, begin + size) == (b"List", 1, b"Comp", place)
+        first, *values, last, end, nothing = content[begin:place].split(b"\0")
+        assert (first, last) == (b"__dpf_parameters_begin__", b"__dpf_parameters_end__")
+        assert (end, nothing) == (b"\xfe", b"")
+        expected = {**MIXER, **PRESETS[name]}
+        assert dict(zip(values[::2], values[1::2], strict=True)) == {
+            symbol.encode(): str(value).encode() for symbol, value in expected.items()
+        }
+    (windows,) = {content[8:40] for content in vst3_presets("abcd", windows=True).values()}
+    assert windows == b"445046206173636C" + b"dcba\0\0\0\0".hex().upper().encode()
 
 
 def query(label="dog"):

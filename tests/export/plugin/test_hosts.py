@@ -15,8 +15,9 @@ import soundfile
 
 import marssep_rt
 from clap_host import ClapHost, state_of, states_in
+from clap_presets import found_presets, load_preset
 from daw_tools import OWN, QUERIES, helper, need, plugins, sound
-from export.plugin.presets import PRESETS
+from export.plugin.presets import MIXER, PRESETS
 from marssep_rt import Separator
 from marssep_rt.dsp.presence import PresenceMeter
 from marssep_rt.query.build import build_query
@@ -242,8 +243,12 @@ def test_clap_hears_a_query_that_is_typed(clap, stereo, text):
     query, expected = own_query(host), embedded(text)
     assert (query["label"], query["encoder"], query["text"]) == (expected.label, expected.encoder, text)
     np.testing.assert_allclose(query["vector"], expected.vector, atol=1e-5)
+    for sounds, vectors in (("keep", expected.keep), ("drop", expected.drop)):
+        if vectors is not None:
+            np.testing.assert_allclose(query[sounds], vectors, atol=1e-5)
+        assert (sounds in query) == (vectors is not None)
     padded = np.concatenate([x, np.zeros((2, host.latency), np.float32)], axis=1)
-    s = Separator(query=expected.vector)  # one blend, as the plug-in has it
+    s = Separator(query=text)
     y = s.process(np.concatenate([x, np.zeros((2, s.latency), np.float32)], axis=1))[:, s.latency :]
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], y, atol=1e-4)
     assert status(host) == "ready"
@@ -404,6 +409,45 @@ def test_lv2_presets_are_found_and_set_the_mixer():
     ).stdout
     for name in PRESETS:
         assert name in said
+
+
+def test_vst3_presets_set_the_mixer_and_leave_the_query():
+    """The host compares the plug-in's id with the one in the file."""
+    folder, p = plugins(2) / "marssep.vst3" / "Contents" / "Resources" / "Presets", vst3()
+    p.query = QUERIES[1]
+    for name, changes in PRESETS.items():
+        p.mix, p.gain_db = 30.0, 6.0
+        p(sound(0.1), 48_000)  # a host hands parameters over with the next block
+        p.load_preset(str(folder / f"{name}.vstpreset"))
+        expected = {**MIXER, **changes}
+        assert p.output == ("Target", "Residual")[expected["output"]]
+        assert (p.mix, p.gain_db) == pytest.approx((expected["mix"], expected["gain"]), abs=0.1)
+        assert p.parameters["max_attenuation_db"].raw_value == pytest.approx(
+            expected["limit"] / 100, abs=0.01
+        )
+        assert p.query == QUERIES[1]
+
+
+def test_clap_presets_are_found_and_leave_the_query(clap):
+    host = clap()
+    assert [preset[:2] for preset in found_presets(host)] == [(name, name) for name in PRESETS]
+    assert {preset[2] for preset in found_presets(host)} == {host.id}
+    assert len(found_presets(host, most=2)) == 2
+    assert host.load(typed("dog and rain"))
+    query = own_query(host)
+    for name, changes in PRESETS.items():
+        host.set("Mix", 30.0)
+        host.set("Gain", 6.0)
+        host.process(np.zeros((2, 512), np.float32))
+        assert load_preset(host, name)
+        values = {shown: value[4] for shown, value in host.parameters().items()}
+        expected = {**MIXER, **changes}
+        shown = [values[key] for key in ("Output", "Mix", "Max Attenuation", "Gain")]
+        assert shown == [expected[key] for key in ("output", "mix", "limit", "gain")], name
+        assert own_query(host) == query
+        assert (values["Query"], values["Offline Render"]) == (OWN, 1)
+    for key, kind in (("no such preset", 1), ("Target only", 0)):
+        assert not load_preset(host, key, kind)
 
 
 def test_clap_is_deaf_to_what_is_no_number(clap, stereo):

@@ -44,9 +44,9 @@ void* marssep_open(const char* library, const char* graph, unsigned channels, co
         [&]() -> void* {
             auto handle = std::make_unique<Handle>();
             handle->model = std::make_shared<const Model>(std::make_shared<const Runtime>(library), graph);
-            std::vector<std::vector<float>> queries;
+            std::vector<Query> queries(count);
             for (unsigned i = 0; i < count; ++i)
-                queries.emplace_back(vectors + i * handle->model->info.queryDim, vectors + (i + 1) * handle->model->info.queryDim);
+                queries[i].vector.assign(vectors + i * handle->model->info.queryDim, vectors + (i + 1) * handle->model->info.queryDim);
             handle->engine = std::make_unique<Engine>(handle->model, channels, queries, spareHops);
             return handle.release();
         },
@@ -73,6 +73,7 @@ void marssep_select(void* handle, unsigned index) { static_cast<Handle*>(handle)
 unsigned marssep_missed(void* handle) { return static_cast<Handle*>(handle)->engine->missed(); }
 float marssep_level(void* handle) { return static_cast<Handle*>(handle)->engine->levelDb(); }
 float marssep_presence(void* handle) { return static_cast<Handle*>(handle)->engine->presence(); }
+int marssep_too_many(void* handle) { return static_cast<Handle*>(handle)->engine->tooManySounds() ? 1 : 0; }
 float marssep_reduction(void* handle) { return static_cast<Handle*>(handle)->engine->reductionDb(); }
 
 void marssep_controls(void* handle, float wet, float limitDb, float gainDb, int output)
@@ -86,7 +87,7 @@ int marssep_query_file(void* handle, const char* file)
     own.engine->setQuery({});
     return guarded(
         [&] {
-            own.engine->setQuery(readQuery(file, own.model->info.encoder, own.model->info.queryDim).vector);
+            own.engine->setQuery(readQuery(file, own.model->info.encoder, own.model->info.queryDim));
             return 0;
         },
         1);

@@ -47,6 +47,9 @@ unsigned marssep_missed(void* handle);
 float marssep_level(void* handle);
 float marssep_presence(void* handle);
 
+/* 1 while the query names more sounds than this machine separates in real time: the target is silent, but for offline rendering. */
+int marssep_too_many(void* handle);
+
 /* How far the output is below the input, in dB, 0..60. */
 float marssep_reduction(void* handle);
 

@@ -26,6 +26,7 @@ inline constexpr double LARGEST_SAMPLE = 1000000.0;
 
 namespace marssep::contract::query {
 inline constexpr double NEGATIVE_WEIGHT = 0.5;
+inline constexpr int MOST_SOUNDS = 16;
 inline constexpr int LONGEST_TEXT = 500;
 inline constexpr double MIN_VECTOR_LENGTH = 1e-06;
 } // namespace marssep::contract::query
@@ -37,6 +38,7 @@ inline constexpr double KAISER_BETA = 9.0;
 } // namespace marssep::contract::resampler
 
 namespace marssep::contract::latency {
+inline constexpr double HOP_SHARE = 0.8;
 inline constexpr double LIVE_HOP_FACTOR = 2.0;
 inline constexpr double LIVE_OVERSLEEP_SECONDS = 0.003;
 inline constexpr int PLUGIN_EXTRA_HOPS = 1;
@@ -49,3 +51,7 @@ inline constexpr double FLOOR_DB = -60.0;
 inline constexpr double WINDOW_SECONDS = 2.0;
 inline constexpr double THRESHOLD = 0.5;
 } // namespace marssep::contract::presence
+
+namespace marssep::contract::old_bundles {
+inline constexpr double PRESENCE_SHARE[] = {1.823, 0.207};
+} // namespace marssep::contract::old_bundles

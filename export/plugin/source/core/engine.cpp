@@ -18,6 +18,7 @@ namespace {
 
 constexpr double RING_SECONDS = 2.0;
 constexpr unsigned FADE = 64; // frames over which a target that is missing goes and comes
+constexpr unsigned TRIALS = 3; // of a stream of several sounds, before it is used
 
 float gainOf(float db)
 {
@@ -63,10 +64,15 @@ Delays Delays::of(const GraphInfo& graph, unsigned hostRate, unsigned longestBlo
     return delays;
 }
 
-Engine::Engine(std::shared_ptr<const Model> with, unsigned channelCount, std::vector<std::vector<float>> vectors, unsigned spare)
+Engine::Engine(std::shared_ptr<const Model> with, unsigned channelCount, const std::vector<Query>& choices, unsigned spare)
     : model(std::move(with))
     , channels(channelCount)
-    , queries(std::move(vectors))
+    , queries([&] {
+        std::vector<Sounds> all;
+        for (const Query& query : choices)
+            all.push_back(soundsOf(query));
+        return all;
+    }())
     , spareHops(spare)
 {
     setControls(Controls());
@@ -121,7 +127,20 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
 void Engine::prepare(std::uint64_t ticks)
 {
     const GraphInfo& graph = model->info;
-    stream = std::make_unique<Stream>(model, channels);
+    {
+        const std::lock_guard<std::mutex> guard(queryLock);
+        streams.clear();
+        streams.resize(contract::query::MOST_SOUNDS);
+        makeStream(1);
+        for (const Sounds& sounds : queries)
+            makeStream(sounds.vectors.size());
+        if (!loaded.vectors.empty())
+            makeStream(loaded.vectors.size());
+        stream = streams[0].stream.get();
+        heard = NONE;
+        silent = true; // until there is a query
+        overloaded = false;
+    }
     presenceMeter = std::make_unique<PresenceMeter>(graph.presence, float(graph.hop) / float(graph.sampleRate), graph.latency / graph.hop);
     inward.reset();
     outward.reset();
@@ -136,11 +155,29 @@ void Engine::prepare(std::uint64_t ticks)
     takenRows = rows(taken);
     convertedRows = rows(converted);
     givenRows = rows(given);
+    refresh();
+}
+
+// Prepare the model for a query of so many sounds, if it is not.
+void Engine::makeStream(std::size_t sounds)
+{
+    Prepared& place = streams[sounds - 1];
+    if (place.stream != nullptr)
+        return;
+    auto made = std::make_unique<Stream>(model, channels, sounds);
+    auto least = Clock::duration::max();
     try {
-        stream->run(); // the first run is slow: it finds out how much memory the graph takes
+        made->run(); // the first run is slow: it finds out how much memory the graph takes
+        for (unsigned i = 0; sounds > 1 && i < TRIALS; ++i) {
+            const Clock::time_point begin = Clock::now();
+            made->run();
+            least = std::min(least, Clock::now() - begin);
+        }
     } catch (const std::exception&) { // said by silence, as later on
     }
-    refresh();
+    made->reset();
+    const std::chrono::duration<double> most(contract::latency::HOP_SHARE * model->info.hop / model->info.sampleRate);
+    place = {std::move(made), sounds == 1 || least <= most};
 }
 
 unsigned Engine::latencyAt(unsigned sampleRate, unsigned longestBlock) const
@@ -166,12 +203,30 @@ void Engine::setControls(const Controls& controls)
         wantedMix.store(pair);
 }
 
-void Engine::setQuery(const std::vector<float>& vector)
+void Engine::setQuery(const Query& query)
 {
     const std::lock_guard<std::mutex> guard(queryLock);
-    loaded = vector;
+    loaded = {};
     changed = true;
-    own.store(!vector.empty(), std::memory_order_relaxed);
+    own.store(false, std::memory_order_relaxed);
+    if (query.vector.empty())
+        return;
+    Sounds sounds = soundsOf(query);
+    if (!streams.empty()) // else the start prepares them
+        makeStream(sounds.vectors.size());
+    loaded = std::move(sounds);
+    own.store(true, std::memory_order_relaxed);
+}
+
+// A graph that cannot put masks together takes the query as one vector.
+Sounds Engine::soundsOf(const Query& query) const
+{
+    if (model == nullptr || !model->mixes)
+        return {{query.vector}, 1};
+    Sounds sounds{query.kept(), 0};
+    sounds.kept = sounds.vectors.size();
+    sounds.vectors.insert(sounds.vectors.end(), query.drop.begin(), query.drop.end());
+    return sounds;
 }
 
 // ---------------------------------------------------------------------------------------------------------------- the model's thread
@@ -253,18 +308,34 @@ void Engine::drain()
 bool Engine::takeQuery()
 {
     const unsigned index = selected.load(std::memory_order_relaxed);
-    bool another = index != std::exchange(heard, index);
-    if (index < queries.size()) {
-        std::copy(queries[index].begin(), queries[index].end(), stream->query());
-        silent = false;
-    } else if (const std::unique_lock<std::mutex> guard(queryLock, std::try_to_lock); guard.owns_lock()) {
-        std::copy(loaded.begin(), loaded.end(), stream->query());
-        silent = loaded.empty();
-        another = std::exchange(changed, false) || another;
-    }
+    const bool waits = offline.load(std::memory_order_relaxed), isOwn = index >= queries.size();
+    std::unique_lock<std::mutex> guard(queryLock, std::defer_lock);
+    if (isOwn && !guard.try_lock())
+        return !silent; // it is being changed: the query of the hop before goes on
+    const bool another = index != heard || (isOwn && changed);
+    if (another || waits != waited)
+        listenTo(isOwn ? loaded : queries[index], waits);
     if (another)
         presenceMeter->reset();
+    heard = index;
+    waited = waits;
+    if (isOwn)
+        changed = false;
     return !silent;
+}
+
+// ``waits``: the host waits for the model, however long that takes.
+void Engine::listenTo(const Sounds& sounds, bool waits)
+{
+    const std::size_t count = sounds.vectors.size();
+    const bool tooMany = count > 0 && !waits && !streams[count - 1].fast;
+    overloaded.store(tooMany, std::memory_order_relaxed);
+    silent = count == 0 || tooMany;
+    Stream* next = streams[silent ? 0 : count - 1].stream.get();
+    if (next != stream)
+        next->continueFrom(*std::exchange(stream, next));
+    if (count > 0)
+        stream->setSounds(sounds);
 }
 
 void Engine::hop()

@@ -16,6 +16,7 @@
 #include "contract.hpp"
 #include "model.hpp"
 #include "presence.hpp"
+#include "query_file.hpp"
 #include "resampler.hpp"
 #include "ring_buffer.hpp"
 
@@ -50,7 +51,7 @@ class Engine {
 public:
     // Without a model the engine is silent, but for the delayed input in bypass. ``spareHops``: more latency for systems that let the
     // model's thread wait at times, in hops of the model.
-    Engine(std::shared_ptr<const Model> model, unsigned channels, std::vector<std::vector<float>> queries, unsigned spareHops = 0);
+    Engine(std::shared_ptr<const Model> model, unsigned channels, const std::vector<Query>& queries, unsigned spareHops = 0);
     ~Engine();
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
@@ -73,9 +74,13 @@ public:
     void selectQuery(unsigned index) { selected.store(index, std::memory_order_relaxed); }
     void setOffline(bool on) { offline.store(on, std::memory_order_relaxed); }
     void setControls(const Controls& controls);
-    // Not from the host's audio thread; takes effect with the next hop. An empty vector is no query: the target is silent.
-    void setQuery(const std::vector<float>& vector);
+    // Not from the host's audio thread; takes effect with the next hop. An empty vector is no query: the target is silent. Throws
+    // std::runtime_error if the model cannot be prepared for so many sounds; there is no query then.
+    void setQuery(const Query& query);
     bool hasQuery() const { return selected.load(std::memory_order_relaxed) < queries.size() || own.load(std::memory_order_relaxed); }
+
+    // The chosen query names more sounds than this machine separates in real time: the target is silent, but for offline rendering.
+    bool tooManySounds() const { return overloaded.load(std::memory_order_relaxed); }
 
     float levelDb() const { return level.load(std::memory_order_relaxed); }      // of the output, dBFS
     float reductionDb() const { return reduced.load(std::memory_order_relaxed); } // how far the output is below the input, dB
@@ -84,11 +89,15 @@ public:
 
 private:
     using Clock = std::chrono::steady_clock;
+    static constexpr unsigned NONE = ~0u;
 
     void work();
     void drain();
     void hop();
     bool takeQuery();
+    void listenTo(const Sounds& sounds, bool waits);
+    Sounds soundsOf(const Query& query) const;
+    void makeStream(std::size_t sounds);
     void measureTarget();
     void refresh();
     void part(const float* const* in, float* const* out, unsigned n);
@@ -106,7 +115,7 @@ private:
 
     const std::shared_ptr<const Model> model;
     const unsigned channels;
-    const std::vector<std::vector<float>> queries;
+    const std::vector<Sounds> queries;
     const unsigned spareHops;
 
     // set by start
@@ -132,24 +141,31 @@ private:
     AtomicCoefficients wantedMix;
 
     // the model's thread
-    std::unique_ptr<Stream> stream;
+    struct Prepared {
+        std::unique_ptr<Stream> stream;
+        bool fast = false; // enough for real time
+    };
+    std::vector<Prepared> streams; // at i one of i + 1 sounds, where there is a query of so many
+    Stream* stream = nullptr;      // the one in use
     std::unique_ptr<Resampler> inward, outward;
     std::vector<std::vector<float>> taken, converted, given;
     std::vector<float*> takenRows, convertedRows, givenRows;
     unsigned filled = 0; // frames of the present hop
     std::unique_ptr<PresenceMeter> presenceMeter;
-    unsigned heard = 0; // the query of the hop before, as selected
+    unsigned heard = NONE; // the query of the hop before, as selected
+    bool waited = false;   // offline at the hop before
     std::thread thread;
-    std::mutex queryLock; // between the model's thread and setQuery; the host's audio thread never takes it
-    std::vector<float> loaded; // of setQuery
-    bool changed = false;      // by setQuery since the hop before
-    bool silent = false;       // no query: what the model gives is not heard
+    std::mutex queryLock; // between the model's thread, start and setQuery; the host's audio thread never takes it
+    Sounds loaded;        // of setQuery
+    bool changed = false; // by setQuery since the hop before
+    bool silent = false;  // no query, or more of one than the machine can do: what the model gives is not heard
     bool broken = false;
 
     std::counting_semaphore<> wake{0}, done{0};
     std::atomic<bool> quit{false}, waiting{false}, offline{false};
     std::atomic<unsigned> selected{0}, restart{0}, restarted{0}, missedSamples{0};
     std::atomic<bool> own{false}; // there is a query of setQuery
+    std::atomic<bool> overloaded{false};
     std::atomic<std::size_t> restartAt{0}, freshAt{0}; // where the input counts from, where the output for it begins
     std::atomic<std::uint64_t> pushed{0}, consumed{0};
     std::atomic<float> level{-120.0f}, present{0.0f}, reduced{0.0f};

@@ -1,6 +1,8 @@
 #include "model.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <stdexcept>
 
 #include <nlohmann/json.hpp>
@@ -99,7 +101,7 @@ GraphInfo GraphInfo::parse(const std::string& json)
         for (const auto& [name, shape] : data.at("states").items()) {
             State state{name, {}};
             for (const auto& size : shape)
-                state.shape.push_back(size.is_number() ? size.get<std::int64_t>() : size == "C" ? CHANNELS : 1);
+                state.shape.push_back(size.is_number() ? size.get<std::int64_t>() : size == "C" ? CHANNELS : STREAMS);
             info.states.push_back(state);
         }
         return info;
@@ -124,6 +126,40 @@ std::string readMetadata(const Runtime& runtime, OrtSession* session)
     const auto release = [allocator](char* found) { allocator->Free(allocator, found); };
     const std::unique_ptr<char, decltype(release)> keptText(text, release);
     return text != nullptr ? text : "";
+}
+
+// Optional inputs of a graph: whose masks are united, and whose are taken out.
+constexpr const char* MIXING[] = {"also", "drop"};
+
+bool isOptionalInput(const Runtime& runtime, const OrtSession* session, const std::string& name)
+{
+    const OrtApi& api = *runtime.api;
+    OrtAllocator* allocator = nullptr;
+    runtime.check(api.GetAllocatorWithDefaultOptions(&allocator));
+    std::size_t count = 0;
+    runtime.check(api.SessionGetOverridableInitializerCount(session, &count));
+    for (std::size_t i = 0; i < count; ++i) {
+        char* found = nullptr;
+        runtime.check(api.SessionGetOverridableInitializerName(session, i, allocator, &found));
+        const bool same = name == found;
+        allocator->Free(allocator, found);
+        if (same)
+            return true;
+    }
+    return false;
+}
+
+std::size_t sizeOf(const std::vector<std::int64_t>& shape)
+{
+    return std::size_t(std::accumulate(shape.begin(), shape.end(), std::int64_t(1), std::multiplies<>()));
+}
+
+// The first of ``from``'s rows becomes every row of ``to``, which may be the same.
+void repeat(const std::vector<float>& from, std::size_t fromRows, std::vector<float>& to, std::size_t toRows)
+{
+    const std::size_t size = from.size() / fromRows;
+    for (std::size_t row = &from == &to ? 1 : 0; row < toRows; ++row)
+        std::copy_n(from.begin(), size, to.begin() + std::ptrdiff_t(row * size));
 }
 
 } // namespace
@@ -153,46 +189,47 @@ Model::Model(std::shared_ptr<const Runtime> with, const std::filesystem::path& f
     // beside audio and states: nothing, the query, or the query and what to push away
     vectors = count > info.states.size() ? count - info.states.size() - 1 : 0;
     baked = vectors == 0;
+    mixes = isOptionalInput(*runtime, session.get(), MIXING[0]) && isOptionalInput(*runtime, session.get(), MIXING[1]);
 }
 
-Stream::Stream(std::shared_ptr<const Model> of, unsigned channels)
+Stream::Stream(std::shared_ptr<const Model> of, unsigned channelCount, std::size_t soundCount)
     : model(std::move(of))
+    , channels(channelCount)
+    , sounds(soundCount)
 {
     const GraphInfo& info = model->info;
     const OrtApi& api = *model->runtime->api;
     OrtMemoryInfo* made = nullptr;
     model->runtime->check(api.CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &made));
     memory = {made, api.ReleaseMemoryInfo};
-    audioData.assign(channels * info.hop, 0.0f);
-    targetData.assign(channels * info.hop, 0.0f);
-    queryData.assign(info.queryDim, 0.0f);
-    const std::vector<std::int64_t> shape{1, channels, info.hop};
-    OrtValue* audioValue = tensor(audioData, shape);
-    OrtValue* targetValue = tensor(targetData, shape);
-    inputNames = {"audio"};
+    const auto count = std::int64_t(sounds);
+    bindInput("audio", audioData, {count, channels, info.hop});
+    targetData.assign(audioData.size(), 0.0f);
+    OrtValue* targetValue = tensor(targetData, {count, channels, info.hop});
     outputNames = {"target"};
-    for (unsigned i = 0; i < 2; ++i) {
-        inputs[i] = {audioValue};
-        outputs[i] = {targetValue};
+    outputs[0] = outputs[1] = {targetValue};
+    if (!model->baked)
+        bindInput("query", queryData, {count, info.queryDim});
+    if (model->vectors == 2)
+        bindInput("other", otherData, {count, info.queryDim}); // zeros: nothing is known of what else is there
+    if (model->mixes) {
+        bindInput(MIXING[0], alsoData, {count, count});
+        bindInput(MIXING[1], dropData, {count, count});
     }
-    if (!model->baked) {
-        inputNames.push_back("query");
-        OrtValue* queryValue = tensor(queryData, {1, info.queryDim});
-        inputs[0].push_back(queryValue);
-        inputs[1].push_back(queryValue);
-    }
-    if (model->vectors == 2) {
-        otherData.assign(info.queryDim, 0.0f); // zeros: nothing is known of what else is there
-        inputNames.push_back("other");
-        OrtValue* otherValue = tensor(otherData, {1, info.queryDim});
-        inputs[0].push_back(otherValue);
-        inputs[1].push_back(otherValue);
-    }
-    bindStates(channels);
+    bindStates();
+}
+
+void Stream::bindInput(const char* name, std::vector<float>& data, const std::vector<std::int64_t>& shape)
+{
+    data.assign(sizeOf(shape), 0.0f);
+    OrtValue* value = tensor(data, shape);
+    inputNames.push_back(name);
+    for (auto& set : inputs)
+        set.push_back(value);
 }
 
 // Two sets of state tensors: a run reads one and writes the other.
-void Stream::bindStates(unsigned channels)
+void Stream::bindStates()
 {
     const GraphInfo& info = model->info;
     for (const GraphInfo::State& state : info.states) {
@@ -206,12 +243,10 @@ void Stream::bindStates(unsigned channels)
         outputNames.push_back(names[2 * s + 1].c_str());
         std::vector<std::int64_t> sizes = info.states[s].shape;
         std::replace(sizes.begin(), sizes.end(), GraphInfo::CHANNELS, std::int64_t(channels));
-        std::size_t count = 1;
-        for (const std::int64_t size : sizes)
-            count *= std::size_t(size);
+        std::replace(sizes.begin(), sizes.end(), GraphInfo::STREAMS, std::int64_t(sounds));
         OrtValue* values[2];
         for (unsigned i = 0; i < 2; ++i) {
-            states[i][s].assign(count, 0.0f);
+            states[i][s].assign(sizeOf(sizes), 0.0f);
             values[i] = tensor(states[i][s], sizes);
         }
         for (unsigned i = 0; i < 2; ++i) {
@@ -232,9 +267,28 @@ OrtValue* Stream::tensor(std::vector<float>& data, const std::vector<std::int64_
     return value;
 }
 
+void Stream::setSounds(const Sounds& given)
+{
+    std::fill(alsoData.begin(), alsoData.end(), 0.0f);
+    std::fill(dropData.begin(), dropData.end(), 0.0f);
+    for (std::size_t i = 0; i < sounds; ++i) {
+        std::copy(given.vectors[i].begin(), given.vectors[i].end(), queryData.begin() + std::ptrdiff_t(i * model->info.queryDim));
+        if (i > 0)
+            (i < given.kept ? alsoData : dropData)[i] = 1.0f;
+    }
+}
+
+void Stream::continueFrom(const Stream& other)
+{
+    repeat(other.audioData, other.sounds, audioData, sounds);
+    for (std::size_t s = 0; s < states[turn].size(); ++s)
+        repeat(other.states[other.turn][s], other.sounds, states[turn][s], sounds);
+}
+
 void Stream::run()
 {
     const OrtApi& api = *model->runtime->api;
+    repeat(audioData, sounds, audioData, sounds);
     model->runtime->check(api.Run(model->session.get(), nullptr, inputNames.data(), inputs[turn].data(), inputNames.size(), outputNames.data(),
                                   outputNames.size(), outputs[turn].data()));
     turn = 1 - turn;

@@ -42,9 +42,9 @@ Session openSession(const Runtime& runtime, const std::filesystem::path& file);
 struct GraphInfo {
     struct State {
         std::string name;
-        std::vector<std::int64_t> shape; // CHANNELS stands for the number of channels; streams are one
+        std::vector<std::int64_t> shape; // STREAMS and CHANNELS stand for the numbers of streams and channels
     };
-    static constexpr std::int64_t CHANNELS = -1;
+    static constexpr std::int64_t STREAMS = -1, CHANNELS = -2;
 
     unsigned sampleRate = 0, hop = 0, latency = 0, queryDim = 0;
     std::string encoder;
@@ -68,32 +68,47 @@ public:
     GraphInfo info;
     std::size_t vectors = 0; // inputs that say what is asked for: the query, and what to push away
     bool baked = false; // no query input: it is part of the graph
+    bool mixes = false; // the graph puts the masks of its streams together
 };
 
-// The state of one stream of hops. Everything is allocated in the constructor; used by one thread at a time.
+// The unit vectors of a query: the masks of the first ``kept`` sounds are united, and those of the others taken out.
+struct Sounds {
+    std::vector<std::vector<float>> vectors;
+    std::size_t kept = 1;
+};
+
+// The state of one stream of hops, which goes through the graph once for every sound. Everything is allocated in the constructor; used by
+// one thread at a time.
 class Stream {
 public:
-    // Throws std::runtime_error.
-    Stream(std::shared_ptr<const Model> model, unsigned channels);
+    // More than one sound: only of a graph that mixes. Throws std::runtime_error.
+    Stream(std::shared_ptr<const Model> model, unsigned channels, std::size_t sounds = 1);
     Stream(const Stream&) = delete;
     Stream& operator=(const Stream&) = delete;
 
     float* audio(unsigned channel) { return audioData.data() + channel * model->info.hop; }
     const float* target(unsigned channel) const { return targetData.data() + channel * model->info.hop; }
-    float* query() { return queryData.data(); }
+    // As many of the sounds as this stream has; there are no fewer.
+    void setSounds(const Sounds& given);
+    // Go on where a stream of as many channels is, its last input with it.
+    void continueFrom(const Stream& other);
 
-    // One hop: audio and query are read, target is written, the state moves on. Throws std::runtime_error.
+    // One hop: audio and sounds are read, target is written, the state moves on. Throws std::runtime_error.
     void run();
     void mute() { std::fill(targetData.begin(), targetData.end(), 0.0f); } // the hop that was run last
     // The state returns to zero.
     void reset();
 
 private:
-    void bindStates(unsigned channels);
+    void bindStates();
+    void bindInput(const char* name, std::vector<float>& data, const std::vector<std::int64_t>& shape);
     OrtValue* tensor(std::vector<float>& data, const std::vector<std::int64_t>& shape);
 
     const std::shared_ptr<const Model> model;
-    std::vector<float> audioData, targetData, queryData, otherData;
+    const unsigned channels;
+    const std::size_t sounds;
+    std::vector<float> audioData, targetData; // sound by sound; the first one's target is that of the query
+    std::vector<float> queryData, otherData, alsoData, dropData;
     std::vector<std::vector<float>> states[2];
     Owned<OrtMemoryInfo> memory{nullptr, nullptr};
     std::vector<Owned<OrtValue>> owned;

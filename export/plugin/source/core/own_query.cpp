@@ -47,7 +47,7 @@ void OwnQuery::set(Source kind, const std::string& given)
 void OwnQuery::adopt(Query found)
 {
     query = std::move(found);
-    use(query.vector);
+    use(query);
 }
 
 std::string OwnQuery::json() const

@@ -16,7 +16,7 @@ namespace marssep {
 class OwnQuery {
 public:
     using Read = std::function<Query(const std::string&)>; // throws std::runtime_error
-    using Use = std::function<void(const std::vector<float>&)>; // the vector; empty: there is none
+    using Use = std::function<void(const Query&)>; // no vector: there is none
 
     // ``parse``: a query out of a state; ``readFile``: out of a file; ``embed``: out of a sentence.
     OwnQuery(Read parse, Read readFile, Read embed, Use use);

@@ -11,7 +11,8 @@ namespace marssep {
 
 // A logistic curve of one model over the target's share of the input's energy in dB.
 struct PresenceCurve {
-    float constant = 1.823f, perDb = 0.207f; // of graphs that bring none
+    // of graphs that bring none
+    float constant = contract::old_bundles::PRESENCE_SHARE[0], perDb = contract::old_bundles::PRESENCE_SHARE[1];
 };
 
 class PresenceMeter {

@@ -32,24 +32,40 @@ Json readJson(const std::filesystem::path& file)
     return parsed(stream, file.string());
 }
 
+// The list ``key`` of vectors; none where there is no such list.
+std::vector<std::vector<float>> vectorsOf(const Json& data, const char* key)
+{
+    const auto found = data.find(key);
+    return found == data.end() || found->is_null() ? std::vector<std::vector<float>>() : found->get<std::vector<std::vector<float>>>();
+}
+
 Query queryOf(const Json& data, const std::string& name, const std::string& encoder, unsigned dim)
 {
     Query query;
+    std::vector<std::vector<float>*> all{&query.vector};
     try {
         if (data.at("format").get<int>() > contract::formats::QUERY)
             throw std::runtime_error(name + " has a newer format than this plug-in understands");
         query.label = data.at("label").get<std::string>();
         query.encoder = data.at("encoder").get<std::string>();
         query.vector = data.at("vector").get<std::vector<float>>();
-        if (data.at("dim").get<std::size_t>() != query.vector.size())
-            throw std::runtime_error(name + " holds another number of dimensions than it says");
+        query.keep = vectorsOf(data, "keep");
+        query.drop = vectorsOf(data, "drop");
+        for (auto* some : {&query.keep, &query.drop})
+            for (std::vector<float>& vector : *some)
+                all.push_back(&vector);
+        for (const std::vector<float>* vector : all)
+            if (data.at("dim").get<std::size_t>() != vector->size())
+                throw std::runtime_error(name + " holds another number of dimensions than it says");
     } catch (const Json::exception&) {
         throw std::runtime_error(name + " is no query file");
     }
     if (query.encoder != encoder || query.vector.size() != dim)
         throw std::runtime_error(name + " was made by encoder " + query.encoder + ", this plug-in listens to " + encoder);
-    if (!makeUnit(query.vector))
-        throw std::runtime_error(name + " holds no direction to listen in");
+    for (std::vector<float>* vector : all)
+        if (!makeUnit(*vector))
+            throw std::runtime_error(name + " holds no direction to listen in");
+    checkSounds(query, name);
     return query;
 }
 
@@ -67,6 +83,13 @@ bool makeUnit(std::vector<float>& vector)
     return true;
 }
 
+void checkSounds(const Query& query, const std::string& name)
+{
+    const std::size_t count = query.kept().size() + query.drop.size();
+    if (count > contract::query::MOST_SOUNDS)
+        throw std::runtime_error(name + " names " + std::to_string(count) + " sounds; name at most " + std::to_string(contract::query::MOST_SOUNDS));
+}
+
 Query parseQuery(const std::string& json, const std::string& name, const std::string& encoder, unsigned dim)
 {
     return queryOf(parsed(json, name), name, encoder, dim);
@@ -74,7 +97,11 @@ Query parseQuery(const std::string& json, const std::string& name, const std::st
 
 std::string writeQuery(const Query& query)
 {
-    const Json data = {{"format", contract::formats::QUERY}, {"encoder", query.encoder}, {"dim", query.vector.size()}, {"label", query.label}, {"vector", query.vector}};
+    Json data = {{"format", contract::formats::QUERY}, {"encoder", query.encoder}, {"dim", query.vector.size()}, {"label", query.label}, {"vector", query.vector}};
+    if (!query.keep.empty())
+        data["keep"] = query.keep;
+    if (!query.drop.empty())
+        data["drop"] = query.drop;
     return data.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -9,11 +9,18 @@ namespace marssep {
 
 struct Query {
     std::string label, encoder;
-    std::vector<float> vector; // unit norm
+    std::vector<float> vector; // unit norm: the whole query as one vector
+    std::vector<std::vector<float>> keep, drop; // of unit norm: the sounds whose sum is the target, and those that are taken out of it
+
+    // Of a query of one sound, ``keep`` may be empty, as in a file.
+    std::vector<std::vector<float>> kept() const { return keep.empty() ? std::vector<std::vector<float>>{vector} : keep; }
 };
 
 // Scale to length one; false where there is no direction.
 bool makeUnit(std::vector<float>& vector);
+
+// Throws std::runtime_error where a query names more sounds than work at once; ``name`` stands for it.
+void checkSounds(const Query& query, const std::string& name);
 
 // The content of a .query file, which ``name`` stands for in what is thrown. The same errors as for a file.
 Query parseQuery(const std::string& json, const std::string& name, const std::string& encoder, unsigned dim);

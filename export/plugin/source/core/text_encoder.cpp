@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "contract.hpp"
 #include "sentence.hpp"
 #include "utf8.hpp"
 
@@ -10,8 +11,7 @@ namespace marssep {
 
 namespace {
 
-constexpr std::size_t LONGEST_TEXT = 500; // bytes
-constexpr float NEGATIVE_WEIGHT = 0.5f;
+constexpr float NEGATIVE_WEIGHT = contract::query::NEGATIVE_WEIGHT;
 
 std::string joined(const std::vector<std::string>& parts, const char* between)
 {
@@ -19,6 +19,31 @@ std::string joined(const std::vector<std::string>& parts, const char* between)
     for (const std::string& part : parts)
         all += (all.empty() ? "" : between) + part;
     return all;
+}
+
+// The normalised mean.
+std::vector<float> mean(const std::vector<std::vector<float>>& vectors)
+{
+    std::vector<float> sum(vectors.at(0).size(), 0.0f);
+    for (const std::vector<float>& vector : vectors)
+        std::transform(sum.begin(), sum.end(), vector.begin(), sum.begin(), std::plus<>());
+    if (!makeUnit(sum))
+        throw std::runtime_error("these sounds leave no direction to listen in");
+    return sum;
+}
+
+// Several sounds as one vector, for graphs that cannot put masks together.
+std::vector<float> inOne(const std::vector<std::vector<float>>& keep, const std::vector<std::vector<float>>& drop)
+{
+    std::vector<float> vector = mean(keep);
+    if (drop.empty())
+        return vector;
+    const std::vector<float> away = mean(drop);
+    for (std::size_t i = 0; i < away.size(); ++i)
+        vector[i] = (1 + NEGATIVE_WEIGHT) * vector[i] - NEGATIVE_WEIGHT * away[i];
+    if (!makeUnit(vector))
+        throw std::runtime_error("these sounds leave no direction to listen in");
+    return vector;
 }
 
 } // namespace
@@ -66,21 +91,11 @@ std::vector<float> TextEncoder::embed(const std::string& text) const
     return vector;
 }
 
-std::vector<float> TextEncoder::mean(const std::vector<std::string>& texts) const
-{
-    std::vector<float> sum(dim, 0.0f);
-    for (const std::string& text : texts) {
-        const std::vector<float> vector = embed(text);
-        std::transform(sum.begin(), sum.end(), vector.begin(), sum.begin(), std::plus<>());
-    }
-    if (!makeUnit(sum))
-        throw std::runtime_error("these sounds leave no direction to listen in");
-    return sum;
-}
-
 Query TextEncoder::query(const std::string& sentence) const
 {
-    if (sentence.size() > LONGEST_TEXT)
+    using contract::query::LONGEST_TEXT;
+    const auto begins = [](unsigned char c) { return (c & 0xC0) != 0x80; }; // a character
+    if (std::count_if(sentence.begin(), sentence.end(), begins) > LONGEST_TEXT)
         throw std::runtime_error("the query is longer than " + std::to_string(LONGEST_TEXT) + " characters; a few words work best");
     const auto isWord = [](unsigned char c) { return c >= 0x80 || std::isalnum(c) != 0; };
     if (std::none_of(sentence.begin(), sentence.end(), isWord))
@@ -89,15 +104,18 @@ Query TextEncoder::query(const std::string& sentence) const
     const std::string kept = joined(wish.keep, " + ");
     if (wish.remove)
         throw std::runtime_error("to remove a sound, type only its name, " + kept + ", and choose the output Residual");
-    Query query{kept, encoder, mean(wish.keep)};
-    if (!wish.drop.empty()) {
-        const std::vector<float> away = mean(wish.drop);
-        for (std::size_t i = 0; i < away.size(); ++i)
-            query.vector[i] = (1 + NEGATIVE_WEIGHT) * query.vector[i] - NEGATIVE_WEIGHT * away[i];
-        if (!makeUnit(query.vector))
-            throw std::runtime_error("these sounds leave no direction to listen in");
+    Query query{kept, encoder, {}, {}, {}};
+    query.keep.resize(wish.keep.size());
+    query.drop.resize(wish.drop.size());
+    checkSounds(query, "the query");
+    const auto embedded = [this](const std::string& text) { return embed(text); };
+    std::transform(wish.keep.begin(), wish.keep.end(), query.keep.begin(), embedded);
+    std::transform(wish.drop.begin(), wish.drop.end(), query.drop.begin(), embedded);
+    query.vector = inOne(query.keep, query.drop);
+    if (!wish.drop.empty())
         query.label += " - " + joined(wish.drop, " - ");
-    }
+    else if (wish.keep.size() == 1)
+        query.keep.clear(); // the vector says it all
     return query;
 }
 

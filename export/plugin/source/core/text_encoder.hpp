@@ -21,13 +21,11 @@ public:
     // A description of one sound -> unit vector. Takes tens of milliseconds: not for the host's audio thread. Throws std::runtime_error.
     std::vector<float> embed(const std::string& text) const;
 
-    // A sentence as a user types it: "the dog and the rain but not the wind" blends two and steers away from one, as in
+    // A sentence as a user types it: "the dog and the rain but not the wind" keeps two sounds and drops one, as in
     // marssep_rt/query/build.py. Throws std::runtime_error, in one sentence, for what names no sound to hear.
     Query query(const std::string& sentence) const;
 
 private:
-    std::vector<float> mean(const std::vector<std::string>& texts) const;
-
     const std::shared_ptr<const Runtime> runtime;
     const Session session;
     const WordPiece tokenizer;

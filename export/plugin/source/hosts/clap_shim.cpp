@@ -1,5 +1,5 @@
 // CLAP's reset, which the framework leaves empty; states in streams that move a few bytes at a time, of which it loses some; and hosts without the extensions for latency or parameters, which the framework takes to
-// be there; parameters that are for old projects only are hidden. Everything else passes through.
+// be there; parameters that are for old projects only are hidden; factory presets. Everything else passes through.
 
 #include <algorithm>
 #include <cstring>
@@ -17,6 +17,7 @@
 #include "src/clap/ext/timer-support.h"
 #include "src/clap/plugin-factory.h"
 
+#include "clap_presets.hpp"
 #include "engine.hpp"
 #include "parameters.hpp"
 
@@ -43,6 +44,7 @@ struct Instance {
     const clap_host_thread_check_t* threads = nullptr;
     const clap_host_gui_t* window = nullptr;
     const clap_host_timer_support_t* timers = nullptr;
+    const marssep::presets::HostLoad* presets = nullptr;
 
     static Instance& of(const clap_plugin_t* plugin) { return *reinterpret_cast<Instance*>(const_cast<clap_plugin_t*>(plugin)); }
     static Instance& of(const clap_host_t* standIn) { return *static_cast<Instance*>(standIn->host_data); }
@@ -148,6 +150,9 @@ bool CLAP_ABI init(const clap_plugin_t* plugin)
     own.threads = static_cast<const clap_host_thread_check_t*>(find(CLAP_EXT_THREAD_CHECK));
     own.window = static_cast<const clap_host_gui_t*>(find(CLAP_EXT_GUI));
     own.timers = static_cast<const clap_host_timer_support_t*>(find(CLAP_EXT_TIMER_SUPPORT));
+    for (const char* id : {"clap.preset-load/2", "clap.preset-load.draft/2"})
+        if (own.presets == nullptr)
+            own.presets = static_cast<const marssep::presets::HostLoad*>(find(id));
     return own.inner->init(own.inner);
 }
 
@@ -190,6 +195,19 @@ bool CLAP_ABI save(const clap_plugin_t* plugin, const clap_ostream_t* stream)
     return true;
 }
 
+// Hand a state to the framework.
+bool take(const clap_plugin_t* plugin, std::string_view left)
+{
+    const clap_istream_t memory{&left, [](const clap_istream_t* own, void* data, std::uint64_t size) {
+        auto& rest = *static_cast<std::string_view*>(own->ctx);
+        const std::size_t some = rest.copy(static_cast<char*>(data), std::min<std::uint64_t>(size, rest.size()));
+        rest.remove_prefix(some);
+        return std::int64_t(some);
+    }};
+    const auto* state = static_cast<const clap_plugin_state_t*>(Instance::of(plugin).inner->get_extension(Instance::of(plugin).inner, CLAP_EXT_STATE));
+    return state->load(plugin, &memory);
+}
+
 bool CLAP_ABI load(const clap_plugin_t* plugin, const clap_istream_t* stream)
 {
     std::string whole;
@@ -200,19 +218,29 @@ bool CLAP_ABI load(const clap_plugin_t* plugin, const clap_istream_t* stream)
     whole.erase(whole.find_last_not_of('\0') + 1);
     if (count < 0 || !whole.starts_with("__dpf_") || !whole.ends_with('\xfe'))
         return false; // a part of a state, or none at all
-    std::string_view left = whole;
-    const clap_istream_t memory{&left, [](const clap_istream_t* own, void* data, std::uint64_t size) {
-        auto& rest = *static_cast<std::string_view*>(own->ctx);
-        const std::size_t some = rest.copy(static_cast<char*>(data), std::min<std::uint64_t>(size, rest.size()));
-        rest.remove_prefix(some);
-        return std::int64_t(some);
-    }};
-    return Instance::of(plugin).state->load(plugin, &memory);
+    return take(plugin, whole);
+}
+
+// Only the parameters that a preset names change: a state without the query leaves it as it is.
+bool CLAP_ABI loadPreset(const clap_plugin_t* plugin, std::uint32_t kind, const char* path, const char* key)
+{
+    namespace presets = marssep::presets;
+    const Instance& own = Instance::of(plugin);
+    const std::string state = kind == presets::IN_THE_PLUGIN ? presets::stateOf(key) : "";
+    const bool loaded = !state.empty() && take(plugin, state);
+    if (own.presets != nullptr && loaded)
+        own.presets->loaded(own.host, kind, path, key);
+    else if (own.presets != nullptr)
+        own.presets->error(own.host, kind, path, key, 0, "there is no such preset");
+    return loaded;
 }
 
 const void* CLAP_ABI extension(const clap_plugin_t* plugin, const char* id)
 {
     static const clap_plugin_state_t states{save, load};
+    static const marssep::presets::Load presets{loadPreset};
+    if (marssep::presets::isExtensionId(id))
+        return &presets;
     Instance& own = Instance::of(plugin);
     const void* found = own.inner->get_extension(own.inner, id);
     if (found != nullptr && std::strcmp(id, CLAP_EXT_STATE) == 0) {
@@ -274,6 +302,8 @@ const clap_plugin_t* CLAP_ABI create(const clap_plugin_factory_t* ours, const cl
 const void* CLAP_ABI factory(const char* id)
 {
     static const clap_plugin_factory_t ours{count, descriptor, create};
+    if (marssep::presets::isFactoryId(id))
+        return &marssep::presets::DISCOVERY;
     return std::strcmp(id, CLAP_PLUGIN_FACTORY_ID) == 0 ? &ours : nullptr;
 }
 

@@ -42,7 +42,7 @@ public:
         , own([this](const std::string& json) { return resources->parse(json); },
               [this](const std::string& path) { return resources->readFile(path); },
               [this](const std::string& sentence) { return resources->embed(sentence); },
-              [this](const std::vector<float>& vector) { engine.setQuery(vector); })
+              [this](const Query& query) { engine.setQuery(query); })
     {
         for (std::size_t i = 0; i < PARAMETERS; ++i)
             values[i] = DESCRIBED[i].normal;
@@ -117,7 +117,9 @@ protected:
         case MISSED:
             return float(engine.missed());
         case STATUS:
-            return resources->model == nullptr ? NO_MODEL : engine.hasQuery() ? READY : NO_QUERY;
+            if (resources->model == nullptr)
+                return NO_MODEL;
+            return !engine.hasQuery() ? NO_QUERY : engine.tooManySounds() ? TOO_MANY_SOUNDS : READY;
         case REDUCTION:
             return engine.reductionDb();
         case LATENCY:

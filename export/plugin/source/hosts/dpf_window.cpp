@@ -192,10 +192,16 @@ private:
 
     std::string status() const
     {
-        if (values[STATUS] > float(NO_QUERY) + 0.5f)
-            return "no model: the plug-in is incomplete, install it again";
-        if (values[STATUS] > float(READY) + 0.5f)
+        switch (Status(values[STATUS] + 0.5f)) {
+        case NO_QUERY:
             return "no query: type a sound and press Enter";
+        case NO_MODEL:
+            return "no model: the plug-in is incomplete, install it again";
+        case TOO_MANY_SOUNDS:
+            return "too many sounds for this computer in real time: name fewer, or render offline";
+        case READY:
+            break;
+        }
         const auto missed = static_cast<unsigned long>(values[MISSED]);
         return missed == 0 ? "ready" : std::to_string(missed) + " samples missed: increase the block size, or export with --spare 2";
     }

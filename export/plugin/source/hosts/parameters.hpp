@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <iterator>
 
 #include "config.h"
 #include "contract.hpp"
@@ -10,7 +11,7 @@ namespace marssep {
 
 enum Parameter { QUERY, WET, LIMIT, GAIN, OUTPUT, OFFLINE, LEVEL, PRESENCE, MISSED, STATUS, REDUCTION, MIX, LATENCY, PARAMETERS };
 
-enum Status { READY, NO_QUERY, NO_MODEL };
+enum Status { READY, NO_QUERY, NO_MODEL, TOO_MANY_SOUNDS };
 
 enum class Role { Knob, Choice, Switch, Meter, Hidden };
 
@@ -32,7 +33,7 @@ namespace mixer = contract::mixer;
 inline constexpr float NO_LIMIT_DB = mixer::NO_LIMIT_DB;
 inline constexpr const char* QUERIES[] = {MARSSEP_QUERIES, "Own query"}; // the last one is typed or loaded
 inline constexpr const char* OUTPUTS[] = {"Target", "Residual", "Bypass"};
-inline constexpr const char* STATUSES[] = {"ready", "no query", "no model"};
+inline constexpr const char* STATUSES[] = {"ready", "no query", "no model", "too many sounds"};
 inline constexpr float OWN_QUERY = MARSSEP_QUERY_COUNT;
 
 inline constexpr Described DESCRIBED[PARAMETERS] = {
@@ -45,7 +46,7 @@ inline constexpr Described DESCRIBED[PARAMETERS] = {
     {"Output level", "level", "dB", -120, -120, mixer::GAIN_DB_MAX, Role::Meter, {}, "The output level"},
     {"Presence", "presence", "", 0, 0, 1, Role::Meter, {}, "How likely the target is in the input"},
     {"Dropped Samples", "missed", "", 0, 0, 1e9f, Role::Meter, {}, "Samples that came too late"},
-    {"Status", "status", "", 0, 0, 2, Role::Meter, {3, STATUSES}, "Whether there is a query and a model"},
+    {"Status", "status", "", 0, 0, std::size(STATUSES) - 1, Role::Meter, {std::size(STATUSES), STATUSES}, "Whether there is a query and a model"},
     {"Reduction", "reduction", "dB", 0, 0, 60, Role::Meter, {}, "How far the output is below the input"},
     {"Mix", "mix", "%", 100, 0, 100, Role::Knob, {}, "From dry to wet"},
     {"Latency", "latency_ms", "ms", 0, 0, 10000, Role::Meter, {}, "What the host is told"},

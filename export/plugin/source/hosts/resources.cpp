@@ -27,8 +27,7 @@ Resources::Resources(const std::filesystem::path& place)
     try {
         auto runtime = std::make_shared<const Runtime>(folder / MARSSEP_LIBRARY);
         auto opened = std::make_shared<const Model>(std::move(runtime), folder / "separator.onnx");
-        for (const Query& query : readQueries(folder / "queries.json", opened->info.encoder, opened->info.queryDim))
-            queries.push_back(query.vector);
+        queries = readQueries(folder / "queries.json", opened->info.encoder, opened->info.queryDim);
         model = std::move(opened);
     } catch (const std::exception& e) {
         d_stderr2("marssep: %s; the plug-in is silent", e.what());

@@ -14,7 +14,7 @@ namespace marssep {
 
 struct Resources {
     std::shared_ptr<const Model> model; // null: something is missing, and a line on stderr said what
-    std::vector<std::vector<float>> queries;
+    std::vector<Query> queries;
 
     // Those of the folder that the plug-in's binary is in.
     static std::shared_ptr<const Resources> shared();
