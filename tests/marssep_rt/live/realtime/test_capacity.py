@@ -8,9 +8,9 @@ import pytest
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import UsageError
-from marssep_rt.live import engine as engines
 from marssep_rt.live import run as live_run
 from marssep_rt.live.control.controller import LiveController
+from marssep_rt.live.realtime import engine as engines
 from marssep_rt.live.realtime.audio_bridge import EngineConfig
 from marssep_rt.live.realtime.capacity import HopSeconds, check_capacity
 from marssep_rt.live.realtime.engine import Engine
