@@ -79,10 +79,14 @@ class Device:
 
 
 def list_devices() -> list[Device]:
-    """All devices, in PortAudio's order."""
+    """All devices, in PortAudio's order.
+
+    ALSA's plug-in to a JACK server is left out where PortAudio reaches the server itself: it adds latency,
+    and its client is not called marssep.
+    """
     sd = portaudio()
     apis = sd.query_hostapis()
-    return [
+    devices = [
         Device(
             i,
             d["name"],
@@ -93,6 +97,9 @@ def list_devices() -> list[Device]:
         )
         for i, d in enumerate(sd.query_devices())
     ]
+    if any(device.jack for device in devices):
+        devices = [d for d in devices if (d.name, d.api) != ("jack", "ALSA")]
+    return devices
 
 
 def choose(wanted: str | None, kind: str) -> Device:
@@ -117,7 +124,7 @@ def choose(wanted: str | None, kind: str) -> Device:
         )
     if wanted is None:
         default = sd.default.device[0 if kind == "input" else 1]
-        return next((d for d in able if d.index == default), able[0])
+        return next((d for d in able if d.index == default), next((d for d in able if d.jack), able[0]))
     if wanted.isdigit():
         found = [d for d in able if d.index == int(wanted)]
     else:
