@@ -168,6 +168,7 @@ def test_two_instances_do_not_meet(jack_server, player, tmp_path):
         client.connect(port, target)
     taken = client.get_ports("marssep.*", is_audio=True, is_input=True)
     second = live(env, tmp_path, "--query", "rain", "--record-input", "second.wav", "--duration", 2)
+    wait_for_line(second, "latency")
     inputs_of_programs(client, taken)
     for process in (second, first):
         _, err = process.communicate(timeout=60)
