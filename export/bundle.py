@@ -143,6 +143,7 @@ class QuerySources:
         encoders: Checkpoint of marssep-train align.
         sounds: sounds.json of marssep-train vocabulary.
         semantics: Figures of marssep-train semantics.
+        doubt: When words are doubted, of ``tests/benchmarks/doubt.py --fit``; empty: as the vocabulary says.
     """
 
     text: Path | None = None
@@ -150,6 +151,7 @@ class QuerySources:
     encoders: Path | None = None
     sounds: Path | None = None
     semantics: Path | None = None
+    doubt: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -193,7 +195,7 @@ def query_files(sources: QuerySources, encoder: str, labels: Sequence[str] | Non
     parts = QueryParts()
     _add_text(parts, sources.text, same)
     _add_audio_and_image(parts, sources.encoders, same)
-    _add_vocabulary(parts, sources.sounds, same, encoder, labels)
+    _add_vocabulary(parts, sources, same, encoder, labels)
     if sources.semantics is not None:
         parts.card["semantics"] = json.loads(sources.semantics.read_text(encoding="utf-8"))
     elif sources.encoders is None and "semantics" in other.card:
@@ -255,14 +257,14 @@ def _trunk_licences(encoders: EncoderPair) -> dict[str, str]:
 
 def _add_vocabulary(
     parts: QueryParts,
-    sounds: Path | None,
+    sources: QuerySources,
     same: bundles.Bundle | None,
     encoder: str,
     labels: Sequence[str] | None,
 ) -> None:
     """The vocabulary: of a file, else of a bundle with the same encoder."""
-    if sounds is not None:
-        parts.files[FILE] = sounds.read_bytes()
+    if sources.sounds is not None:
+        parts.files[FILE] = sources.sounds.read_bytes()
     elif same is not None and (theirs := KnownSounds.of(same)) is not None:
         kept = theirs if labels is None else _with_own_labels(theirs.only(labels), labels, same)
         if kept.labels:
@@ -274,6 +276,10 @@ def _add_vocabulary(
         raise BundleError(
             f"the checkpoint was trained on encoder {encoder}, {FILE} belongs to {known['encoder']}"
         )
+    if sources.doubt:
+        known["doubt"] = {key: float(sources.doubt[key]) for key in ("cosine", "limit_db")}
+        parts.files[FILE] = (json.dumps(known, ensure_ascii=False, indent=1) + "\n").encode()
+        parts.card["doubt"] = dict(sources.doubt)
     parts.card["vocabulary"] = known["figures"]
     parts.files[WORDS_FILE] = words_for(known["labels"][: known.get("trained")]).dump()
 

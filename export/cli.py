@@ -79,6 +79,12 @@ class BundleOptions:
             "--presence", help="Presence curve, by tests/benchmarks/presence.py.", metavar="FILE.json"
         ),
     ] = None
+    doubt: Annotated[
+        Path | None,
+        typer.Option(
+            "--doubt", help="When words are doubted, by tests/benchmarks/doubt.py.", metavar="FILE.json"
+        ),
+    ] = None
     licence: Annotated[
         str | None,
         typer.Option("--licence", help="Licence of the separator's weights; else the checkpoint's word."),
@@ -111,7 +117,12 @@ def bundle_command(options: BundleOptions) -> None:
         if path is not None and not path.is_file():
             raise UsageError(f"there is no file {path}")
     sources = QuerySources(
-        options.text_encoder, options.text_from, options.encoders, options.sounds, options.semantics
+        options.text_encoder,
+        options.text_from,
+        options.encoders,
+        options.sounds,
+        options.semantics,
+        read_json(options.doubt, "doubt"),
     )
     try:
         about = About(

@@ -93,7 +93,7 @@ def _whole(separator: Separator, source: AudioSource) -> Array:
     """A whole sound [C, n] through a separator's model, as marssep file does it."""
     model = separator.new_processor(source.channels, HOPS_AT_ONCE)
     collector = _Collector()
-    mixes = [separator.controls.coefficients()]
+    mixes = [separator.mixing.coefficients()]
     output = OutputStage(model.info.sample_rate, source.samplerate, source.channels, mixes, [collector])
     separate_source(source, model, output)
     return np.ascontiguousarray(np.concatenate(collector.blocks, axis=1), np.float32)

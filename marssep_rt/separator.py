@@ -61,7 +61,8 @@ class Separator:
         negative: A text, or several, of sounds that are taken out of the target.
         remove: Whether the output is the residual instead of the target.
         wet: Mix, from 0 (input) to 1 (separated).
-        limit_db: Attenuation limit in dB, 0..200; None is no limit.
+        limit_db: Attenuation limit in dB, 0..200; None is no limit, but for words that the model hardly knows
+            (a UserWarning says so).
         gain_db: Output gain in dB, -60..40.
         strength: Mix and limit in one: 0 (input) to 100 (no limit, the default).
         bundle: A model bundle; None is the built-in one.
@@ -179,8 +180,13 @@ class Separator:
             )
         return self._adapter.process(rows).reshape(audio.shape)
 
+    @property
+    def mixing(self) -> Controls:
+        """The mixer settings, with the query's attenuation limit where ``limit_db`` is None."""
+        return self.controls.limited(self.query.limit_db)
+
     def _start(self, channels: int) -> None:
-        self._adapter = HopAdapter(self.new_processor(channels), self.sample_rate, self.controls)
+        self._adapter = HopAdapter(self.new_processor(channels), self.sample_rate, self.mixing)
 
     def new_processor(self, channels: int, hops: int = 1) -> StreamProcessor:
         """The model with the query, in its initial state.
@@ -218,11 +224,10 @@ class Separator:
         before, self.query = self.query, self._query(query, image, audio, query_file, negative)
         if self._adapter is not None:
             self._adapter.processor.set_query(self.query)
-        if self.query.remove != before.remove:
-            self.set_controls(remove=self.query.remove)
+        self.set_controls(**({} if self.query.remove == before.remove else {"remove": self.query.remove}))
 
     def set_controls(self, **changes: object) -> None:
         """Change ``remove``, ``wet``, ``limit_db``, ``gain_db`` or ``strength``, ramped over one hop."""
         self.controls = self.controls.with_changes(**changes)
         if self._adapter is not None:
-            self._adapter.set_controls(self.controls)
+            self._adapter.set_controls(self.mixing)

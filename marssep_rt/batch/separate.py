@@ -90,6 +90,8 @@ def process_file(
     Raises:
         AudioFileError: The file cannot be separated; no output is left behind.
     """
+    if isinstance(query, Query):
+        controls = controls.limited(query.limit_db)
     writers: list[AudioWriter] = []
     with open_source(job.source, lambda: progress(0.0, None)) as source:
         rate, channels = source.samplerate, source.channels

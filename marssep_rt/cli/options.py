@@ -86,7 +86,12 @@ Strength = Annotated[
     ),
 ]
 Limit = Annotated[
-    float | None, typer.Option("--attenuation-limit", help="Maximum attenuation in dB.", metavar="DB")
+    float | None,
+    typer.Option(
+        "--attenuation-limit",
+        help="Maximum attenuation in dB; 200 is no limit. Words that the model hardly knows have one of their own.",
+        metavar="DB",
+    ),
 ]
 Gain = Annotated[float | None, typer.Option("--gain", help="Output gain in dB.", metavar="DB")]
 Provider = Annotated[

@@ -63,6 +63,10 @@ class Controls:
             _check("limit", self.limit_db, " dB", MIXER.limit_db_min, MIXER.limit_db_max)
         _check("gain", self.gain_db, " dB", MIXER.gain_db_min, MIXER.gain_db_max)
 
+    def limited(self, limit_db: float | None) -> Controls:
+        """With the attenuation limit of a query in dB, or None, where the user has set none."""
+        return self if self.limit_db is not None else replace(self, limit_db=limit_db)
+
     @property
     def strength(self) -> float:
         """The strength in percent that attenuates everything but the target as much as mix and limit do."""

@@ -129,6 +129,7 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
         kept if len(kept) > 1 or len(dropped) else None,
         dropped if len(dropped) else None,
         complement,
+        min((s.limit_db for s in sounds if s.limit_db is not None), default=None),
     )
 
 
@@ -140,11 +141,13 @@ class Sound:
         label: In words.
         vectors: Unit vectors [K, D] whose sum it is: one, or more of a query file of several sounds.
         warnings: Of parts that are out of vocabulary.
+        limit_db: The attenuation limit of words that are doubted, else None.
     """
 
     label: str
     vectors: Array
     warnings: tuple[str, ...] = ()
+    limit_db: float | None = None
 
 
 def in_one(kept: Array, dropped: Array | None = None) -> Array:
@@ -229,10 +232,14 @@ def _described(bundle: Bundle, given: Sequence[tuple[str, str, Array]]) -> Sound
     """The one sound that texts, images and audio files (kind, name, unit vector) describe together."""
     vectors, names = [vector for _, _, vector in given], [name for _, name, _ in given]
     warnings: list[str | None] = []
+    limit_db = None
     if (known := KnownSounds.of(bundle)) is not None:
         warnings = [known.out_of_vocabulary_warning(vector, kind, name) for kind, name, vector in given]
         settled = known.settle([(kind, vector) for kind, _, vector in given])
         vectors = [vector for vector, _ in settled]
         names = [f"{n} ({label})" if label else n for n, (_, label) in zip(names, settled, strict=True)]
+        if len(given) == 1 and given[0][0] == "text" and (limit_db := known.limit_db(vectors[0])) is not None:
+            doubt = warnings[0] or f"“{names[0]}” is unlike the sounds that the model was trained on"
+            warnings = [f"{doubt}; it attenuates by at most {limit_db:g} dB unless a limit is set"]
     vector = unit_vector(np.mean([unit_vector(v) for v in vectors], axis=0))
-    return Sound(" + ".join(names), vector[None], tuple(w for w in warnings if w))
+    return Sound(" + ".join(names), vector[None], tuple(w for w in warnings if w), limit_db)

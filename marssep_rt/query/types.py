@@ -26,6 +26,8 @@ class Query:
         drop: Unit vectors of the sounds that are taken out of it, [M, D]; None is none.
         complement: Whether the words are words for everything else ("background noise"): to remove them is to
             keep the sounds.
+        limit_db: The attenuation limit in dB for words that the model is doubted to know, where the user sets
+            none; None is no limit.
     """
 
     vector: Array
@@ -37,6 +39,7 @@ class Query:
     keep: Array | None = None
     drop: Array | None = None
     complement: bool = False
+    limit_db: float | None = None
 
     def removes(self, wanted: bool) -> bool:
         """Whether the output is the residual; ``wanted``: whether the user asks for it beside the words."""
@@ -51,6 +54,12 @@ class Query:
     def dropped(self) -> Array:
         """Unit vectors of the sounds that are taken out of the target, [M, D]."""
         return np.zeros((0, len(self.vector)), np.float32) if self.drop is None else self.drop
+
+
+def limit_of(queries: Sequence[Query]) -> float | None:
+    """The attenuation limit in dB that the queries of one mixer ask for: none unless all are doubted."""
+    limits = [query.limit_db for query in queries]
+    return None if None in limits else max(limit for limit in limits if limit is not None)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,19 @@ EXAMPLES = ("audio", "image")
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """When words are doubted: measured by ``tests/benchmarks/doubt.py``.
+
+    Attributes:
+        cosine: Below this cosine similarity to everything that training asked for, words are doubted.
+        limit_db: The attenuation limit for doubted words in dB. The model then often keeps the wrong sound.
+    """
+
+    cosine: float
+    limit_db: float
+
+
+@dataclass(frozen=True)
 class KnownSounds:
     """The vocabulary of a bundle.
 
@@ -35,6 +48,8 @@ class KnownSounds:
         vectors: Their unit vectors, float32 [L, D].
         thresholds: Kind of query (text, audio, image) -> smallest cosine similarity inside the vocabulary.
         trained: The number of training labels; None means all.
+        asked: The number of labels and families that training asked for: they come first; None means all.
+        doubt: From which words on the model is doubted, and what follows; None: it never is.
         snap_evidence: Weight of the other parts of a query against an example's own similarity.
         snap_own: Weight of an example's own vector against its label's.
     """
@@ -43,6 +58,8 @@ class KnownSounds:
     vectors: Array
     thresholds: dict[str, float]
     trained: int | None = None
+    asked: int | None = None
+    doubt: Doubt | None = None
     snap_evidence: float = OLD_BUNDLES.snap_evidence
     snap_own: float = OLD_BUNDLES.snap_own
 
@@ -60,6 +77,8 @@ class KnownSounds:
                 vectors.reshape(len(labels), bundle.query_dim),
                 {k: float(v) for k, v in data["thresholds"].items()},
                 data.get("trained"),
+                data.get("asked"),
+                Doubt(**{k: float(v) for k, v in data["doubt"].items()}) if "doubt" in data else None,
                 float(data.get("snap_evidence", OLD_BUNDLES.snap_evidence)),
                 float(data.get("snap_own", OLD_BUNDLES.snap_own)),
             )
@@ -70,7 +89,7 @@ class KnownSounds:
         """The vocabulary without what is not among ``labels``."""
         kept = [i for i, label in enumerate(self.labels[: self.trained]) if label in labels]
         labels = tuple(self.labels[i] for i in kept)
-        return replace(self, labels=labels, vectors=self.vectors[kept], trained=None)
+        return replace(self, labels=labels, vectors=self.vectors[kept], trained=None, asked=None)
 
     def dump(self, encoder: str, figures: dict[str, Any]) -> bytes:
         """The content of ``sounds.json``; ``figures``: error rates of the thresholds."""
@@ -79,6 +98,8 @@ class KnownSounds:
             "encoder": encoder,
             "labels": list(self.labels),
             "trained": len(self.labels) if self.trained is None else self.trained,
+            "asked": len(self.labels) if self.asked is None else self.asked,
+            **({} if self.doubt is None else {"doubt": asdict(self.doubt)}),
             "thresholds": self.thresholds,
             "snap_evidence": self.snap_evidence,
             "snap_own": self.snap_own,
@@ -136,6 +157,12 @@ class KnownSounds:
             advice = "words beside it may help: --query TEXT"
         far = f"“{name}” is far from every sound that the model was trained on"
         return f"{far}; expect a poor separation; {advice}"
+
+    def limit_db(self, vector: Array) -> float | None:
+        """The attenuation limit in dB for words of the unit vector [D], None if they are not doubted."""
+        if self.doubt is None or (self.vectors[: self.asked] @ vector).max() >= self.doubt.cosine:
+            return None
+        return self.doubt.limit_db
 
     @cached_property
     def sibling_cosine(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -352,7 +352,10 @@ def vocabulary(
             held_out = alignment_data.held_out_images(bank, labels, "val")
             shown = encoder.embed_image([rgb for group in held_out.values() for rgb in group])
         words = [*labels, *(n for n in dict.fromkeys(named) if n not in labels)]
+        families = {} if found is None else found.families
+        asked = len({*labels, *(name.lower() for name in families)})
         known, figures = vocabulary_fit.fit(encoder, words, sounds, shown, len(labels))
+        known = replace(known, asked=asked)
     write_text(output, known.dump(encoder.id, figures))
     print(json.dumps(figures, indent=1))
 

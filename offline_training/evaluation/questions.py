@@ -29,12 +29,13 @@ LEVEL_DBFS = -25.0
 @dataclass(frozen=True)
 class Ask:
     """One query to the separator: what to keep, what to push away (None: nothing is said of it), and what is
-    taken out by its own mask (None: nothing).
+    taken out by its own mask (None: nothing); and the attenuation limit of doubted words in dB.
     """
 
     query: Vector
     other: Vector | None = None
     drop: Vector | None = None
+    limit_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,20 @@ class Voice(Protocol):
 
     def text(self, words: str) -> Vector: ...
 
+    def limit_db(self, words: str) -> float | None: ...
+
     def recordings(self, clips: Sequence[Clip]) -> Vector | None: ...
 
     def images(self, label: str, split: str, seed: int) -> Vector | None: ...
 
 
 Questions = Iterator[Question]
+
+
+def said(voice: Voice, words: str, other: str | None = None, drop: str | None = None) -> Ask:
+    """What a voice asks by words; ``other`` and ``drop`` in words, too."""
+    away, out = (None if x is None else voice.text(x) for x in (other, drop))
+    return Ask(voice.text(words), away, out, voice.limit_db(words))
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ def asked(sources: Sources, pairs: Sequence[Pair], query: Callable[[Pair], Ask |
 
 def by_label(sources: Sources, voice: Voice, count: int) -> Questions:
     """Seen labels by their own words."""
-    return asked(sources, sources.pairs(count=count), lambda pair: Ask(voice.text(pair.target.label)))
+    return asked(sources, sources.pairs(count=count), lambda pair: said(voice, pair.target.label))
 
 
 def absent(sources: Sources, voice: Voice, count: int) -> Questions:
@@ -128,7 +137,7 @@ def absent(sources: Sources, voice: Voice, count: int) -> Questions:
             question,
             label=pair.absent_label,
             target=np.zeros_like(question.target),
-            asks=(Ask(voice.text(pair.absent_label)),),
+            asks=(said(voice, pair.absent_label),),
         )
 
 
@@ -137,7 +146,7 @@ def with_other(sources: Sources, voice: Voice, count: int) -> Questions:
     return asked(
         sources,
         sources.pairs(count=count),
-        lambda pair: Ask(voice.text(pair.target.label), voice.text(pair.interferer.label)),
+        lambda pair: said(voice, pair.target.label, other=pair.interferer.label),
     )
 
 
@@ -146,7 +155,7 @@ def without_other(sources: Sources, voice: Voice, count: int) -> Questions:
     return asked(
         sources,
         sources.pairs(count=count),
-        lambda pair: Ask(voice.text(pair.target.label), drop=voice.text(pair.interferer.label)),
+        lambda pair: said(voice, pair.target.label, drop=pair.interferer.label),
     )
 
 
@@ -190,7 +199,7 @@ def label_for_images(sources: Sources, voice: Voice, count: int) -> Questions:
 
     def query(pair: Pair) -> Ask | None:
         shown = voice.images(pair.target.label, sources.config.split, pair.seed) is not None
-        return Ask(voice.text(pair.target.label)) if shown else None
+        return said(voice, pair.target.label) if shown else None
 
     return asked(sources, sources.pairs(count=count), query)
 
@@ -217,7 +226,7 @@ def by_words(
             target = target / np.float32(rms(target))
             other = louder(sources.audio(pick(clips[pick(rest, rng)], rng), rng), rng.uniform(-5, 5))
             target, other = at_level([target, other])
-            asks = tuple(Ask(voice.text(label)) for label in labels) if as_label else (Ask(voice.text(word)),)
+            asks = tuple(said(voice, label) for label in labels) if as_label else (said(voice, word),)
             yield Question(word, target + other, target, asks)
 
 
@@ -236,7 +245,7 @@ def two_at_once(sources: Sources, voice: Voice, count: int) -> Questions:
             " + ".join(chosen[:2]),
             target + parts[2],
             target,
-            tuple(Ask(voice.text(label)) for label in chosen[:2]),
+            tuple(said(voice, label) for label in chosen[:2]),
         )
 
 
@@ -259,7 +268,7 @@ def wild(sources: Sources, voice: Voice, count: int) -> Questions:
             pair.target.label,
             np.sum(narrow, axis=0, dtype=np.float32),
             narrow[0],
-            (Ask(voice.text(pair.target.label)),),
+            (said(voice, pair.target.label),),
         )
 
 
@@ -302,7 +311,7 @@ def speech(sources: Sources, voice: Voice, count: int, word: str = "speech") -> 
         target = sources.audio(pick(clips[label], rng), rng)
         noise = louder(sources.audio(pick(clips[pick(noises, rng)], rng), rng), -rng.uniform(-5, 10))
         target, noise = at_level([target, noise])
-        yield Question(label, target + noise, target, (Ask(voice.text(word)),))
+        yield Question(label, target + noise, target, (said(voice, word),))
 
 
 def pick(items: Sequence[T], rng: np.random.Generator) -> T:

@@ -20,7 +20,7 @@ from offline_training.evaluation import questions as q
 from offline_training.evaluation.bootstrap import interval
 from offline_training.evaluation.listeners import Listener, Mixing
 from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
-from offline_training.evaluation.questions import Ask, Question, Questions, Sources, Voice
+from offline_training.evaluation.questions import Question, Questions, Sources, Voice
 from offline_training.utils.recipe_files import LEXICON
 
 BATCH = 8
@@ -85,7 +85,17 @@ def outputs(listener: Listener, group: Sequence[Question]) -> list[Tensor]:
         mixing = Mixing((same & ~dropped).astype(np.float32), (same & dropped).astype(np.float32))
     found = listener.separate(np.stack([group[row].mixture for row in of]), vectors, others, mixing)
     mine = [np.flatnonzero(of[: len(asks)] == row) for row in range(len(group))]
-    return [found[rows[0]] if listener.mixes else found[rows].sum(0) for rows in mine]
+    targets = [found[rows[0]] if listener.mixes else found[rows].sum(0) for rows in mine]
+    return [limited(target, question) for target, question in zip(targets, group, strict=True)]
+
+
+def limited(target: Tensor, question: Question) -> Tensor:
+    """An output [samples] with the smallest attenuation limit of what is asked, as the runtime mixes it."""
+    limits = [ask.limit_db for ask in question.asks if ask.limit_db is not None]
+    if not limits:
+        return target
+    leak = 10 ** (-min(limits) / 20)
+    return target + leak * (torch.from_numpy(question.mixture[: len(target)]) - target)
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, Any]:
@@ -137,7 +147,7 @@ def sets(sources: Sources, voice: Voice, count: int) -> dict[str, Callable[[], Q
         "seen, the other taken out": lambda: q.without_other(sources, voice, few),
         "seen, the same without": lambda: q.by_label(sources, voice, few),
         "absent": lambda: q.absent(sources, voice, few),
-        "unseen, text": lambda: q.asked(sources, new, lambda pair: Ask(voice.text(pair.target.label))),
+        "unseen, text": lambda: q.asked(sources, new, lambda pair: q.said(voice, pair.target.label)),
         "unseen, one recording": lambda: q.by_recordings(sources, voice, 0, 1, new),
         "unseen, three recordings": lambda: q.by_recordings(sources, voice, 0, 3, new),
         "words": lambda: q.by_words(sources, voice, words, 3),

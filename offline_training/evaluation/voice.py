@@ -53,6 +53,12 @@ class EncoderVoice:
             self.vectors[key] = unit(self.encoder.embed_text(texts).mean(axis=0))
         return self.vectors[key]
 
+    def limit_db(self, words: str) -> float | None:
+        """The attenuation limit in dB if a bundle doubts the words."""
+        if self.known is None or self.labels_of(words):
+            return None
+        return self.known.limit_db(self.text(words))
+
     def recordings(self, clips: Sequence[Clip]) -> Vector | None:
         """One query by all ``clips``; None where the encoder cannot hear."""
         if "audio" not in self.encoder.modalities:

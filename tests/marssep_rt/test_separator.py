@@ -165,3 +165,34 @@ def test_denormal_input_is_processed_like_silence(vector):
     s.process(tiny)
     fresh.process(np.zeros(4800, np.float32))
     np.testing.assert_allclose(s.process(x), fresh.process(x), atol=1e-6)
+
+
+DOUBTED = "geyser"  # training never asked for it
+
+
+def test_doubted_words_leave_the_rest_audible():
+    """The output of a query with a limit is target + leak (input - target)."""
+    x = mixture(48_000)[:48_000].astype(np.float32)
+    with pytest.warns(UserWarning, match="at most 12 dB"):
+        limited = Separator(DOUBTED)
+    with pytest.warns(UserWarning, match="unless a limit is set"):
+        free = Separator(DOUBTED, limit_db=200)
+    assert Separator("dog barking").mixing.limit_db is None
+    late = np.concatenate([np.zeros(free.latency, np.float32), x])[: len(x)]
+    target = free.process(x)
+    leak = 10 ** (-12 / 20)
+    np.testing.assert_allclose(limited.process(x), target + leak * (late - target), atol=1e-6)
+
+
+def test_a_query_brings_its_limit_and_takes_it_along():
+    separator = Separator("dog barking")
+    separator.process(np.zeros(480, np.float32))
+    with pytest.warns(UserWarning, match="at most 12 dB"):
+        separator.set_query(DOUBTED)
+    assert separator.mixing.limit_db == 12
+    separator.set_query("dog barking")
+    assert separator.mixing.limit_db is None
+    separator.set_controls(limit_db=20)
+    with pytest.warns(UserWarning, match=DOUBTED):
+        separator.set_query(DOUBTED)
+    assert separator.mixing.limit_db == 20

@@ -26,7 +26,7 @@ from marssep_rt.query.audible import WINDOW_SECONDS, audible_sounds
 from marssep_rt.query.audio_input import loud, windows_of
 from marssep_rt.query.build import build_query
 from marssep_rt.query.encoders import audio_encoder
-from marssep_rt.query.types import Query, QueryRequest
+from marssep_rt.query.types import Query, QueryRequest, limit_of
 from marssep_rt.query.vocabulary import KnownSounds
 
 LEARN_SECONDS = 3.0
@@ -106,6 +106,12 @@ class LiveController:
         self._pool = ThreadPoolExecutor(1, "marssep-queries")
         self._closing = threading.Event()
         self._listener: threading.Thread | None = None
+        engine.set_controls(self.mixing)
+
+    @property
+    def mixing(self) -> Controls:
+        """The mixer settings, with the queries' attenuation limit where the user has set none."""
+        return self.controls.limited(limit_of(self.queries))
 
     @property
     def query(self) -> Query:
@@ -197,7 +203,7 @@ class LiveController:
             before, self.queries[self.which] = self.queries[self.which], query
             if query.remove != before.remove:
                 self.controls = self.controls.with_changes(remove=query.remove)
-                self.engine.set_controls(self.controls)
+            self.engine.set_controls(self.mixing)
             self.last_present = time.monotonic()
             self.asked.append((round(self.last_present - self.began, 3), query.label))
             heard = query.understood or query.label
@@ -230,7 +236,7 @@ class LiveController:
             except MarssepError as e:
                 self.message = str(e)
                 return
-            self.engine.set_controls(self.controls)
+            self.engine.set_controls(self.mixing)
 
     def reset(self) -> None:
         """Reset the model's streaming state."""
@@ -316,7 +322,7 @@ class LiveController:
 
     def shown(self) -> str:
         """The mixer settings in one line."""
-        c = self.controls
+        c = self.mixing
         what = "bypass" if c.bypass else "everything but it" if c.remove else "only it"
         limit = "no limit" if c.limit_db is None else f"limit {c.limit_db:g} dB"
         return f"{what}   strength {c.strength:.0f}%   wet {c.wet:.0%}   {limit}   gain {c.gain_db:+g} dB"

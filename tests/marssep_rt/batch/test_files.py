@@ -17,6 +17,7 @@ from marssep_rt.batch.separate import process_file
 from marssep_rt.cli.file import cores
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.errors import AudioFileError, UsageError
+from marssep_rt.query.types import Query
 from signals import RATE, mixture
 
 
@@ -36,6 +37,29 @@ def test_length_and_alignment_at_48k(session, vector, tmp_path, samples):
     s = Separator(vector)
     face = np.concatenate([s.process(x), s.flush()])[s.latency :]
     np.testing.assert_allclose(y, face, atol=1e-5)
+
+
+def test_a_doubted_query_brings_its_limit(session, vector, tmp_path):
+    """As if the user had set it, and only where the user has set none."""
+    soundfile.write(tmp_path / "x.wav", mixture(50_000), RATE, subtype="FLOAT")
+    doubted = Query(vector, "", "geyser", limit_db=12.0)
+    outputs = [
+        process_and_read(session, query, tmp_path, controls)
+        for query, controls in (
+            (doubted, Controls()),
+            (vector, Controls(limit_db=12.0)),
+            (doubted, Controls(limit_db=30.0)),
+            (vector, Controls(limit_db=30.0)),
+        )
+    ]
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    np.testing.assert_array_equal(outputs[2], outputs[3])
+    assert np.abs(outputs[0] - outputs[2]).max() > 1e-3
+
+
+def process_and_read(session, query, folder, controls):
+    process(session, query, folder / "x.wav", folder / "y.wav", controls=controls)
+    return soundfile.read(folder / "y.wav", dtype="float32")[0]
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 96_000, 192_000])

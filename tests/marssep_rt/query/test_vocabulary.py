@@ -11,7 +11,7 @@ from marssep_rt.model.bundle import load as load_bundle
 from marssep_rt.model.bundle import write
 from marssep_rt.query.build import build_query
 from marssep_rt.query.types import QueryRequest
-from marssep_rt.query.vocabulary import FILE, KnownSounds
+from marssep_rt.query.vocabulary import FILE, Doubt, KnownSounds
 
 AXES = np.eye(4, dtype=np.float32)
 KNOWN = KnownSounds(("rain", "wind", "siren", "dog"), AXES, {"text": 0.6})
@@ -37,6 +37,19 @@ def test_only_sounds_that_are_near_are_named():
 
 def test_a_kind_without_threshold_is_never_doubted():
     assert KNOWN.out_of_vocabulary_warning(np.zeros(4, np.float32), "audio", "x") is None
+
+
+def test_words_unlike_everything_that_training_asked_for_are_limited(tmp_path):
+    """Siren and dog are places of words that training never asked for."""
+    known = dataclasses.replace(KNOWN, trained=1, asked=2, doubt=Doubt(0.85, 12.0))
+    assert known.limit_db(np.array([0.1, 0.9, 0, 0.43], np.float32)) is None
+    assert known.limit_db(np.array([0.6, 0.8, 0, 0], np.float32)) == 12.0
+    assert known.limit_db(AXES[2]) == 12.0
+    assert KNOWN.limit_db(AXES[2]) is None
+    write(tmp_path / "b", {"name": "b", "encoder": "e", "query_dim": 4}, {FILE: known.dump("e", {})})
+    read = KnownSounds.of(load_bundle(tmp_path / "b"))
+    assert read is not None
+    assert (read.asked, read.doubt) == (2, Doubt(0.85, 12.0))
 
 
 SETTLING = KnownSounds(("rain", "wind", "siren", "dog"), AXES, {"audio": 0.5, "image": 0.5})

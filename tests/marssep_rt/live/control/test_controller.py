@@ -426,3 +426,19 @@ def test_no_thread_outlives_a_closed_controller(control):
     wait_until(lambda: any(t.name == "marssep-listener" for t in threading.enumerate()))
     control.close()
     assert not [t.name for t in threading.enumerate() if t.name in ("marssep-listener", "marssep-queries_0")]
+
+
+def test_a_doubted_query_is_limited_as_long_as_the_user_sets_no_limit(control, bundle):
+    doubted = Query(control.queries[0].vector, bundle.encoder, "geyser", limit_db=12.0)
+    control.take(doubted)
+    play(control)
+    assert control.engine.processor.controls.limit_db == 12.0
+    assert "limit 12 dB" in control.shown()
+    control.change(limit_db=30.0)
+    play(control)
+    assert control.engine.processor.controls.limit_db == 30.0
+    control.change(limit_db=None)
+    control.take(Query(control.queries[0].vector, bundle.encoder, "dog barking"))
+    play(control)
+    assert control.engine.processor.controls.limit_db is None
+    assert "no limit" in control.shown()
