@@ -89,7 +89,7 @@ Limit = Annotated[
     float | None,
     typer.Option(
         "--attenuation-limit",
-        help="Maximum attenuation in dB; 200 is no limit. Words that the model hardly knows have one of their own.",
+        help="Maximum attenuation in dB; 200 is no limit. Doubted words have one of their own.",
         metavar="DB",
     ),
 ]
