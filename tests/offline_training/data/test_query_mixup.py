@@ -9,7 +9,7 @@ from offline_training.data.mixtures import MixtureConfig, MixtureDataset
 from offline_training.data.query_table import Examples, QueryTable
 from offline_training.models.separator import MaskSeparator, SeparatorConfig
 from offline_training.models.unet import UNetConfig
-from offline_training.training.supervised import validate
+from offline_training.training.validation import validate
 from offline_training.utils.vectors import unit
 
 EXACT = {"query_noise_cosine": 1.0, "label_query": 1.0}
