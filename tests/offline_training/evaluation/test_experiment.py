@@ -191,7 +191,7 @@ def test_processes_share_the_work(tmp_path):
 
 def test_rewards_are_named():
     assert read_rewards(["a=t.pt,q.npz"], {"a"}) == {"a": (Path("t.pt"), Path("q.npz"))}
-    with pytest.raises(UsageError, match=r"give NAME=TOWERS\.pt,TABLE\.npz"):
+    with pytest.raises(UsageError, match=r"give NAME=ENCODERS\.pt,TABLE\.npz"):
         read_rewards(["a=t.pt"], {"a"})
     with pytest.raises(UsageError, match="rewards by b"):
         read_rewards(["a=t.pt,q.npz"], {"a", "b"})
