@@ -89,7 +89,7 @@ def test_foreign_and_damaged_query_files(bundle, tmp_path):
         read_query(tmp_path / "none.query")
 
 
-def test_towers_that_a_bundle_has_not_are_named(bundle, tmp_path):
+def test_encoders_that_a_bundle_has_not_are_named(bundle, tmp_path):
     bundles.write(tmp_path / "b", {k: bundle.card[k] for k in ("name", "encoder", "query_dim")}, {"x": b""})
     bare = bundles.load(tmp_path / "b")
     with pytest.raises(QueryError, match=f"{bundle.encoder}.*no image encoder"):
