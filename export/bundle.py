@@ -19,7 +19,7 @@ from marssep_rt.contract import FORMATS
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.encoders import TextEncoder
-from marssep_rt.query.vocabulary import FILE, KnownSounds
+from marssep_rt.query.vocabulary import FILE, Vocabulary
 from marssep_rt.query.words import FILE as WORDS_FILE
 from marssep_rt.query.words import Words
 from offline_training.alignment.data import image_size
@@ -265,7 +265,7 @@ def _add_vocabulary(
     """The vocabulary: of a file, else of a bundle with the same encoder."""
     if sources.sounds is not None:
         parts.files[FILE] = sources.sounds.read_bytes()
-    elif same is not None and (theirs := KnownSounds.of(same)) is not None:
+    elif same is not None and (theirs := Vocabulary.of(same)) is not None:
         kept = theirs if labels is None else _with_own_labels(theirs.only(labels), labels, same)
         if kept.labels:
             parts.files[FILE] = kept.dump(encoder, same.card.get("vocabulary", {}))
@@ -308,7 +308,7 @@ def words_for(labels: Sequence[str]) -> Words:
     )
 
 
-def _with_own_labels(known: KnownSounds, labels: Sequence[str], bundle: bundles.Bundle) -> KnownSounds:
+def _with_own_labels(known: Vocabulary, labels: Sequence[str], bundle: bundles.Bundle) -> Vocabulary:
     """A vocabulary with the labels that it lacks, placed by the bundle's text encoder."""
     own = [label for label in labels if label not in known.labels]
     if not own or not bundle.has("text.onnx"):

@@ -240,7 +240,7 @@ class PluginCommandOptions(ChoiceOptions):
     ] = "all"
     channels: Annotated[str, typer.Option("--channels", help="stereo, mono or both.")] = "both"
     name: Annotated[str, typer.Option("--name", help="The plug-in's name in hosts.")] = ""
-    spare: Annotated[
+    extra_latency: Annotated[
         int,
         typer.Option(
             "--extra-latency",
@@ -288,7 +288,7 @@ def plugin_command(options: PluginCommandOptions) -> None:
     tools = find(options.dpf, options.headers, options.library)
     window = find_window(options.window)
     for width in widths:
-        settings = PluginSettings(formats, options.name, width, options.spare, window=window)
+        settings = PluginSettings(formats, options.name, width, options.extra_latency, window=window)
         written = build(
             bundle,
             queries,

@@ -56,7 +56,7 @@ class PluginSettings:
         formats: Of FORMATS.
         title: The plug-in's name; empty is the only query's label, or "marssep".
         channels: 1 or 2.
-        spare: Additional latency in hops, for systems that let the model's thread wait at times.
+        extra_latency: Additional latency in hops, for systems that let the model's thread wait at times.
         flags: More flags for compiler and linker.
         window: Whether there is a window; it needs the headers of X11 and OpenGL.
     """
@@ -64,7 +64,7 @@ class PluginSettings:
     formats: Sequence[str] = FORMATS
     title: str = ""
     channels: int = 2
-    spare: int = SPARE_HOPS
+    extra_latency: int = SPARE_HOPS
     flags: str = ""
     window: bool = False
 
@@ -85,7 +85,7 @@ def config(naming: Naming, labels: Sequence[str], library: str, settings: Plugin
         "MARSSEP_VERSION_TEXT": c_string(marssep_rt.__version__),
         "MARSSEP_CHANNELS": str(settings.channels),
         "MARSSEP_CHANNELS_NAME": c_string(WIDTHS[settings.channels]),
-        "MARSSEP_SPARE_HOPS": str(settings.spare),
+        "MARSSEP_SPARE_HOPS": str(settings.extra_latency),
         "MARSSEP_WINDOW": str(int(settings.window)),
         "MARSSEP_LIBRARY": c_string(library),
         "MARSSEP_QUERY_COUNT": str(len(labels)),

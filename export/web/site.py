@@ -17,7 +17,7 @@ from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_session
 from marssep_rt.model.stream import GraphInfo
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.utils.atomic_io import whole_folder
 
 PAGE = Path(__file__).parent / "page"
@@ -47,7 +47,7 @@ def fetch(package: str, folder: Path) -> Path:
     return folder / archive.stem / "package"
 
 
-def page_card(bundle: Bundle, known: KnownSounds | None) -> dict[str, Any]:
+def page_card(bundle: Bundle, known: Vocabulary | None) -> dict[str, Any]:
     """The page's own card.
 
     A text is out of vocabulary if its cosine similarity to the nearest of ``sounds`` is below ``far_below``.
@@ -91,7 +91,7 @@ def export_web(bundle: Bundle, output: Path, overwrite: bool = False) -> None:
             (site / folder).mkdir()
         for name in ("separator.onnx", "text.onnx", "tokenizer.json"):
             (site / "model" / name).write_bytes(bundle.read(name))
-        known = KnownSounds.of(bundle)
+        known = Vocabulary.of(bundle)
         (site / "model" / "card.json").write_text(
             json.dumps(page_card(bundle, known)) + "\n", encoding="utf-8"
         )

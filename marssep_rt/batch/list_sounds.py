@@ -14,7 +14,7 @@ from marssep_rt.errors import QueryError
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.audible import WINDOW_SECONDS, AudibleSound, audible_sounds
 from marssep_rt.query.encoders import audio_encoder
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 
 
 def list_sounds(path: Path, bundle: Bundle) -> list[AudibleSound]:
@@ -24,7 +24,7 @@ def list_sounds(path: Path, bundle: Bundle) -> list[AudibleSound]:
         QueryError: The bundle has no audio encoder or no vocabulary.
         AudioFileError: The file cannot be read.
     """
-    encoder, known = audio_encoder(bundle.path), KnownSounds.of(bundle)
+    encoder, known = audio_encoder(bundle.path), Vocabulary.of(bundle)
     if known is None:
         raise QueryError(f"the bundle {bundle.name} has no vocabulary; sounds cannot be listed")
     return audible_sounds(_windows(path, encoder.sample_rate), encoder.sample_rate, encoder, known)

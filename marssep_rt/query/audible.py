@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from marssep_rt.arrays import Array
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 
 WINDOW_SECONDS = 2.0
 SILENCE_DB = -60.0  # windows below hold nothing
@@ -49,7 +49,7 @@ class AudibleSound:
 
 
 def audible_sounds(
-    windows: Iterable[Array], rate: int, encoder: WindowEncoder, known: KnownSounds
+    windows: Iterable[Array], rate: int, encoder: WindowEncoder, known: Vocabulary
 ) -> list[AudibleSound]:
     """The sounds of a recording, those that are heard longest first.
 
@@ -74,7 +74,7 @@ def audible_sounds(
     return [_sound(labels[i], found[i], seconds) for i in order[:MOST]]
 
 
-def _apart(similarity: Array, known: KnownSounds) -> list[int]:
+def _apart(similarity: Array, known: Vocabulary) -> list[int]:
     """The labels of a window, nearest first: of labels that lie beside each other only the nearest counts."""
     kept: list[int] = []
     for i in np.argsort(-similarity):

@@ -3,7 +3,7 @@
 The target is the sum of the sounds, without those that a negative names: the graph puts their masks together.
 For hosts that take one vector only, the query is the normalised mean of the sounds, and a negative steers it
 away (OmniSep, ICLR 2025): q <- normalise(1.5 q - 0.5 q_not). Audio files and images are pulled towards the
-training label that they show (``KnownSounds.settle``). Negation in words is read first (``language``).
+training label that they show (``Vocabulary.snap_to_labels``). Negation in words is read first (``language``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from marssep_rt.query.encoders import audio_encoder, check_text, image_encoder, 
 from marssep_rt.query.language import Wish, combined, parts
 from marssep_rt.query.query_file import read_query
 from marssep_rt.query.types import Query, QueryRequest
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.query.words import Words, words_of
 from marssep_rt.utils.vectors import unit_vector
 
@@ -53,7 +53,7 @@ def embed_audio(path: Path | str, bundle: Bundle | Path | str | None = None) -> 
     """Embed an audio file of any length, sample rate and channel count that libsndfile reads.
 
     As a query the file itself does better than its vector: ``Separator(audio=...)``, see
-    ``KnownSounds.settle``.
+    ``Vocabulary.snap_to_labels``.
 
     Returns:
         Unit vector, float32 [D].
@@ -233,9 +233,9 @@ def _described(bundle: Bundle, given: Sequence[tuple[str, str, Array]]) -> Sound
     vectors, names = [vector for _, _, vector in given], [name for _, name, _ in given]
     warnings: list[str | None] = []
     limit_db = None
-    if (known := KnownSounds.of(bundle)) is not None:
+    if (known := Vocabulary.of(bundle)) is not None:
         warnings = [known.out_of_vocabulary_warning(vector, kind, name) for kind, name, vector in given]
-        settled = known.settle([(kind, vector) for kind, _, vector in given])
+        settled = known.snap_to_labels([(kind, vector) for kind, _, vector in given])
         vectors = [vector for vector, _ in settled]
         names = [f"{n} ({label})" if label else n for n, (_, label) in zip(names, settled, strict=True)]
         if len(given) == 1 and given[0][0] == "text" and (limit_db := known.limit_db(vectors[0])) is not None:

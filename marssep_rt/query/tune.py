@@ -27,7 +27,7 @@ from marssep_rt.query.backgrounds import synthesised
 from marssep_rt.query.build import build_query
 from marssep_rt.query.encoders import AudioEncoder, audio_encoder
 from marssep_rt.query.types import Query, QueryRequest
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.utils.cma_es import CmaEs
 from marssep_rt.utils.vectors import unit_vector
 
@@ -268,7 +268,7 @@ def orthonormal(directions: Sequence[Array], start: Array) -> Array:
 
 def near_sounds(bundle: Bundle, vector: Array, count: int) -> list[Array]:
     """The vectors of the nearest sounds of the vocabulary, nearest first; none without a vocabulary."""
-    known = KnownSounds.of(bundle)
+    known = Vocabulary.of(bundle)
     if known is None:
         return []
     return [unit_vector(known.vectors[i]) for i in np.argsort(-(known.vectors @ vector))[:count]]

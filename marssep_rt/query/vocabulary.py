@@ -40,7 +40,7 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class KnownSounds:
+class Vocabulary:
     """The vocabulary of a bundle.
 
     Attributes:
@@ -64,7 +64,7 @@ class KnownSounds:
     snap_own: float = OLD_BUNDLES.snap_own
 
     @classmethod
-    def of(cls, bundle: Bundle) -> KnownSounds | None:
+    def of(cls, bundle: Bundle) -> Vocabulary | None:
         """The bundle's vocabulary, None if it has none; raises BundleError for a damaged file."""
         if not bundle.has(FILE):
             return None
@@ -85,7 +85,7 @@ class KnownSounds:
         except (ValueError, KeyError, TypeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
 
-    def only(self, labels: Collection[str]) -> KnownSounds:
+    def only(self, labels: Collection[str]) -> Vocabulary:
         """The vocabulary without what is not among ``labels``."""
         kept = [i for i, label in enumerate(self.labels[: self.trained]) if label in labels]
         labels = tuple(self.labels[i] for i in kept)
@@ -113,7 +113,7 @@ class KnownSounds:
         similarity = self.vectors @ vector
         return [(self.labels[i], float(similarity[i])) for i in np.argsort(-similarity)[:count]]
 
-    def settle(self, parts: Sequence[tuple[str, Array]]) -> list[tuple[Array, str]]:
+    def snap_to_labels(self, parts: Sequence[tuple[str, Array]]) -> list[tuple[Array, str]]:
         """Pull audio and image queries towards the training label that they show; texts stay as they are.
 
         The separator follows an example's vector worse than the label's own vector. So the label's vector is
@@ -127,15 +127,15 @@ class KnownSounds:
             (unit vector [D], label) of every part; the label is "" if the vector is unchanged.
         """
         similarity = [self.vectors[: self.trained] @ v for _, v in parts]
-        settled = []
+        snapped = []
         for (kind, vector), own in zip(parts, similarity, strict=True):
             if kind in EXAMPLES and own.max() >= self.thresholds.get(kind, np.inf):
                 best = int((own + self.snap_evidence * (np.sum(similarity, axis=0) - own)).argmax())
                 drawn = self.vectors[best] + self.snap_own * vector
-                settled.append((unit_vector(drawn), self.labels[best]))
+                snapped.append((unit_vector(drawn), self.labels[best]))
             else:
-                settled.append((vector, ""))
-        return settled
+                snapped.append((vector, ""))
+        return snapped
 
     def out_of_vocabulary_warning(self, vector: Array, kind: str, name: str) -> str | None:
         """One sentence if a query is out of vocabulary, else None.

@@ -198,27 +198,11 @@ def builtin(
     if recipe.stored_views:
         audio, prepare = stored(recipe, encoders.audio, heard, training, folder, report)
     image = ImageBatches(bank, image_size(encoders)) if bank is not None else None
-    material = Material(
-        table,
-        labels,
-        clips,
-        groups,
-        audio,
-        images_of(bank, labels, recipe.splits, recipe.held_out_labels, without),
-        image,
-    )
-    described = {
-        **describe(encoders),
-        "labels": labels,
-        "left_out": sorted(without),
-        "splits": list(recipe.splits),
-    }
-    return (
-        encoders,
-        material,
-        builtin_held_out(corpus, bank, labels, "val", image_size(encoders), prepare=prepare),
-        described,
-    )
+    images = images_of(bank, labels, recipe.splits, recipe.held_out_labels, without)
+    material = Material(table, labels, clips, groups, audio, images, image)
+    held_out = builtin_held_out(corpus, bank, labels, "val", image_size(encoders), prepare=prepare)
+    told = {"labels": labels, "left_out": sorted(without), "splits": list(recipe.splits)}
+    return encoders, material, held_out, {**describe(encoders), **told}
 
 
 def begin_with(encoders: EncoderPair | None, recipe: AlignmentConfig, dim: int) -> EncoderPair:

@@ -127,7 +127,7 @@ def rebase(
     """Fit a separator's query layer to another query space: what "supervise --start" then goes on from."""
     from marssep_rt.model import bundle as bundles
     from marssep_rt.query.encoders import TextEncoder
-    from marssep_rt.query.vocabulary import KnownSounds
+    from marssep_rt.query.vocabulary import Vocabulary
     from offline_training.training.rebase import rebase as into
     from offline_training.utils import checkpoint_io as checkpoints
 
@@ -138,7 +138,7 @@ def rebase(
                 f"{checkpoint} was trained on encoder {content['encoder']}, the bundle "
                 f"{asked.path} speaks {asked.encoder}"
             )
-        words, known = TextEncoder(asked), KnownSounds.of(asked)
+        words, known = TextEncoder(asked), Vocabulary.of(asked)
         labels = known.labels if known else tuple(table.phrases)
         checkpoints.save(output, into(content, {label: words.embed(label) for label in labels}, table))
     opt.console.print(f"wrote {output} (encoder {table.encoder})", markup=False, soft_wrap=True)

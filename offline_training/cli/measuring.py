@@ -199,14 +199,14 @@ def open_listener(options: SuiteOptions) -> tuple[Any, Any, Any, Any]:
     """What separates, the encoder of its queries, the known sounds that examples are drawn to, and which
     labels a word stands for."""
     from marssep_rt.model import bundle as bundles
-    from marssep_rt.query.vocabulary import KnownSounds
+    from marssep_rt.query.vocabulary import Vocabulary
     from marssep_rt.query.words import Words
     from offline_training.encoders.builtin import BuiltinEncoder
     from offline_training.evaluation.listeners import BundleListener, CheckpointListener
 
     if options.model is None or options.model.suffix != ".pt":
         loaded = bundles.load(options.model)
-        encoder, known = BuiltinEncoder(text=loaded.path), KnownSounds.of(loaded)
+        encoder, known = BuiltinEncoder(text=loaded.path), Vocabulary.of(loaded)
         return BundleListener(loaded), encoder, known, Words.of(loaded).labels_of
     listener, encoder = CheckpointListener(options.model), BuiltinEncoder(options.weights, options.text)
     if listener.encoder != encoder.id:

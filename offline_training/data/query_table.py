@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marssep_rt.query.vocabulary import EXAMPLES, KnownSounds
+from marssep_rt.query.vocabulary import EXAMPLES, Vocabulary
 from offline_training.utils.vectors import unit
 
 Vectors = npt.NDArray[np.float32]
@@ -49,11 +49,11 @@ def omni(parts: Mapping[str, Vectors | None]) -> Vectors:
     return unit(np.sum([OMNI_WEIGHTS[k] * q for k, q in parts.items() if q is not None], axis=0))
 
 
-def blend(parts: Sequence[tuple[str, Vectors]], known: KnownSounds | None) -> Vectors:
-    """One query from (kind, vector) parts as users ask: examples settled, parts of a kind averaged, kinds
+def blend(parts: Sequence[tuple[str, Vectors]], known: Vocabulary | None) -> Vectors:
+    """One query from (kind, vector) parts as users ask: examples snapped, parts of a kind averaged, kinds
     weighted by ``omni``.
     """
-    vectors = [v for v, _ in known.settle(parts)] if known is not None else [v for _, v in parts]
+    vectors = [v for v, _ in known.snap_to_labels(parts)] if known is not None else [v for _, v in parts]
     kinds = [kind for kind, _ in parts]
     means = {
         k: unit(np.mean([v for v, kind in zip(vectors, kinds, strict=True) if kind == k], axis=0))
@@ -99,14 +99,14 @@ class QueryTable:
         return self.vectors[label][0]
 
     @cached_property
-    def known(self) -> KnownSounds:
+    def known(self) -> Vocabulary:
         """The labels with training recordings (all labels, where there are none) as what every example is
         taken for.
         """
         labels = [
             label for label in self.phrases if label in self.audio and "train" in self.audio[label].splits
         ] or list(self.phrases)
-        return KnownSounds(
+        return Vocabulary(
             tuple(labels),
             np.stack([self.label_vector(label) for label in labels]),
             dict.fromkeys(EXAMPLES, -1.0),
@@ -125,7 +125,7 @@ class QueryTable:
         """A query of ``kind`` for measuring on ``split``; None where the label has no such example.
 
         text: the label; audio: one training recording; image: three images of ``split``; omni: all that
-        there are, weighted as in OmniSep. Examples are settled as the runtime settles them.
+        there are, weighted as in OmniSep. Examples are snapped to labels as in the runtime.
         """
         rng = np.random.default_rng(seed)
         parts: list[tuple[str, Vectors]] = []

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.encoders import AudioEncoder, ImageEncoder
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Clip, Corpus
 from offline_training.data.eval_mixtures import Pair
@@ -24,7 +24,7 @@ class Examples:
     audio: one recording of the label from train or val; audio_new: another recording of the measured split,
     which nothing has ever been trained or decided on; image: three images of the measured split; omni:
     text, image and audio weighted 2 : 2 : 1 as in OmniSep, as far as there are. Examples become queries as
-    the runtime makes them, by ``KnownSounds.settle``.
+    the runtime makes them, by ``Vocabulary.snap_to_labels``.
     """
 
     KINDS = ("audio", "audio_new", "image", "omni")
@@ -47,7 +47,7 @@ class Examples:
             else {}
         )
         self.known: dict[str, Array] = {}
-        self.sounds = KnownSounds.of(bundle)
+        self.sounds = Vocabulary.of(bundle)
 
     def _sound(self, clip: Clip) -> Array:
         assert self.audio is not None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from offline_training.data.lexicon import read_lines, read_paraphrases
 from offline_training.encoders.base import Encoder, Vectors
 from offline_training.utils.recipe_files import LEXICON
@@ -44,7 +44,7 @@ def fit(
     sounds: Vectors | None = None,
     images: Vectors | None = None,
     trained: int | None = None,
-) -> tuple[KnownSounds, dict[str, Any]]:
+) -> tuple[Vocabulary, dict[str, Any]]:
     """The known sounds of an encoder and the figures of their thresholds.
 
     Text: the threshold doubts 5 % of every second frozen paraphrase; all rates and areas are measured on the
@@ -67,4 +67,4 @@ def fit(
         if vectors is not None and len(vectors):
             thresholds[kind] = float(np.quantile(similarity(vectors, anchors), FALSE_ALARMS))
             figures[f"threshold_{kind}"] = round(thresholds[kind], 4)
-    return KnownSounds(tuple(labels), np.asarray(anchors, np.float32), thresholds, trained), figures
+    return Vocabulary(tuple(labels), np.asarray(anchors, np.float32), thresholds, trained), figures

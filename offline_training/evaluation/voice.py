@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from marssep_rt.query.image_input import read_image
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Clip, Corpus
 from offline_training.data.images import ImageBank
@@ -38,7 +38,7 @@ class EncoderVoice:
         encoder: Encoder,
         corpus: Corpus,
         images: ImageBank | None = None,
-        known: KnownSounds | None = None,
+        known: Vocabulary | None = None,
         labels_of: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> None:
         self.encoder, self.corpus, self.bank, self.known = encoder, corpus, images, known

@@ -18,7 +18,7 @@ import torch
 
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.encoders import text_encoder
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.query.words import Words
 from marssep_rt.utils.atomic_io import write_whole
 from offline_training.cli.measuring import held_out_labels
@@ -85,7 +85,7 @@ def main():
     parser.add_argument("--fit", type=Path)
     options = parser.parse_args()
     bundle = bundles.load(options.bundle)
-    known = KnownSounds.of(bundle)
+    known = Vocabulary.of(bundle)
     config = replace(EvalConfig(), split=options.split, mixtures=options.mixtures, unseen_mixtures=100)
     sources = questions.Sources(Corpus(options.corpus), config, held_out_labels(Path("sound_queries")))
     given = asked(sources, Voice(bundle), options.mixtures)

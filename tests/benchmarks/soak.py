@@ -110,6 +110,24 @@ def simulated(minutes: int) -> None:
     )
 
 
+def disturb(live: subprocess.Popen, seconds: float) -> int:
+    """Stop and continue a process, or take the processor from it, at random; how often."""
+    luck, ends, faults = random.Random(1), time.monotonic() + seconds, 0
+    while time.monotonic() < ends and live.poll() is None:
+        time.sleep(luck.uniform(1, 8))
+        faults += 1
+        if luck.random() < 0.5:
+            live.send_signal(signal.SIGSTOP)
+            time.sleep(luck.uniform(0.005, 0.4))
+            live.send_signal(signal.SIGCONT)
+        else:
+            burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            time.sleep(luck.uniform(0.5, 3))
+            burner.kill()
+            burner.wait()
+    return faults
+
+
 def under_jack(minutes: float) -> None:
     server = "marssep-soak"
     env = {
@@ -127,38 +145,12 @@ def under_jack(minutes: float) -> None:
         subprocess.run(["jack_wait", "-s", server, "-w", "-t", "8"], env=env, check=True, capture_output=True)
         with tempfile.TemporaryDirectory() as place:
             stats = Path(place) / "s.json"
-            live = subprocess.Popen(
-                [
-                    Path(sys.executable).parent / "marssep-live",
-                    "--plain",
-                    "--query",
-                    "rain",
-                    "--blocksize",
-                    "256",
-                    "--duration",
-                    str(60 * minutes),
-                    "--stats",
-                    stats,
-                ],
-                env=env,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
+            command = [Path(sys.executable).parent / "marssep-live", "--plain", "--query", "rain"]
+            command += ["--blocksize", "256", "--duration", str(60 * minutes), "--stats", stats]
+            live = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
             first = next(line for line in live.stdout if line.startswith("t=5s"))
-            memory, luck, ends = resident_mb(live.pid), random.Random(1), time.monotonic() + 60 * minutes - 10
-            faults = 0
-            while time.monotonic() < ends and live.poll() is None:
-                time.sleep(luck.uniform(1, 8))
-                faults += 1
-                if luck.random() < 0.5:
-                    live.send_signal(signal.SIGSTOP)
-                    time.sleep(luck.uniform(0.005, 0.4))
-                    live.send_signal(signal.SIGCONT)
-                else:
-                    burner = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-                    time.sleep(luck.uniform(0.5, 3))
-                    burner.kill()
-                    burner.wait()
+            memory = resident_mb(live.pid)
+            faults = disturb(live, 60 * minutes - 10)
             grown = resident_mb(live.pid) - memory if live.poll() is None else float("nan")
             live.communicate(timeout=120)
             said = json.loads(stats.read_text())

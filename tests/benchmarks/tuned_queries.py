@@ -26,7 +26,7 @@ from marssep_rt.query import tune as tuning
 from marssep_rt.query.audio_input import read_windows
 from marssep_rt.query.build import build_query, embed_audio
 from marssep_rt.query.types import QueryRequest
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.utils.vectors import unit_vector
 from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus
 from offline_training.data.eval_mixtures import EvalConfig, Pair, measured_clips, render
@@ -97,6 +97,81 @@ def told(name: str, rows: np.ndarray) -> str:
     return "; ".join(parts)
 
 
+class Comparison:
+    """Plain and tuned queries for the labels of a corpus, by the options of the command line."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.given, self.corpus, self.bundle = given, Corpus(given.corpus), bundles.load(given.bundle)
+        self.config = EvalConfig(seconds=3.0)
+        self.held_out = tomllib.loads(recipe_path(given.unseen).read_text())["mixtures"]["held_out_labels"]
+        self.known = set(Vocabulary.of(self.bundle).labels)
+        self.seen = measured_clips(self.corpus, self.config, self.held_out)
+        self.listener = Listener(self.bundle, 1)
+
+    def unseen_tasks(self) -> list[Task]:
+        """Tasks of the held-out labels that the vocabulary does not name."""
+        clips = {
+            label: [c for c in self.corpus.clips if c.label == label and c.split in ("train", "val")]
+            for label in self.held_out
+            if label not in self.known
+        }
+        return [t for label, group in clips.items() if (t := task(label, group, self.given.recordings))]
+
+    def seen_tasks(self) -> list[Task]:
+        """Tasks of labels of the vocabulary with enough recordings, drawn by lot."""
+        many = [
+            label
+            for label, group in self.seen.items()
+            if label in self.known and len({c.group for c in group}) > self.given.recordings
+        ]
+        count = min(self.given.seen, len(many))
+        drawn = sorted(np.random.default_rng(0).choice(many, count, replace=False))
+        return [t for label in drawn if (t := task(label, self.seen[label], self.given.recordings))]
+
+    def backgrounds(self, job: Task) -> list:
+        """Windows of training recordings of other labels, as a user's own backgrounds."""
+        outside = (job.label, *self.held_out, *BACKGROUNDS)
+        train = [c for c in self.corpus.clips if c.split == "train" and c.label not in outside]
+        file = self.given.work / "background.wav"
+        chosen = job.rng.choice(len(train), self.given.background, replace=False)
+        return [read_windows(write_clip(self.corpus, train[number], file)) for number in chosen]
+
+    def pairs(self, job: Task) -> list[Pair]:
+        """Mixtures of the label's other recordings and of seen labels."""
+        others = [label for label in self.seen if label != job.label]
+        made = []
+        for _ in range(self.given.mixtures):
+            other = self.seen[others[int(job.rng.integers(len(others)))]]
+            drawn = (x[int(job.rng.integers(len(x)))] for x in (job.measured, other))
+            made.append(Pair(*drawn, float(job.rng.uniform(-5, 5)), "", int(job.rng.integers(2**31))))
+        return made
+
+    def rows(self, job: Task) -> np.ndarray:
+        """The gains of one task, which are also printed."""
+        given = self.given
+        paths = [
+            write_clip(self.corpus, c, given.work / f"{job.label}_{i}.wav") for i, c in enumerate(job.asking)
+        ]
+        own = self.backgrounds(job)
+        began = time.process_time()
+        request = QueryRequest(audios=paths)
+        plain, decided = build_query(self.bundle, request).vector, ""
+        vectors = [plain, unit_vector(np.mean([embed_audio(path, self.bundle) for path in paths], axis=0))]
+        if not given.no_tuning:
+            result = tuning.tune(self.bundle, request, own, tuning.TuneOptions(threads=given.threads))
+            vectors += [result.query.vector, result.vector]
+            cosine = float(plain @ result.vector)
+            gained = f"{result.plain_db:.2f} -> {result.tuned_db:.2f}"
+            decided = f"decided on {gained}, kept {result.kept}, cosine {cosine:.2f}"
+        spent = time.process_time() - began
+        rows = gains(self.listener, self.corpus, self.pairs(job), self.config, np.stack(vectors))
+        means = ", ".join(
+            f"{name} {mean:.2f}" for name, mean in zip(COLUMNS, rows.mean(axis=0), strict=False)
+        )
+        print(f"{job.label}: {means} dB; {decided}; {spent:.0f} s of a core", flush=True)
+        return rows
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("--corpus", required=True, type=Path)
@@ -114,66 +189,10 @@ def main() -> None:
     )
     given = options.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    corpus, bundle, config = Corpus(given.corpus), bundles.load(given.bundle), EvalConfig(seconds=3.0)
-    held_out = tomllib.loads(recipe_path(given.unseen).read_text())["mixtures"]["held_out_labels"]
-    known = set(KnownSounds.of(bundle).labels)
-    seen = measured_clips(corpus, config, held_out)
-    clips = {
-        label: [c for c in corpus.clips if c.label == label and c.split in ("train", "val")]
-        for label in held_out
-        if label not in known
-    }
-    tasks = {"unseen": [t for label, group in clips.items() if (t := task(label, group, given.recordings))]}
-    many = [
-        label
-        for label, group in seen.items()
-        if label in known and len({c.group for c in group}) > given.recordings
-    ]
-    drawn = sorted(np.random.default_rng(0).choice(many, min(given.seen, len(many)), replace=False))
-    tasks["seen"] = [t for label in drawn if (t := task(label, seen[label], given.recordings))]
-    listener = Listener(bundle, 1)
+    comparison = Comparison(given)
+    tasks = {"unseen": comparison.unseen_tasks(), "seen": comparison.seen_tasks()}
     for name in given.set or ("unseen", "seen"):
-        every = []
-        for job in tasks[name]:
-            others = [label for label in seen if label != job.label]
-            train = [
-                c
-                for c in corpus.clips
-                if c.split == "train" and c.label != job.label and c.label not in (*held_out, *BACKGROUNDS)
-            ]
-            paths = [
-                write_clip(corpus, c, given.work / f"{job.label}_{i}.wav") for i, c in enumerate(job.asking)
-            ]
-            own = []
-            for number in job.rng.choice(len(train), given.background, replace=False):
-                own.append(read_windows(write_clip(corpus, train[number], given.work / "background.wav")))
-            began = time.process_time()
-            request = QueryRequest(audios=paths)
-            plain = build_query(bundle, request).vector
-            vectors, decided = (
-                [plain, unit_vector(np.mean([embed_audio(path, bundle) for path in paths], axis=0))],
-                "",
-            )
-            if not given.no_tuning:
-                result = tuning.tune(bundle, request, own, tuning.TuneOptions(threads=given.threads))
-                vectors += [result.query.vector, result.vector]
-                cosine = float(plain @ result.vector)
-                gained = f"{result.plain_db:.2f} -> {result.tuned_db:.2f}"
-                decided = f"decided on {gained}, kept {result.kept}, cosine {cosine:.2f}"
-            spent = time.process_time() - began
-            pairs = []
-            for _ in range(given.mixtures):
-                other = seen[others[int(job.rng.integers(len(others)))]]
-                drawn_clips = (x[int(job.rng.integers(len(x)))] for x in (job.measured, other))
-                pairs.append(
-                    Pair(*drawn_clips, float(job.rng.uniform(-5, 5)), "", int(job.rng.integers(2**31)))
-                )
-            rows = gains(listener, corpus, pairs, config, np.stack(vectors))
-            every.append(rows)
-            means = ", ".join(
-                f"{name} {mean:.2f}" for name, mean in zip(COLUMNS, rows.mean(axis=0), strict=False)
-            )
-            print(f"{job.label}: {means} dB; {decided}; {spent:.0f} s of a core", flush=True)
+        every = [comparison.rows(job) for job in tasks[name]]
         print(told(f"{name}, {len(every)} labels", np.concatenate(every)), flush=True)
 
 

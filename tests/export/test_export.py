@@ -19,7 +19,7 @@ from marssep_rt.model import bundle as bundles
 from marssep_rt.model.stream import GraphStream
 from marssep_rt.query.build import build_query
 from marssep_rt.query.types import QueryRequest
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator, SeparatorConfig
 from offline_training.models.streaming_state import Memory as StreamingState
@@ -275,7 +275,7 @@ def test_the_card_says_of_a_model_only_what_is_known(checkpoint_file, tmp_path):
     torch.save(told, tmp_path / "c.pt")
     made = make_bundle(tmp_path / "c.pt", tmp_path / "c", QuerySources(), About("x", licence="CC0"))
     assert (made["licence"], made["trained_on"]) == ("CC0", "my clips")
-    assert KnownSounds.of(bundles.load(tmp_path / "c")).labels == ("rain", "siren")
+    assert Vocabulary.of(bundles.load(tmp_path / "c")).labels == ("rain", "siren")
 
 
 def test_labels_of_one_s_own_are_in_the_vocabulary_of_the_bundle(checkpoint_file, tmp_path):
@@ -283,7 +283,7 @@ def test_labels_of_one_s_own_are_in_the_vocabulary_of_the_bundle(checkpoint_file
     torch.save(told, tmp_path / "c.pt")
     make_bundle(tmp_path / "c.pt", tmp_path / "c", QuerySources(), About("x"))
     bundle = bundles.load(tmp_path / "c")
-    known = KnownSounds.of(bundle)
+    known = Vocabulary.of(bundle)
     assert known.labels == ("rain", "mains hum")
     assert known.vectors[1] @ embed_text("mains hum") > 0.999
     assert build_query(bundle, QueryRequest(["mains hum"])).warnings == ()

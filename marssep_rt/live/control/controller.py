@@ -27,7 +27,7 @@ from marssep_rt.query.audio_input import loud, windows_of
 from marssep_rt.query.build import build_query
 from marssep_rt.query.encoders import audio_encoder
 from marssep_rt.query.types import Query, QueryRequest, limit_of
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 
 LEARN_SECONDS = 3.0
 LISTEN_INTERVAL_SECONDS = 0.5
@@ -54,8 +54,8 @@ def learn_query(bundle: Bundle, sound: Array, rate: int) -> Query:
     encoder = audio_encoder(bundle.path)
     windows = loud(windows_of([sound], rate, encoder.sample_rate, encoder.hop), "what was just heard")
     vector, label = encoder.embed_windows(windows), ""
-    if known := KnownSounds.of(bundle):
-        ((vector, label),) = known.settle([("audio", vector)])
+    if known := Vocabulary.of(bundle):
+        ((vector, label),) = known.snap_to_labels([("audio", vector)])
     return Query(vector, bundle.encoder, f"what was heard ({label})" if label else "what was heard")
 
 
@@ -155,7 +155,7 @@ class LiveController:
 
     def _list_sounds(self) -> None:
         try:
-            encoder, known = audio_encoder(self.bundle.path), KnownSounds.of(self.bundle)
+            encoder, known = audio_encoder(self.bundle.path), Vocabulary.of(self.bundle)
             if known is None:
                 raise QueryError(f"the bundle {self.bundle.name} has no vocabulary")
             window = self._heard(WINDOW_SECONDS)

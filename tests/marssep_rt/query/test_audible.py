@@ -10,11 +10,11 @@ import soundfile
 from marssep_rt.batch.list_sounds import list_sounds
 from marssep_rt.live.devices.demo_signals import demo_parts
 from marssep_rt.query.audible import MOST, audible_sounds
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from signals import RATE
 
 AXES = np.eye(12, dtype=np.float32)
-KNOWN = KnownSounds((*(f"sound {i}" for i in range(11)), "a family"), AXES, {"audio": 0.5}, 11)
+KNOWN = Vocabulary((*(f"sound {i}" for i in range(11)), "a family"), AXES, {"audio": 0.5}, 11)
 
 
 class Listener:
@@ -51,7 +51,7 @@ def test_of_labels_beside_each_other_the_nearest_is_listed():
     """A clarinet is near the saxophone, too; a dog at the same time is another sound."""
     rows = [[1, 0, 0, 0], [0.9, 0.436, 0, 0], [0, 0, 1, 0], [0, -0.6, 0.8, 0], [0, 0, 0, 1], [0, 0.8, 0, 0.6]]
     labels = ("clarinet", "saxophone", "dog", "wolf", "rain", "wind")
-    known = KnownSounds(labels, np.array(rows, np.float32), {"audio": 0.3})
+    known = Vocabulary(labels, np.array(rows, np.float32), {"audio": 0.3})
 
     class Both:
         def embed_windows(self, windows):

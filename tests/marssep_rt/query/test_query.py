@@ -16,7 +16,7 @@ from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import read_query, write_query
 from marssep_rt.query.types import QueryRequest
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 
 
 def test_text_is_a_unit_vector_and_case_and_space_do_not_matter(bundle):
@@ -89,7 +89,7 @@ def test_foreign_and_damaged_query_files(bundle, tmp_path):
         read_query(tmp_path / "none.query")
 
 
-def test_towers_that_a_bundle_has_not_are_named(bundle, tmp_path):
+def test_encoders_that_a_bundle_has_not_are_named(bundle, tmp_path):
     bundles.write(tmp_path / "b", {k: bundle.card[k] for k in ("name", "encoder", "query_dim")}, {"x": b""})
     bare = bundles.load(tmp_path / "b")
     with pytest.raises(QueryError, match=f"{bundle.encoder}.*no image encoder"):
@@ -138,9 +138,9 @@ def test_blend_of_all_kinds_with_a_negative(bundle, examples):
         ("image", embed_image(examples / "noise.png")),
         ("audio", embed_audio(examples / "siren.ogg")),
     ]
-    settled = KnownSounds.of(bundle).settle(parts)
-    assert settled[2][1] == "siren"
-    mean = np.mean([v for v, _ in settled], axis=0)
+    snapped = Vocabulary.of(bundle).snap_to_labels(parts)
+    assert snapped[2][1] == "siren"
+    mean = np.mean([v for v, _ in snapped], axis=0)
     v = 1.5 * mean / np.linalg.norm(mean) - 0.5 * embed_text("rain")
     np.testing.assert_allclose(q.vector, v / np.linalg.norm(v), atol=1e-5)
     assert q.label.startswith("siren + noise.png")

@@ -11,10 +11,10 @@ from marssep_rt.model.bundle import load as load_bundle
 from marssep_rt.model.bundle import write
 from marssep_rt.query.build import build_query
 from marssep_rt.query.types import QueryRequest
-from marssep_rt.query.vocabulary import FILE, Doubt, KnownSounds
+from marssep_rt.query.vocabulary import FILE, Doubt, Vocabulary
 
 AXES = np.eye(4, dtype=np.float32)
-KNOWN = KnownSounds(("rain", "wind", "siren", "dog"), AXES, {"text": 0.6})
+KNOWN = Vocabulary(("rain", "wind", "siren", "dog"), AXES, {"text": 0.6})
 
 
 def test_doubt_begins_under_the_threshold_and_names_the_nearest():
@@ -28,7 +28,7 @@ def test_doubt_begins_under_the_threshold_and_names_the_nearest():
 def test_only_sounds_that_are_near_are_named():
     """A quarter of the labels has no nearer neighbour than 0.6: what is further away is no help."""
     pairs = np.array([[1, 0, 0], [0.8, 0.6, 0], [0.6, 0.8, 0], [0, 0, 1]], np.float32)
-    known = KnownSounds(("rain", "drizzle", "shower", "dog"), pairs, {"text": 0.9, "audio": 0.9})
+    known = Vocabulary(("rain", "drizzle", "shower", "dog"), pairs, {"text": 0.9, "audio": 0.9})
     near, far = np.array([0.8, 0, 0.6], np.float32), np.array([0.3, -0.8, 0.5], np.float32)
     assert known.out_of_vocabulary_warning(near, "text", "mist").endswith("near it are rain, drizzle, dog")
     assert known.out_of_vocabulary_warning(far, "text", "tax").endswith("--audio FILE")
@@ -47,41 +47,41 @@ def test_words_unlike_everything_that_training_asked_for_are_limited(tmp_path):
     assert known.limit_db(AXES[2]) == 12.0
     assert KNOWN.limit_db(AXES[2]) is None
     write(tmp_path / "b", {"name": "b", "encoder": "e", "query_dim": 4}, {FILE: known.dump("e", {})})
-    read = KnownSounds.of(load_bundle(tmp_path / "b"))
+    read = Vocabulary.of(load_bundle(tmp_path / "b"))
     assert read is not None
     assert (read.asked, read.doubt) == (2, Doubt(0.85, 12.0))
 
 
-SETTLING = KnownSounds(("rain", "wind", "siren", "dog"), AXES, {"audio": 0.5, "image": 0.5})
+SNAPPING = Vocabulary(("rain", "wind", "siren", "dog"), AXES, {"audio": 0.5, "image": 0.5})
 
 
 def test_an_example_is_drawn_to_the_sound_that_it_shows():
     heard = np.array([0.6, 0.48, 0, 0.64], np.float32)
-    ((vector, label),) = SETTLING.settle([("audio", heard)])
+    ((vector, label),) = SNAPPING.snap_to_labels([("audio", heard)])
     assert label == "dog"
     drawn = np.array([0.3, 0.24, 0, 1.32])
     np.testing.assert_allclose(vector, drawn / np.linalg.norm(drawn), atol=1e-6)
 
 
 def test_the_bundle_says_how_strongly_an_example_is_drawn(tmp_path):
-    whole = dataclasses.replace(SETTLING, snap_own=0.0, snap_evidence=9.0)
+    whole = dataclasses.replace(SNAPPING, snap_own=0.0, snap_evidence=9.0)
     card = {"name": "b", "encoder": "e", "query_dim": 4}
     write(tmp_path / "b", card, {FILE: whole.dump("e", {})})
-    read = KnownSounds.of(load_bundle(tmp_path / "b"))
+    read = Vocabulary.of(load_bundle(tmp_path / "b"))
     assert read is not None
     parts = [("audio", AXES[3]), ("text", AXES[0])]
-    assert SETTLING.settle(parts)[0][1] == "dog"
+    assert SNAPPING.snap_to_labels(parts)[0][1] == "dog"
     for known in (read, read.only({"rain", "dog"})):
-        vector, label = known.settle(parts)[0]
+        vector, label = known.snap_to_labels(parts)[0]
         assert label == "rain"
         np.testing.assert_array_equal(vector, AXES[0])
 
 
 def test_a_bundle_without_snap_weights_has_those_of_the_first_models(tmp_path):
-    old = json.loads(SETTLING.dump("e", {}))
+    old = json.loads(SNAPPING.dump("e", {}))
     del old["snap_own"], old["snap_evidence"]
     write(tmp_path / "b", {"name": "b", "encoder": "e", "query_dim": 4}, {FILE: json.dumps(old).encode()})
-    read = KnownSounds.of(load_bundle(tmp_path / "b"))
+    read = Vocabulary.of(load_bundle(tmp_path / "b"))
     assert read is not None
     assert (read.snap_evidence, read.snap_own) == (OLD_BUNDLES.snap_evidence, OLD_BUNDLES.snap_own)
 
@@ -89,21 +89,21 @@ def test_a_bundle_without_snap_weights_has_those_of_the_first_models(tmp_path):
 def test_words_and_what_is_far_from_all_stay_what_they_are():
     words, strange = np.array([0.6, 0.8, 0, 0], np.float32), np.array([0.49, -0.5, 0.49, 0.49], np.float32)
     for kind, vector in (("text", words), ("audio", strange), ("image", strange), ("video", words)):
-        ((kept, label),) = SETTLING.settle([(kind, vector)])
+        ((kept, label),) = SNAPPING.snap_to_labels([(kind, vector)])
         assert label == ""
         np.testing.assert_array_equal(kept, vector)
-    assert SETTLING.settle([]) == []
+    assert SNAPPING.snap_to_labels([]) == []
 
 
 def test_the_other_parts_decide_between_what_is_near_but_do_not_overrule():
     close = np.array([0.6, 0.64, 0, 0.48], np.float32)
-    assert SETTLING.settle([("audio", close)])[0][1] == "wind"
-    assert SETTLING.settle([("audio", close), ("text", AXES[0])])[0][1] == "rain"
-    assert SETTLING.settle([("audio", AXES[3]), ("text", AXES[0])])[0][1] == "dog"
+    assert SNAPPING.snap_to_labels([("audio", close)])[0][1] == "wind"
+    assert SNAPPING.snap_to_labels([("audio", close), ("text", AXES[0])])[0][1] == "rain"
+    assert SNAPPING.snap_to_labels([("audio", AXES[3]), ("text", AXES[0])])[0][1] == "dog"
 
 
 def test_the_file_keeps_everything(bundle, tmp_path):
-    known = KnownSounds.of(bundle)
+    known = Vocabulary.of(bundle)
     assert known is not None
     again = json.loads(known.dump(bundle.encoder, {"a": 1}))
     assert again["labels"] == list(known.labels)
@@ -111,13 +111,13 @@ def test_the_file_keeps_everything(bundle, tmp_path):
     card = {k: bundle.card[k] for k in ("name", "encoder", "query_dim")}
     write(tmp_path / "b", card, {FILE: b"{}"})
     with pytest.raises(BundleError, match=r"sounds\.json.*cannot be read"):
-        KnownSounds.of(load_bundle(tmp_path / "b"))
+        Vocabulary.of(load_bundle(tmp_path / "b"))
     write(tmp_path / "c", card, {"x": b""})
-    assert KnownSounds.of(load_bundle(tmp_path / "c")) is None
+    assert Vocabulary.of(load_bundle(tmp_path / "c")) is None
 
 
 def test_the_embedded_bundle_knows_what_it_knows(bundle):
-    known = KnownSounds.of(bundle)
+    known = Vocabulary.of(bundle)
     assert known is not None
     assert known.nearest(embed_text("a hound woofing"))[0][0] == "dog barking"
     assert build_query(bundle, QueryRequest(["dog barking", "rain"])).warnings == ()

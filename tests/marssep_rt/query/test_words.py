@@ -11,7 +11,7 @@ from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import build_query
 from marssep_rt.query.types import QueryRequest
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.query.words import FILE, Words
 
 
@@ -99,7 +99,7 @@ def test_a_damaged_file_is_named(bundle, tmp_path):
 
 
 def test_the_words_of_an_export(bundle):
-    known = KnownSounds.of(bundle)
+    known = Vocabulary.of(bundle)
     labels = known.labels[: known.trained]
     words = words_for(labels)
     assert words.families["speech"] == ("male speech", "female speech", "child speech")

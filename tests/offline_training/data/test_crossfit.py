@@ -113,7 +113,9 @@ def test_training_asks_with_vectors_of_the_encoder_that_never_met_the_clip(corpu
     nearest = {int(np.argmax(siren.vectors[own] @ q)) for q in asked}
     assert nearest == {0, 1, 2}
     # what is measured is what users' files give
-    heard = np.stack([made.known.settle([("audio", v)])[0][0] for v in siren.vectors[siren.of("train")]])
+    heard = np.stack(
+        [made.known.snap_to_labels([("audio", v)])[0][0] for v in siren.vectors[siren.of("train")]]
+    )
     assert all((heard @ made.held_out_query("siren", "audio", "val", i)).max() > 1 - 1e-5 for i in range(60))
 
 

@@ -9,7 +9,7 @@ from offline_training.data.mixtures import MixtureConfig, MixtureDataset
 from offline_training.data.query_table import Examples, QueryTable
 from offline_training.models.separator import MaskSeparator, SeparatorConfig
 from offline_training.models.unet import UNetConfig
-from offline_training.training.supervised import validate
+from offline_training.training.validation import validate
 from offline_training.utils.vectors import unit
 
 EXACT = {"query_noise_cosine": 1.0, "label_query": 1.0}
@@ -89,21 +89,26 @@ def test_held_out_queries(full):
     assert full.held_out_query("rain", "image", "val", 1) is None
     shown = [("image", v) for v in full.image["siren"].vectors[3:]]
     q = full.held_out_query("siren", "image", "val", 1)
-    np.testing.assert_allclose(q, unit(np.mean([v for v, _ in full.known.settle(shown)], axis=0)), atol=1e-6)
+    np.testing.assert_allclose(
+        q, unit(np.mean([v for v, _ in full.known.snap_to_labels(shown)], axis=0)), atol=1e-6
+    )
     audio = full.held_out_query("rain", "audio", "val", 5)
     heard = [
-        full.known.settle([("audio", v)])[0][0]
+        full.known.snap_to_labels([("audio", v)])[0][0]
         for v in full.audio["rain"].vectors[full.audio["rain"].of("train")]
     ]
     assert (np.stack(heard) @ audio).max() == pytest.approx(1, abs=1e-5)
     rng = np.random.default_rng(1)
     sound = full.audio["siren"].vectors[int(rng.choice(full.audio["siren"].of("train")))]
     omni = full.held_out_query("siren", "omni", "val", 1)
-    settled = [
-        v for v, _ in full.known.settle([("text", full.label_vector("siren")), ("audio", sound), *shown])
+    snapped = [
+        v
+        for v, _ in full.known.snap_to_labels(
+            [("text", full.label_vector("siren")), ("audio", sound), *shown]
+        )
     ]
     np.testing.assert_allclose(
-        omni, unit(2 * settled[0] + settled[1] + 2 * unit(np.mean(settled[2:], axis=0))), atol=1e-5
+        omni, unit(2 * snapped[0] + snapped[1] + 2 * unit(np.mean(snapped[2:], axis=0))), atol=1e-5
     )
 
 

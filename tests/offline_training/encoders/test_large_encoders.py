@@ -54,50 +54,40 @@ def hold_the_interface(encoder, texts=("dog barking", "rain")):
         assert not np.allclose(found[0], found[1], atol=1e-5)
 
 
+TRANSFORMER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+TEXT = {**TRANSFORMER, "vocab_size": 40}
+CLIP_TEXT = {
+    **TEXT,
+    "projection_dim": 20,
+    "max_position_embeddings": 16,
+    "eos_token_id": 3,
+    "bos_token_id": 2,
+}
+VISION = {**TRANSFORMER, "image_size": 32, "patch_size": 8}
+CLAP_AUDIO = {
+    "depths": [1, 1],
+    "num_attention_heads": [1, 1],
+    "hidden_size": 32,
+    "patch_embeds_hidden_size": 16,
+    "num_hidden_layers": 2,
+    "spec_size": 64,
+    "num_mel_bins": 16,
+    "window_size": 4,
+    "patch_size": 4,
+    "patch_stride": [4, 4],
+}
+
+
 @pytest.fixture(scope="module")
 def clap_clip():
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel, ClapProcessor, CLIPConfig, CLIPModel
 
     torch.manual_seed(0)
-    text = {
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "vocab_size": 40,
-    }
-    audio = {
-        "depths": [1, 1],
-        "num_attention_heads": [1, 1],
-        "hidden_size": 32,
-        "patch_embeds_hidden_size": 16,
-        "num_hidden_layers": 2,
-        "spec_size": 64,
-        "num_mel_bins": 16,
-        "window_size": 4,
-        "patch_size": 4,
-        "patch_stride": [4, 4],
-    }
-    clap = ClapModel(ClapConfig(text_config=text, audio_config=audio, projection_dim=24))
+    clap = ClapModel(ClapConfig(text_config=TEXT, audio_config=CLAP_AUDIO, projection_dim=24))
     extractor = ClapFeatureExtractor(
         feature_size=16, max_length_s=2, truncation="rand_trunc", padding="repeatpad"
     )
-    clip_text = {
-        **text,
-        "projection_dim": 20,
-        "max_position_embeddings": 16,
-        "eos_token_id": 3,
-        "bos_token_id": 2,
-    }
-    vision = {
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 32,
-        "patch_size": 8,
-    }
-    clip = CLIPModel(CLIPConfig(text_config=clip_text, vision_config=vision, projection_dim=20))
+    clip = CLIPModel(CLIPConfig(text_config=CLIP_TEXT, vision_config=VISION, projection_dim=20))
     image = pytest.importorskip("transformers").CLIPImageProcessor(
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
     )
@@ -109,14 +99,8 @@ def clap_clip():
         def __call__(self, **inputs):
             return tokens(inputs.pop("text"), **inputs)
 
-    return ClapClip(
-        clap,
-        ClapProcessor(extractor, tokens),
-        clip,
-        Both(),
-        "tiny,tiny",
-        bridge=["dog barking", "rain", "siren"],
-    )
+    processor, bridge = ClapProcessor(extractor, tokens), ["dog barking", "rain", "siren"]
+    return ClapClip(clap, processor, clip, Both(), "tiny,tiny", bridge=bridge)
 
 
 def test_clap_and_clip_as_one_space(clap_clip):

@@ -31,87 +31,115 @@ def trunk():
     return made
 
 
+class TfliteWriter:
+    """A TensorFlow Lite model in the making: constants, and operators that all read and write tensor 0."""
+
+    CODES = (
+        tflite.BuiltinOperator.CONV_2D,
+        tflite.BuiltinOperator.DEPTHWISE_CONV_2D,
+        tflite.BuiltinOperator.DEQUANTIZE,
+    )
+
+    def __init__(self, halves):
+        """``halves``: constants are float16 behind a DEQUANTIZE."""
+        self.halves, self.builder = halves, flatbuffers.Builder(0)
+        self.buffers, self.tensors, self.operators = [b""], [], []
+
+    def tensor(self, values):
+        self.buffers.append(values.tobytes())
+        kind = tflite.TensorType.FLOAT16 if values.dtype == np.float16 else tflite.TensorType.FLOAT32
+        self.tensors.append((values.shape, kind, len(self.buffers) - 1))
+        return len(self.tensors) - 1
+
+    def constant(self, values):
+        if not self.halves:
+            return self.tensor(values.astype(np.float32))
+        packed = self.tensor(values.astype(np.float16))
+        self.tensors.append((values.shape, tflite.TensorType.FLOAT32, 0))
+        self.operators.append((2, [packed], [len(self.tensors) - 1]))
+        return len(self.tensors) - 1
+
+    def convolution(self, weights, bias, depthwise):
+        self.operators.append((int(depthwise), [0, self.constant(weights), self.constant(bias)], [0]))
+
+    def content(self):
+        """The file."""
+        builder = self.builder
+        buffers = self._vector(tflite.ModelStartBuffersVector, self._buffers())
+        tensors = self._vector(tflite.SubGraphStartTensorsVector, self._tensors())
+        operators = self._vector(tflite.SubGraphStartOperatorsVector, self._operators())
+        tflite.SubGraphStart(builder)
+        tflite.SubGraphAddTensors(builder, tensors)
+        tflite.SubGraphAddOperators(builder, operators)
+        graphs = self._vector(tflite.ModelStartSubgraphsVector, [tflite.SubGraphEnd(builder)])
+        codes = self._vector(tflite.ModelStartOperatorCodesVector, self._codes())
+        tflite.ModelStart(builder)
+        tflite.ModelAddVersion(builder, 3)
+        tflite.ModelAddOperatorCodes(builder, codes)
+        tflite.ModelAddSubgraphs(builder, graphs)
+        tflite.ModelAddBuffers(builder, buffers)
+        builder.Finish(tflite.ModelEnd(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _vector(self, start, items):
+        start(self.builder, len(items))
+        for item in reversed(items):
+            self.builder.PrependUOffsetTRelative(item)
+        return self.builder.EndVector()
+
+    def _buffers(self):
+        made = []
+        for content in self.buffers:
+            data = self.builder.CreateByteVector(content) if content else None
+            tflite.BufferStart(self.builder)
+            if data is not None:
+                tflite.BufferAddData(self.builder, data)
+            made.append(tflite.BufferEnd(self.builder))
+        return made
+
+    def _tensors(self):
+        made = []
+        for shape, kind, buffer in self.tensors:
+            shaped = self.builder.CreateNumpyVector(np.array(shape, np.int32))
+            tflite.TensorStart(self.builder)
+            tflite.TensorAddShape(self.builder, shaped)
+            tflite.TensorAddType(self.builder, kind)
+            tflite.TensorAddBuffer(self.builder, buffer)
+            made.append(tflite.TensorEnd(self.builder))
+        return made
+
+    def _operators(self):
+        made = []
+        for code, inputs, outputs in self.operators:
+            put = [self.builder.CreateNumpyVector(np.array(x, np.int32)) for x in (inputs, outputs)]
+            tflite.OperatorStart(self.builder)
+            tflite.OperatorAddOpcodeIndex(self.builder, code)
+            tflite.OperatorAddInputs(self.builder, put[0])
+            tflite.OperatorAddOutputs(self.builder, put[1])
+            made.append(tflite.OperatorEnd(self.builder))
+        return made
+
+    def _codes(self):
+        made = []
+        for code in self.CODES:
+            tflite.OperatorCodeStart(self.builder)
+            tflite.OperatorCodeAddBuiltinCode(self.builder, code)
+            tflite.OperatorCodeAddDeprecatedBuiltinCode(self.builder, code)
+            made.append(tflite.OperatorCodeEnd(self.builder))
+        return made
+
+
 def write_tflite(convolutions, halves, predictor=True):
     """A TensorFlow Lite model with these (weights [out, in, h, w], bias, groups), some as float16 behind a
     DEQUANTIZE.
     """
-    builder = flatbuffers.Builder(0)
-    buffers, tensors, operators = [b""], [], []
-
-    def tensor(values, shape):
-        buffers.append(values.tobytes())
-        kind = tflite.TensorType.FLOAT16 if values.dtype == np.float16 else tflite.TensorType.FLOAT32
-        tensors.append((shape, kind, len(buffers) - 1))
-        return len(tensors) - 1
-
-    def constant(values):
-        if not halves:
-            return tensor(values.astype(np.float32), values.shape)
-        packed = tensor(values.astype(np.float16), values.shape)
-        tensors.append((values.shape, tflite.TensorType.FLOAT32, 0))
-        operators.append((2, [packed], [len(tensors) - 1]))
-        return len(tensors) - 1
-
+    model = TfliteWriter(halves)
     for i, (weights, bias, groups) in enumerate(convolutions):
         if predictor and i == 20:  # a branch that no trunk has
-            operators.append((0, [0, constant(np.zeros((7, 1, 1, 5))), constant(np.zeros(7))], [0]))
+            model.convolution(np.zeros((7, 1, 1, 5)), np.zeros(7), depthwise=False)
         laid = weights.transpose(1, 2, 3, 0) if groups > 1 else weights.transpose(0, 2, 3, 1)
-        operators.append((1 if groups > 1 else 0, [0, constant(laid), constant(bias)], [0]))
-
-    def vector(start, items):
-        start(builder, len(items))
-        for item in reversed(items):
-            builder.PrependUOffsetTRelative(item)
-        return builder.EndVector()
-
-    made = []
-    for content in buffers:
-        data = builder.CreateByteVector(content) if content else None
-        tflite.BufferStart(builder)
-        if data is not None:
-            tflite.BufferAddData(builder, data)
-        made.append(tflite.BufferEnd(builder))
-    buffer_vector = vector(tflite.ModelStartBuffersVector, made)
-    made = []
-    for shape, kind, buffer in tensors:
-        shaped = builder.CreateNumpyVector(np.array(shape, np.int32))
-        tflite.TensorStart(builder)
-        tflite.TensorAddShape(builder, shaped)
-        tflite.TensorAddType(builder, kind)
-        tflite.TensorAddBuffer(builder, buffer)
-        made.append(tflite.TensorEnd(builder))
-    tensor_vector = vector(tflite.SubGraphStartTensorsVector, made)
-    made = []
-    for code, inputs, outputs in operators:
-        put = [builder.CreateNumpyVector(np.array(x, np.int32)) for x in (inputs, outputs)]
-        tflite.OperatorStart(builder)
-        tflite.OperatorAddOpcodeIndex(builder, code)
-        tflite.OperatorAddInputs(builder, put[0])
-        tflite.OperatorAddOutputs(builder, put[1])
-        made.append(tflite.OperatorEnd(builder))
-    operator_vector = vector(tflite.SubGraphStartOperatorsVector, made)
-    tflite.SubGraphStart(builder)
-    tflite.SubGraphAddTensors(builder, tensor_vector)
-    tflite.SubGraphAddOperators(builder, operator_vector)
-    graphs = vector(tflite.ModelStartSubgraphsVector, [tflite.SubGraphEnd(builder)])
-    made = []
-    for code in (
-        tflite.BuiltinOperator.CONV_2D,
-        tflite.BuiltinOperator.DEPTHWISE_CONV_2D,
-        tflite.BuiltinOperator.DEQUANTIZE,
-    ):
-        tflite.OperatorCodeStart(builder)
-        tflite.OperatorCodeAddBuiltinCode(builder, code)
-        tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, code)
-        made.append(tflite.OperatorCodeEnd(builder))
-    codes = vector(tflite.ModelStartOperatorCodesVector, made)
-    tflite.ModelStart(builder)
-    tflite.ModelAddVersion(builder, 3)
-    tflite.ModelAddOperatorCodes(builder, codes)
-    tflite.ModelAddSubgraphs(builder, graphs)
-    tflite.ModelAddBuffers(builder, buffer_vector)
-    builder.Finish(tflite.ModelEnd(builder), b"TFL3")
-    return bytes(builder.Output())
+        model.convolution(laid, bias, depthwise=groups > 1)
+    return model.content()
 
 
 def layers(trunk):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from marssep_rt.query.encoders import TextEncoder
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from offline_training.data.lexicon import (
     LexiconError,
     WordNet,
@@ -78,7 +78,7 @@ def test_wordnet_knows_kinds_of_things(wordnet):
 def test_the_shipped_encoder_clears_its_bar(bundle):
     """Over the 184 trained labels, on phrases that it never saw: top-1 at least 80 %, top-5 at least 90 %."""
     encoder = TextEncoder(bundle)
-    known = KnownSounds.of(bundle)
+    known = Vocabulary.of(bundle)
     labels = list(known.labels[: known.trained])
     phrases, wanted = zip(*(pair for pair in read_paraphrases() if pair[1] in labels), strict=True)
     vectors, anchors = (

@@ -191,96 +191,79 @@ def test_processes_share_the_work(tmp_path):
 
 def test_rewards_are_named():
     assert read_rewards(["a=t.pt,q.npz"], {"a"}) == {"a": (Path("t.pt"), Path("q.npz"))}
-    with pytest.raises(UsageError, match=r"give NAME=TOWERS\.pt,TABLE\.npz"):
+    with pytest.raises(UsageError, match=r"give NAME=ENCODERS\.pt,TABLE\.npz"):
         read_rewards(["a=t.pt"], {"a"})
     with pytest.raises(UsageError, match="rewards by b"):
         read_rewards(["a=t.pt,q.npz"], {"a", "b"})
 
 
-def test_the_command(clips, tmp_path):
-    """Both kinds of training and the measurement, end to end on a tiny policy in the bundle's own space."""
+def run(folder, *args):
+    """``marssep-train`` in a folder, without a traceback."""
+    command = [BIN / "marssep-train", *map(str, args)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def write_inputs(folder):
+    """A query table, a policy and encoders to begin with, all tiny, in the bundle's own space."""
     from marssep_rt import embed_text
     from offline_training.data.query_table import QueryTable
 
-    def run(*args):
-        done = subprocess.run(
-            [BIN / "marssep-train", *map(str, args)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=400,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    assert run("corpus", clips, "-o", "c").returncode == 0
-    labels = ["siren", "rain", "bass drum", "crickets"]
-    vectors = {label: np.stack([embed_text(label), embed_text(f"sound of {label}")]) for label in labels}
-    QueryTable({label: [label, f"sound of {label}"] for label in labels}, vectors, "builtin-text-1").save(
-        tmp_path / "q.npz"
-    )
+    phrases = {label: [label, f"sound of {label}"] for label in ("siren", "rain", "bass drum", "crickets")}
+    vectors = {label: np.stack([embed_text(p) for p in group]) for label, group in phrases.items()}
+    QueryTable(phrases, vectors, "builtin-text-1").save(folder / "q.npz")
     torch.manual_seed(0)
-    model = registry.build(
-        {
-            "unet": {
-                "channels": [4] * 7,
-                "dilations": [1],
-                "components": 4,
-                "query_hidden": 8,
-                "query_dim": 384,
-            }
-        }
-    )
+    unet = {"channels": [4] * 7, "dilations": [1], "components": 4, "query_hidden": 8, "query_dim": 384}
+    model = registry.build({"unet": unet})
     checkpoint_io.save(
-        tmp_path / "start.pt",
+        folder / "start.pt",
         {"separator": registry.describe(model), "weights": model.state_dict(), "encoder": "builtin-text-1"},
     )
-    encoders = build_encoders(
-        EncoderShape(widths=(4, 8, 8), dim=384), EncoderShape(widths=(4, 8, 8), dim=384)
-    )
+    shape = EncoderShape(widths=(4, 8, 8), dim=384)
+    encoders = build_encoders(shape, shape)
     torch.save(
         {"kind": "encoders", "describe": json.dumps(describe(encoders)), "weights": encoders.state_dict()},
-        tmp_path / "t.pt",
+        folder / "t.pt",
     )
+
+
+def write_recipes(folder):
+    """An experiment of three arms and the recipes of two of them, of two steps each."""
     common = (
         "bf16 = false\n[train]\nsteps = 2\nworkers = 0\nvalidate_every = 2\nlog_every = 1\ndecay_steps = 1\n"
         "[mixtures]\nseconds = 0.5\nqueries = 3\n[validation]\nmixtures = 4\nseconds = 1.0\n"
     )
-    (tmp_path / "s.toml").write_text('kind = "supervise"\n' + common)
-    (tmp_path / "r.toml").write_text(
+    (folder / "s.toml").write_text('kind = "supervise"\n' + common)
+    (folder / "r.toml").write_text(
         'kind = "reinforce"\nanchor = "mean"\n' + common + "[reinforce]\ngroup = 2\n"
     )
-    (tmp_path / "e.toml").write_text(
-        'kind = "experiment"\ncontrol = "continued"\nseeds = [1]\nsplit = "test"\nmixtures = '
-        "10\nbss = 2\nby_example = 6\n"
-        '[[arms]]\nname = "base"\nkind = "start"\n[[arms]]\nname = "continued"\nkind = '
-        '"supervise"\nrecipe = "s.toml"\n'
+    (folder / "e.toml").write_text(
+        'kind = "experiment"\ncontrol = "continued"\nseeds = [1]\nsplit = "test"\n'
+        "mixtures = 10\nbss = 2\nby_example = 6\n"
+        '[[arms]]\nname = "base"\nkind = "start"\n'
+        '[[arms]]\nname = "continued"\nkind = "supervise"\nrecipe = "s.toml"\n'
         '[[arms]]\nname = "rl"\nkind = "reinforce"\nrecipe = "r.toml"\nreward = "aligned"\n'
     )
-    begin = (
-        "experiment",
-        "-o",
-        "x",
-        "--start",
-        "start.pt",
-        "--corpus",
-        "c",
-        "--queries",
-        "q.npz",
-        "--recipe",
-        "e.toml",
-    )
-    done = run(*begin, "--reward", "aligned=t.pt,q.npz", "--only", "base")
+
+
+def test_the_command(clips, tmp_path):
+    """Both kinds of training and the measurement, end to end on a tiny policy."""
+    assert run(tmp_path, "corpus", clips, "-o", "c").returncode == 0
+    write_inputs(tmp_path)
+    write_recipes(tmp_path)
+    given = {"-o": "x", "--start": "start.pt", "--corpus": "c", "--queries": "q.npz", "--recipe": "e.toml"}
+    begin = ("experiment", *(word for option in given.items() for word in option))
+    done = run(tmp_path, *begin, "--reward", "aligned=t.pt,q.npz", "--only", "base")
     assert "not all is there yet (continued-1, rl-1)" in " ".join(done.stderr.split())
-    done = run(*begin, "--reward", "aligned=t.pt,q.npz")
+    done = run(tmp_path, *begin, "--reward", "aligned=t.pt,q.npz")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "x" / "report.json").read_text())
     assert set(report["arms"]) == {"base", "continued", "rl"}
     assert {"si_sdri", "absent_db", "sir", "audio"} <= set(report["arms"]["rl"]["columns"])
-    assert [
-        ("audio" in r["by_query"]) for r in json.loads((tmp_path / "x" / "rl-1.rows.json").read_text())
-    ] == [True] * 6 + [False] * 4
+    rows = json.loads((tmp_path / "x" / "rl-1.rows.json").read_text())
+    assert ["audio" in r["by_query"] for r in rows] == [True] * 6 + [False] * 4
     assert (tmp_path / "x" / "report.png").stat().st_size > 5_000
-    done = run(*begin)
+    done = run(tmp_path, *begin)
     assert done.returncode == 2
     assert "--reward aligned=" in " ".join(done.stderr.split())

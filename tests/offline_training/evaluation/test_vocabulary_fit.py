@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from marssep_rt.model import bundle as bundles
-from marssep_rt.query.vocabulary import KnownSounds
+from marssep_rt.query.vocabulary import Vocabulary
 from offline_training.data.lexicon import normalised, read_lexicon, read_paraphrases
 from offline_training.encoders.base import EncoderError
 from offline_training.encoders.builtin import BuiltinEncoder
@@ -27,7 +27,7 @@ def test_unrelated_phrases_are_unrelated():
 
 def test_the_shipped_text_encoder_tells_known_from_unrelated():
     """ "A pair of shoes" is near footsteps: what names no sound can still lie near the one that it makes."""
-    vocabulary = KnownSounds.of(bundles.load())
+    vocabulary = Vocabulary.of(bundles.load())
     known, figures = fit(BuiltinEncoder(), vocabulary.labels)
     assert known.labels == vocabulary.labels
     assert figures["roc_auc_nothing"] > 0.75

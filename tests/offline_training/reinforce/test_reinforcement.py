@@ -216,7 +216,9 @@ def test_the_best_of_a_run_is_a_checkpoint_like_any_other(corpus, table, tmp_pat
     assert not model.training
 
 
-def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, start):
+@pytest.fixture
+def inputs(corpus, table, tmp_path):
+    """A folder with query tables, encoders, and a recipe and two wrong ones, for the command."""
     audio = {
         k: Examples(np.repeat(v, 2, 0)[:4], ("train",) * 3 + ("val",), tuple("abcd"))
         for k, v in table.vectors.items()
@@ -230,49 +232,43 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, table, tmp_path, star
         tmp_path / "encoders.pt",
     )
     (tmp_path / "rl.toml").write_text(
-        'kind = "reinforce"\nbf16 = false\n[train]\nsteps = 2\nworkers = 0\nvalidate_every = '
-        "2\nlog_every = 1\n"
+        'kind = "reinforce"\nbf16 = false\n'
+        "[train]\nsteps = 2\nworkers = 0\nvalidate_every = 2\nlog_every = 1\n"
         "[mixtures]\nseconds = 0.5\nqueries = 3\n[validation]\nmixtures = 8\nseconds = 1.0\n"
         "[reinforce]\ngroup = 2\n"
     )
+    (tmp_path / "bad.toml").write_text('kind = "reinforce"\nanchor = "max"\n')
+    (tmp_path / "odd.toml").write_text('kind = "reinforce"\n[reinforce]\ngrop = 1\n')
+    return tmp_path
 
+
+def test_the_command_trains_and_says_what_is_wrong(corpus, inputs, start):
     def run(queries="all.npz", recipe="rl.toml", *more):
-        command = [
-            Path(sys.executable).parent / "marssep-train",
-            "reinforce",
-            "-o",
-            tmp_path / "run",
-            "--corpus",
-            corpus.folder,
-            "--start",
-            start,
-        ]
-        given = [
-            "--queries",
-            tmp_path / queries,
-            "--recipe",
-            tmp_path / recipe,
-            "--encoders",
-            tmp_path / "encoders.pt",
-            *more,
-        ]
-        done = subprocess.run([*command, *given], capture_output=True, text=True, check=False, timeout=300)
+        given = {
+            "-o": inputs / "run",
+            "--corpus": corpus.folder,
+            "--start": start,
+            "--queries": inputs / queries,
+            "--recipe": inputs / recipe,
+            "--encoders": inputs / "encoders.pt",
+        }
+        command = [Path(sys.executable).parent / "marssep-train", "reinforce"]
+        command += [word for option in given.items() for word in option]
+        done = subprocess.run([*command, *more], capture_output=True, text=True, check=False, timeout=300)
         return done.returncode, done.stdout + done.stderr
 
     code, said = run()
     assert code == 0, said
-    assert (tmp_path / "run" / "anchor.pt").exists()
-    assert (tmp_path / "run" / "curves.png").exists()
-    assert checkpoint_io.load(tmp_path / "run" / "best.pt")["step"] == 2
-    (tmp_path / "run" / "anchor.pt").unlink()
+    assert (inputs / "run" / "anchor.pt").exists()
+    assert (inputs / "run" / "curves.png").exists()
+    assert checkpoint_io.load(inputs / "run" / "best.pt")["step"] == 2
+    (inputs / "run" / "anchor.pt").unlink()
     for arguments, words in [
         (("words.npz",), "embed --corpus"),
         (("all.npz", "rl.toml", "--device", "cuda"), "no CUDA device"),
         (("all.npz", "bad.toml"), 'anchor in the recipe is "max"; give one of mlbp, mean'),
         (("all.npz", "odd.toml"), "grop"),
     ]:
-        (tmp_path / "bad.toml").write_text('kind = "reinforce"\nanchor = "max"\n')
-        (tmp_path / "odd.toml").write_text('kind = "reinforce"\n[reinforce]\ngrop = 1\n')
         code, said = run(*arguments)
         assert code == 2, said
         assert words in " ".join(said.split())

@@ -203,7 +203,7 @@ private:
             break;
         }
         const auto missed = static_cast<unsigned long>(values[MISSED]);
-        return missed == 0 ? "ready" : std::to_string(missed) + " samples missed: increase the block size, or export with --spare 2";
+        return missed == 0 ? "ready" : std::to_string(missed) + " samples missed: increase the block size, or export with --extra-latency 2";
     }
 
     void fill(const Shade& shade)
