@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,13 @@ def _several(value: object, name: str) -> list[str | Path]:
     if isinstance(found, (list, tuple)) and all(isinstance(one, (str, Path)) for one in found):
         return list(found)
     raise UsageError(f"{name} is a {type(value).__name__}; give a text or a path, or a list of them")
+
+
+def _in_python(sentence: str) -> str:
+    """A sentence of the commands with arguments for options: audio=FILE instead of --audio FILE."""
+    if "marssep-query" in sentence:
+        return sentence
+    return re.sub(r"--([a-z][a-z-]*) ", lambda option: option[1].replace("-", "_") + "=", sentence)
 
 
 def checked_rate(rate: object) -> int:
@@ -148,9 +156,12 @@ class Separator:
         )
         if not request:
             raise QueryError('say what to hear: query="dog barking", or audio=, image=, query_file= a file')
-        asked = build_query(self.bundle, request)
+        try:
+            asked = build_query(self.bundle, request)
+        except QueryError as e:
+            raise type(e)(_in_python(str(e))) from e
         for warning in asked.warnings:
-            warnings.warn(warning, stacklevel=3)
+            warnings.warn(_in_python(warning), stacklevel=3)
         return asked
 
     def __repr__(self) -> str:

@@ -32,13 +32,17 @@ class Match:
     Attributes:
         presence: Presence of the target where it is clearest, 0..1.
         output_level_db: Energy of the output relative to the input in dB, at least -120; 0 for silence.
+        silent: Whether the input is silence.
     """
 
     presence: float
     output_level_db: float
+    silent: bool = False
 
     def sentence(self, label: str) -> str:
         """In words: "cat: hardly there (0.12), output 35 dB below the input"."""
+        if self.silent:
+            return f"{label}: the input is silent"
         found = "there" if self.presence >= PRESENCE_THRESHOLD else "hardly there"
         level = round(self.output_level_db)
         if level <= QUIETEST_DB:
@@ -105,5 +109,5 @@ class MatchMeter:
         (a, b), (target, dry, both) = controls.coefficients(), self.energies
         output = a * a * target + b * b * dry + 2 * a * b * both
         if dry <= 0:
-            return Match(presence, 0.0)
+            return Match(presence, 0.0, silent=True)
         return Match(presence, max(QUIETEST_DB, 10 * math.log10(max(output, 0.0) / dry + 1e-12)))

@@ -16,7 +16,7 @@ import numpy as np
 
 from marssep_rt.arrays import Array
 from marssep_rt.contract import QUERY
-from marssep_rt.errors import QueryError
+from marssep_rt.errors import QueryError, UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.encoders import audio_encoder, check_text, image_encoder, text_encoder
@@ -45,6 +45,7 @@ def embed_text(text: str, bundle: Bundle | Path | str | None = None) -> Array:
     Raises:
         QueryError: The text is empty or too long, or the bundle has no text encoder.
     """
+    _checked(text, str, "text")
     check_text(text)
     return text_encoder(_loaded(bundle).path).embed(text)
 
@@ -62,6 +63,7 @@ def embed_audio(path: Path | str, bundle: Bundle | Path | str | None = None) -> 
         SoundError: The file is missing, silent, or not an audio file.
         QueryError: The bundle has no audio encoder.
     """
+    _checked(path, (str, Path), "path")
     return audio_encoder(_loaded(bundle).path).embed(path)
 
 
@@ -77,7 +79,14 @@ def embed_image(path: Path | str, bundle: Bundle | Path | str | None = None) -> 
         ImageError: The file is missing, damaged, too small or too large.
         QueryError: The bundle has no image encoder.
     """
+    _checked(path, (str, Path), "path")
     return image_encoder(_loaded(bundle).path).embed(path)
+
+
+def _checked(value: object, kind: type | tuple[type, ...], name: str) -> None:
+    """Raise UsageError for an argument of another type."""
+    if not isinstance(value, kind):
+        raise UsageError(f"{name} is a {type(value).__name__}; give a {name}")
 
 
 def _loaded(bundle: Bundle | Path | str | None) -> Bundle:

@@ -20,14 +20,18 @@ REMOVE = (
     r"discard|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|"
     r"turn\s+off)"
 )
-BARE = r"(?:no|not|without|except(?:\s+for)?|minus|non|don'?t want|i don'?t want(?:\s+to\s+hear)?|never)"
+UNWANTED = (
+    r"(?:i\s+)?(?:do\s+not|don(?:'|\u2019)?t|never)\s+(?:want|need|like|play|keep|hear|let\s+me\s+hear)"
+    r"(?:\s+to\s+hear)?"
+)
+BARE = rf"(?:{UNWANTED}|no|not|without|except(?:\s+for)?|minus|non|never|neither)"
 LEADING = re.compile(rf"^(?:{ALL_BUT}|{REMOVE}|{BARE})\s+(?P<rest>.+)$", re.IGNORECASE)
 TRAILING = re.compile(
     r"^(?P<rest>.+?)\s+(?:removal|removed|remover|suppression|reduction|cancellation)$", re.IGNORECASE
 )
 # A sentence that names what to keep first and what to leave out after it.
 KEEP_NOT = re.compile(
-    r"^(?P<keep>.+?)[,;]?\s+(?:but\s+(?:not|no|without)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|"
+    r"^(?P<keep>.+?)[,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|"
     r"rather\s+than|instead\s+of)\s+(?P<drop>.+)$",
     re.IGNORECASE,
 )
@@ -40,7 +44,9 @@ ONLY_BEHIND = re.compile(r"^(?P<rest>.+?)\s+(?:only|alone)$", re.IGNORECASE)
 ARTICLE = re.compile(
     r"^(?:(?:all|any|of|the|a|an|that|those|these|this|my|some|other)\s+)+(?=\S)", re.IGNORECASE
 )
-SEVERAL = re.compile(r"\s*(?:,\s*(?:and\s+)?|;\s*|\s+and\s+|\s*&\s*|\s+plus\s+|\s*\+\s*)\s*", re.IGNORECASE)
+SEVERAL = re.compile(
+    r"\s*(?:,\s*(?:and\s+)?|;\s*|\s+(?:and|nor)\s+|\s*&\s*|\s+plus\s+|\s*\+\s*)\s*", re.IGNORECASE
+)
 # One sound with "and" in its name.
 NAMES = frozenset(
     {

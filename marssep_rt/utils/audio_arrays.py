@@ -10,13 +10,15 @@ import numpy.typing as npt
 from marssep_rt.arrays import Array
 from marssep_rt.errors import UsageError
 
+WIDEST = 4  # bytes of an integer sample: wider ones hold those of a narrower type, nobody knows which
+
 
 def as_audio(x: npt.ArrayLike) -> Array:
     """Any array of samples as float32 with full scale 1.0.
 
     Args:
-        x: [n] or [C, n] with one or two channels. Integers are scaled by their type, floats are taken as they
-            are.
+        x: [n] or [C, n] with one or two channels. Integers of up to 32 bits are scaled by their type, floats
+            are taken as they are.
 
     Raises:
         UsageError: Something else; the message says what to give.
@@ -25,6 +27,10 @@ def as_audio(x: npt.ArrayLike) -> Array:
         samples = np.asarray(x)
     except (TypeError, ValueError) as e:
         raise UsageError(f"audio must be an array of numbers, not {type(x).__name__}") from e
+    if samples.dtype.kind in "iu" and samples.dtype.itemsize > WIDEST:
+        raise UsageError(
+            f"samples of {samples.dtype} have no full scale; give int16, int32 or floats up to 1.0"
+        )
     if samples.dtype.kind in "iu":
         samples = _scaled(samples)
     elif samples.dtype.kind != "f":

@@ -21,7 +21,7 @@ def manifest(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing manifest.")] = False,
 ) -> None:
     """A manifest of your own recordings: marssep train manifest sounds/ -o sounds.csv"""
-    from offline_training.data.manifest import from_folder
+    from offline_training.data.manifest import LEAST_LABELS, LEAST_RECORDINGS, from_folder
 
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists; give --overwrite to replace it")
@@ -36,6 +36,12 @@ def manifest(
         print(
             "labels with fewer than three recordings, which cannot be trained, validated and "
             f"tested: {', '.join(thin)}"
+        )
+    enough = sum(count >= LEAST_RECORDINGS for count in counts.values())
+    if enough < LEAST_LABELS:
+        print(
+            f"a training with its validation needs {LEAST_LABELS} labels with at least {LEAST_RECORDINGS} "
+            f"recordings; here are {enough}"
         )
 
 

@@ -163,6 +163,9 @@ def _unknown(name: str, known: list[str], table: str, root: type) -> str:
         return f"{said}; it belongs in {_place(elsewhere[0])}"
     if near:
         return f"{said}; did you mean {' or '.join(near)}?"
+    others = {row.name: row.table for row in reversed([*rows(root)])}  # of several tables the first
+    if near := difflib.get_close_matches(name, others, 1):
+        return f"{said}; did you mean {near[0]} of {_place(others[near[0]])}?"
     return f"{said}; its keys are {', '.join(known)}"
 
 

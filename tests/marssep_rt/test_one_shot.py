@@ -37,6 +37,7 @@ def test_int16_gives_what_its_floats_give(vector):
         ("noise", "floats or integers"),
         (None, "floats or integers"),
         (np.zeros(5, complex), "floats or integers"),
+        (np.zeros(5, np.int64), "int64 have no full scale; give int16"),
         ([[1.0], [1.0, 2.0]], "array of numbers"),
     ],
 )
@@ -48,6 +49,19 @@ def test_what_is_no_audio_is_one_sentence(vector, x, words):
 def test_nothing_to_hear_speaks_of_the_arguments():
     with pytest.raises(UsageError, match="query="):
         Separator()
+
+
+def test_warnings_and_errors_speak_of_the_arguments_too():
+    with pytest.warns(UserWarning, match="audio=FILE"):
+        Separator("my voice")
+    with pytest.raises(UsageError, match='like query="dog barking"'):
+        Separator("")
+
+
+@pytest.mark.parametrize("embed", [marssep_rt.embed_text, marssep_rt.embed_audio, marssep_rt.embed_image])
+def test_what_cannot_be_embedded_is_a_usage_error(embed):
+    with pytest.raises(UsageError, match="is a int"):
+        embed(5)
 
 
 def test_repr_is_one_line(vector):

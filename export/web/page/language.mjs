@@ -9,12 +9,15 @@ const REMOVE =
   String.raw`(?:please\s+)?(?:remove|removing|delete|drop|mute|silence|suppress|reduce|cancel|kill|eliminate|exclude|` +
   String.raw`discard|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|` +
   String.raw`turn\s+off)`;
-const BARE = String.raw`(?:no|not|without|except(?:\s+for)?|minus|non|don'?t want|i don'?t want(?:\s+to\s+hear)?|never)`;
+const UNWANTED =
+  String.raw`(?:i\s+)?(?:do\s+not|don(?:'|’)?t|never)\s+(?:want|need|like|play|keep|hear|let\s+me\s+hear)` +
+  String.raw`(?:\s+to\s+hear)?`;
+const BARE = String.raw`(?:${UNWANTED}|no|not|without|except(?:\s+for)?|minus|non|never|neither)`;
 const LEADING = new RegExp(String.raw`^(?:${ALL_BUT}|${REMOVE}|${BARE})\s+(?<rest>.+)$`, "iu");
 const TRAILING = /^(?<rest>.+?)\s+(?:removal|removed|remover|suppression|reduction|cancellation)$/iu;
 // A sentence that names what to keep first and what to leave out after it.
 const KEEP_NOT = new RegExp(
-  String.raw`^(?<keep>.+?)[,;]?\s+(?:but\s+(?:not|no|without)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|` +
+  String.raw`^(?<keep>.+?)[,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|` +
     String.raw`rather\s+than|instead\s+of)\s+(?<drop>.+)$`,
   "iu",
 );
@@ -25,7 +28,7 @@ const WANT = new RegExp(
 );
 const ONLY_BEHIND = /^(?<rest>.+?)\s+(?:only|alone)$/iu;
 const ARTICLE = /^(?:(?:all|any|of|the|a|an|that|those|these|this|my|some|other)\s+)+(?=\S)/iu;
-const SEVERAL = /\s*(?:,\s*(?:and\s+)?|;\s*|\s+and\s+|\s*&\s*|\s+plus\s+|\s*\+\s*)\s*/iu;
+const SEVERAL = /\s*(?:,\s*(?:and\s+)?|;\s*|\s+(?:and|nor)\s+|\s*&\s*|\s+plus\s+|\s*\+\s*)\s*/iu;
 // One sound with "and" in its name.
 const NAMES = new Set([
   "bits and pieces",

@@ -67,7 +67,7 @@ def test_the_nearest_of_several_sounds_counts_and_few_windows_are_heard(noise):
 def test_a_short_recording_and_silence_have_a_match(noise):
     assert measured(noise[:, :STEP], noise[:, :STEP]).presence > 0.9
     silence = np.zeros((2, RATE), np.float32)
-    assert measured(silence, silence, encoder=Ear()) == Match(0.0, 0.0)
+    assert measured(silence, silence, encoder=Ear()) == Match(0.0, 0.0, silent=True)
 
 
 def test_stereo_is_measured_as_mono_is(noise):
@@ -81,4 +81,5 @@ def test_sentences():
     assert Match(0.12, -35.2).sentence("cat") == "cat: hardly there (0.12), output 35 dB below the input"
     assert Match(0.9, 3.0).sentence("cat") == "cat: there (0.90), output 3 dB above the input"
     assert Match(0.9, 0.2).sentence("cat") == "cat: there (0.90), output as loud as the input"
+    assert Match(0.0, 0.0, silent=True).sentence("cat") == "cat: the input is silent"
     assert Match(0.0, -120.0).sentence("cat") == "cat: hardly there (0.00), the output is silent"

@@ -66,6 +66,7 @@ def test_the_command(sounds, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "12 recordings of 3 labels" in done.stdout
     assert "fewer than three recordings" in done.stdout
+    assert "needs 3 labels with at least 12 recordings; here are 0" in " ".join(done.stdout.split())
     assert "lone" in done.stdout
     with open(tmp_path / "my.csv", newline="") as f:
         assert all((tmp_path / row["path"]).exists() for row in csv.DictReader(f))

@@ -110,6 +110,7 @@ def test_a_recipe_is_read_into_its_types():
         ),
         ({"name": "x", "inner": {"windw": 1}}, "[inner] has no key 'windw'; did you mean window or windows?"),
         ({"name": "x", "other": 0.1}, "the recipe has no key 'other'; it belongs in [inner]"),
+        ({"name": "x", "otherr": 0.1}, "the recipe has no key 'otherr'; did you mean other of [inner]?"),
         ({"name": "x", "inner": {"flag": True}}, "[inner] has no key 'flag'; it belongs in the recipe"),
         ({"name": "x", "many": [{"wind": 1}]}, "[many] has no key 'wind'; did you mean window"),
         ({"name": "x", "loose": {"wind": 1}}, "[loose] has no key 'wind'; did you mean window"),

@@ -21,18 +21,20 @@ const std::string ALL_BUT = R"((?:everything|anything|all|all sounds?|all (?:the
                             R"((?:but|except(?:\s+for)?|besides|without|minus|other than|apart from))";
 const std::string REMOVE = R"((?:please\s+)?(?:remove|removing|delete|drop|mute|silence|suppress|reduce|cancel|kill|eliminate|exclude|)"
                            R"(discard|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|turn\s+off))";
-const std::string BARE = R"((?:no|not|without|except(?:\s+for)?|minus|non|don'?t want|i don'?t want(?:\s+to\s+hear)?|never))";
+const std::string UNWANTED = R"((?:i\s+)?(?:do\s+not|don(?:'|’)?t|never)\s+(?:want|need|like|play|keep|hear|let\s+me\s+hear))"
+                             R"((?:\s+to\s+hear)?)";
+const std::string BARE = "(?:" + UNWANTED + R"(|no|not|without|except(?:\s+for)?|minus|non|never|neither))";
 
 struct Grammar {
     const std::regex leading = pattern("^(?:" + ALL_BUT + "|" + REMOVE + "|" + BARE + R"()\s+(.+)$)");
     const std::regex trailing = pattern(R"(^(.+?)\s+(?:removal|removed|remover|suppression|reduction|cancellation)$)");
-    const std::regex keepNot = pattern(R"(^(.+?)[,;]?\s+(?:but\s+(?:not|no|without)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|)"
+    const std::regex keepNot = pattern(R"(^(.+?)[,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|)"
                                        R"(rather\s+than|instead\s+of)\s+(.+)$)");
     const std::regex want = pattern(R"(^(?:please\s+)?(?:only|just|keep|isolate|extract|solo|separate|give\s+me|i\s+(?:only\s+)?want(?:\s+to\s+hear)?|)"
                                     R"(let\s+me\s+hear|play|hear)\s+(?:only\s+|just\s+)?(.+)$)");
     const std::regex onlyBehind = pattern(R"(^(.+?)\s+(?:only|alone)$)");
     const std::regex article = pattern(R"(^(?:(?:all|any|of|the|a|an|that|those|these|this|my|some|other)\s+)+(?=\S))");
-    const std::regex several = pattern(R"(\s*(?:,\s*(?:and\s+)?|;\s*|\s+and\s+|\s*&\s*|\s+plus\s+|\s*\+\s*)\s*)");
+    const std::regex several = pattern(R"(\s*(?:,\s*(?:and\s+)?|;\s*|\s+(?:and|nor)\s+|\s*&\s*|\s+plus\s+|\s*\+\s*)\s*)");
     const std::set<std::string> names = {"bits and pieces", "call and response", "cats and dogs", "crashes and hats", "dogs and wolves",
         "drum & bass", "drum and bass", "hustle and bustle", "knife and fork", "lambs and kids", "lions and tigers", "marimba and xylophone",
         "nuts and bolts", "planes and helicopters", "pots and pans", "r and b", "r&b", "rhythm and blues", "rock and roll", "sheep and goats",
