@@ -12,11 +12,12 @@ from typing import Any
 
 import onnxruntime
 
+from export.web.required_inputs import with_required_inputs
 from marssep_rt.dsp.presence import PresenceCurve
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_session
-from marssep_rt.model.stream import GraphInfo
+from marssep_rt.model.stream import MIXING, GraphInfo
 from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.utils.atomic_io import whole_folder
 
@@ -89,7 +90,9 @@ def export_web(bundle: Bundle, output: Path, overwrite: bool = False) -> None:
         shutil.copytree(PAGE, site, dirs_exist_ok=True)
         for folder in ("model", "vendor"):
             (site / folder).mkdir()
-        for name in ("separator.onnx", "text.onnx", "tokenizer.json"):
+        separator = with_required_inputs(bundle.read("separator.onnx"), MIXING)
+        (site / "model" / "separator.onnx").write_bytes(separator)
+        for name in ("text.onnx", "tokenizer.json"):
             (site / "model" / name).write_bytes(bundle.read(name))
         known = Vocabulary.of(bundle)
         (site / "model" / "card.json").write_text(

@@ -1,4 +1,5 @@
-// Streams through a graph that is simulated: each query's first number is the gain of its stream, the target is late by one hop.
+// Streams through a graph that is simulated: each query's first number is the gain of its stream, the target is late by one hop. Gains of
+// streams to unite are added, and those of streams to leave out are subtracted.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -19,13 +20,16 @@ function graph(inputNames = ["audio", "query", "past"]) {
   return {
     inputNames,
     seen: [],
-    async run({ audio, query, other, past }) {
+    async run({ audio, query, other, also, drop, past }) {
       this.seen.push({ audio: audio.dims, query: query.dims, other: other && Array.from(other.data), past: past.dims });
+      if (also) this.mixing = [also, drop].map(({ data, dims }) => ({ data: Array.from(data), dims }));
       const [streams, channels, n] = audio.dims, dim = query.dims[1];
       const target = new Float32Array(audio.data.length), next = new Float32Array(past.data.length);
       for (let s = 0; s < streams; ++s)
         for (let c = 0; c < channels; ++c) {
-          const row = s * channels + c, gain = query.data[s * dim];
+          const row = s * channels + c, of = (j) => query.data[j * dim];
+          let gain = of(s);
+          for (let j = 0; also && j < streams; ++j) gain += (also.data[s * streams + j] - drop.data[s * streams + j]) * of(j);
           const line = [...past.data.subarray(row * HOP, (row + 1) * HOP), ...audio.data.subarray(row * n, (row + 1) * n)];
           for (let i = 0; i < n; ++i) target[row * n + i] = gain * line[i];
           next.set(line.slice(n), row * HOP);
@@ -83,8 +87,27 @@ test("several hops at once are hop after hop", async () => {
   near(once.dry.slice(2 * HOP), x.slice(0, 10 * HOP));
 });
 
-test("presence of every sound to keep", async () => {
-  const separation = new Separation(ort, graph(), card, 1, { keep: [vector(1), vector(0.001)], drop: [vector(1)] });
+const MIXES = ["audio", "query", "also", "drop", "past"];
+
+test("a graph that can puts the masks together, without more latency", async () => {
+  const net = graph(MIXES), wish = { keep: [vector(0.4), vector(0.3)], drop: [vector(0.1)] }, x = ramp(4 * HOP);
+  const separation = new Separation(ort, net, card, 1, wish);
+  assert.equal(separation.latency, HOP);
+  const { target, dry } = await separation.run(x.slice());
+  near(target.slice(HOP), x.slice(0, 3 * HOP).map((v) => 0.6 * v)); // 0.4 + 0.3 - 0.1
+  near(dry.slice(HOP), x.slice(0, 3 * HOP));
+  const row = (...ones) => Array.from({ length: 16 }, (_, i) => Number(ones.includes(i)));
+  assert.deepEqual(net.mixing, [row(1), row(2)].map((data) => ({ data, dims: [4, 4] }))); // the fourth: the first sound alone
+});
+
+test("a graph that puts masks together gets zeros for one sound", async () => {
+  const net = graph(MIXES);
+  await new Separation(ort, net, card, 1, { keep: [vector(0.5)], drop: [] }).run(ramp(HOP));
+  assert.deepEqual(net.mixing, Array(2).fill({ data: [0], dims: [1, 1] }));
+});
+
+for (const inputs of [undefined, MIXES]) test(`presence of every sound to keep (${inputs})`, async () => {
+  const separation = new Separation(ort, graph(inputs), card, 1, { keep: [vector(1), vector(0.001)], drop: [vector(1)] });
   for (let i = 0; i < 300; ++i) await separation.run(ramp(HOP, 1000));
   const [loud, hardly] = separation.presences();
   assert.ok(Math.abs(loud - 1 / (1 + Math.exp(-1.823))) < 1e-3);

@@ -6,13 +6,20 @@ import { Union } from "./union.mjs";
 
 // Parallel streams of one input: the graph's batch axis.
 export class Stream {
-  // card: hop, latency, states; session: an InferenceSession of separator.onnx; queries: unit vectors, one for every stream
-  constructor(ort, session, card, channels, queries) {
+  // card: hop, latency, states; session: an InferenceSession of separator.onnx; queries: unit vectors, one for every stream; also, drop: numbers
+  // of the streams whose masks are united with that of the first one and taken out of it, by a graph that can
+  constructor(ort, session, card, channels, queries, { also = [], drop = [] } = {}) {
     Object.assign(this, { ort, session, card, channels, count: queries.length });
     const tensor = (vectors) => new ort.Tensor("float32", joined(vectors), [vectors.length, vectors[0].length]);
     this.vectors = { query: tensor(queries) };
     // as in the runtime, what to leave out is left out by its own mask, and nothing is pushed away
     if (session.inputNames.includes("other")) this.vectors.other = tensor(queries.map((query) => new Float32Array(query.length)));
+    for (const [name, streams] of Object.entries({ also, drop })) {
+      if (!session.inputNames.includes(name)) continue;
+      const matrix = new Float32Array(this.count * this.count);
+      for (const stream of streams) matrix[stream] = 1; // in the first row
+      this.vectors[name] = new ort.Tensor("float32", matrix, [this.count, this.count]);
+    }
     this.reset();
   }
 
@@ -48,13 +55,20 @@ export class Stream {
   }
 }
 
-// The separation by one wish: a stream for every sound that it names, and the union of what they let through.
+// The separation by one wish: a stream for every sound that it names. The graph puts their masks together in the first one; of an older graph
+// the union measures the masks on what the streams let through.
 export class Separation {
   // keep, drop: unit vectors of the sounds to keep and to leave out
   constructor(ort, session, card, channels, { keep, drop }) {
-    Object.assign(this, { card, channels, kept: keep.length });
-    this.stream = new Stream(ort, session, card, channels, [...keep, ...drop]);
-    this.union = this.stream.count > 1 ? new Union(keep.length, this.stream.count, channels, card.hop) : null;
+    Object.assign(this, { card, channels });
+    const mixes = session.inputNames.includes("also"), several = keep.length + drop.length > 1;
+    // the presence of each sound is measured on its own target, and the first stream's is that of all
+    const again = mixes && keep.length > 1 ? [keep[0]] : [];
+    const numbers = (list, from) => list.map((_, i) => from + i);
+    const mixing = { also: numbers(keep.slice(1), 1), drop: numbers(drop, keep.length) };
+    this.stream = new Stream(ort, session, card, channels, [...keep, ...drop, ...again], mixing);
+    this.own = keep.map((_, i) => (i === 0 && again.length ? this.stream.count - 1 : i)); // the streams of the sounds to keep
+    this.union = several && !mixes ? new Union(keep.length, this.stream.count, channels, card.hop) : null;
     this.latency = card.latency + (this.union?.latency ?? 0);
     this.meters = keep.map(() => new PresenceMeter(card.presence, card.hop, card.sample_rate));
   }
@@ -71,7 +85,7 @@ export class Separation {
     const out = union ? { target: new Float32Array(audio.length), dry: new Float32Array(audio.length) } : { target: targets[0], dry };
     for (let at = 0; at < n; at += hop) {
       const [input, ...heard] = [dry, ...targets].map((signal) => piece(signal, channels, at, hop));
-      this.meters.forEach((meter, i) => meter.add(energy(heard[i]) / heard[i].length, energy(input) / input.length));
+      this.meters.forEach((meter, i) => meter.add(energy(heard[this.own[i]]) / heard[i].length, energy(input) / input.length));
       if (!union) continue;
       const united = union.process(heard, input);
       for (const name of ["target", "dry"])

@@ -7,6 +7,7 @@
 #include "denormals.hpp"
 #include "contract.hpp"
 #include "finite.hpp"
+#include "thread_clock.hpp"
 
 #ifndef _WIN32
 #include <pthread.h>
@@ -165,19 +166,19 @@ void Engine::makeStream(std::size_t sounds)
     if (place.stream != nullptr)
         return;
     auto made = std::make_unique<Stream>(model, channels, sounds);
-    auto least = Clock::duration::max();
+    const double most = contract::latency::HOP_SHARE * model->info.hop / model->info.sampleRate;
+    double least = sounds > 1 ? 2 * most : 0.0;
     try {
         made->run(); // the first run is slow: it finds out how much memory the graph takes
         for (unsigned i = 0; sounds > 1 && i < TRIALS; ++i) {
-            const Clock::time_point begin = Clock::now();
+            const double begin = threadSeconds();
             made->run();
-            least = std::min(least, Clock::now() - begin);
+            least = std::min(least, threadSeconds() - begin);
         }
     } catch (const std::exception&) { // said by silence, as later on
     }
     made->reset();
-    const std::chrono::duration<double> most(contract::latency::HOP_SHARE * model->info.hop / model->info.sampleRate);
-    place = {std::move(made), sounds == 1 || least <= most};
+    place = {std::move(made), least <= most};
 }
 
 unsigned Engine::latencyAt(unsigned sampleRate, unsigned longestBlock) const

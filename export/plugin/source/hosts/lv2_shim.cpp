@@ -1,8 +1,11 @@
 // LV2 hosts that offer none of the optional features (lv2apply and other small ones): the framework's plug-in insists on a URID map, options
-// and a worker, and on its ports for events being connected. Here they get plain ones, and everything else passes through.
+// and a worker, and on its ports for events being connected. Here they get plain ones. The framework keeps texts of a state that a host's
+// worker writes and its main thread saves: here one waits for the other. Values of a state need not end in a zero. Everything else passes
+// through.
 
 #include <cstdint>
 #include <cstring>
+#include <list>
 #include <map>
 #include <mutex>
 #include <string>
@@ -13,6 +16,7 @@
 #include "src/lv2/buf-size.h"
 #include "src/lv2/lv2.h"
 #include "src/lv2/options.h"
+#include "src/lv2/state.h"
 #include "src/lv2/urid.h"
 #include "src/lv2/worker.h"
 
@@ -42,9 +46,10 @@ struct alignas(8) Events {
     char room[2048];
 };
 
-// What stands in for a host's event ports.
+// What stands in for a host's event ports, and a lock around its instance's state.
 struct StandIn {
     Events in{}, out{};
+    std::mutex state; // never taken by the audio thread
 
     explicit StandIn(LV2_URID sequenceType)
     {
@@ -116,6 +121,60 @@ void connectPort(LV2_Handle handle, std::uint32_t port, void* data)
     marssep_framework_lv2_descriptor(0)->connect_port(handle, port, data);
 }
 
+template <class Interface> const Interface& framework(const char* uri)
+{
+    return *static_cast<const Interface*>(marssep_framework_lv2_descriptor(0)->extension_data(uri));
+}
+
+LV2_Worker_Status work(LV2_Handle handle, LV2_Worker_Respond_Function respond, LV2_Worker_Respond_Handle to, std::uint32_t size, const void* data)
+{
+    const std::lock_guard<std::mutex> guard(standInOf(handle)->state);
+    return framework<LV2_Worker_Interface>(LV2_WORKER__interface).work(handle, respond, to, size, data);
+}
+
+LV2_Worker_Status workResponse(LV2_Handle handle, std::uint32_t size, const void* body)
+{
+    return framework<LV2_Worker_Interface>(LV2_WORKER__interface).work_response(handle, size, body);
+}
+
+LV2_State_Status save(LV2_Handle handle, LV2_State_Store_Function store, LV2_State_Handle to, std::uint32_t flags, const LV2_Feature* const* features)
+{
+    const std::lock_guard<std::mutex> guard(standInOf(handle)->state);
+    return framework<LV2_State_Interface>(LV2_STATE__interface).save(handle, store, to, flags, features);
+}
+
+// A host's values, each copied with a zero behind it.
+struct Values {
+    LV2_State_Retrieve_Function retrieve;
+    LV2_State_Handle from;
+    std::list<std::string> copies{};
+};
+
+const void* valueOf(LV2_State_Handle handle, std::uint32_t key, std::size_t* size, std::uint32_t* type, std::uint32_t* flags)
+{
+    Values& values = *static_cast<Values*>(handle);
+    const void* data = values.retrieve(values.from, key, size, type, flags);
+    return data == nullptr ? nullptr : values.copies.emplace_back(static_cast<const char*>(data), *size).c_str();
+}
+
+LV2_State_Status restore(LV2_Handle handle, LV2_State_Retrieve_Function retrieve, LV2_State_Handle from, std::uint32_t flags, const LV2_Feature* const* features)
+{
+    const std::lock_guard<std::mutex> guard(standInOf(handle)->state);
+    Values values{retrieve, from};
+    return framework<LV2_State_Interface>(LV2_STATE__interface).restore(handle, valueOf, &values, flags, features);
+}
+
+const void* extensionData(const char* uri)
+{
+    static const LV2_Worker_Interface worker{work, workResponse, nullptr};
+    static const LV2_State_Interface state{save, restore};
+    if (std::strcmp(uri, LV2_WORKER__interface) == 0)
+        return &worker;
+    if (std::strcmp(uri, LV2_STATE__interface) == 0)
+        return &state;
+    return marssep_framework_lv2_descriptor(0)->extension_data(uri);
+}
+
 void cleanup(LV2_Handle handle)
 {
     marssep_framework_lv2_descriptor(0)->cleanup(handle);
@@ -136,6 +195,7 @@ extern "C" __attribute__((visibility("default"))) const LV2_Descriptor* lv2_desc
         changed.instantiate = instantiate;
         changed.connect_port = connectPort;
         changed.cleanup = cleanup;
+        changed.extension_data = extensionData;
         return changed;
     }();
     return &own;
