@@ -1,4 +1,4 @@
-"""``marssep-export``: bundles, graphs, plug-ins and web pages."""
+"""``marssep export``: bundles, graphs, plug-ins and web pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marssep_rt.cli.options import Model, command
+from marssep_rt.cli.options import HELP_NAMES, Model, PlainGroup, command
 from marssep_rt.console import console, print_understood, print_warnings
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.query.types import Query, QueryRequest
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from marssep_rt.model.bundle import Bundle
 
 app = typer.Typer(
+    cls=PlainGroup,
+    context_settings=HELP_NAMES,
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -42,16 +44,16 @@ def say_written(path: Path) -> None:
 
 @dataclass(kw_only=True)
 class BundleOptions:
-    """The options of ``marssep-export bundle``."""
+    """The options of ``marssep export bundle``."""
 
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of marssep-train supervise.")]
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of marssep train supervise.")]
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder, or NAME.marssep for a zip file.", metavar="BUNDLE")
     ]
     name: Annotated[str, typer.Option("--name", help="The model's name.")] = "marssep-base"
     text_encoder: Annotated[
         Path | None,
-        typer.Option("--text-encoder", help="Text encoder: folder of marssep-train text.", metavar="FOLDER"),
+        typer.Option("--text-encoder", help="Text encoder: folder of marssep train text.", metavar="FOLDER"),
     ] = None
     text_from: Annotated[
         Path | None, typer.Option("--from", help="Bundle to take other encoders from.", metavar="BUNDLE")
@@ -59,19 +61,19 @@ class BundleOptions:
     encoders: Annotated[
         Path | None,
         typer.Option(
-            "--encoders", help="Audio and image encoders of marssep-train align.", metavar="FILE.pt"
+            "--encoders", help="Audio and image encoders of marssep train align.", metavar="FILE.pt"
         ),
     ] = None
     sounds: Annotated[
-        Path | None, typer.Option("--sounds", help="sounds.json of marssep-train vocabulary.", metavar="FILE")
+        Path | None, typer.Option("--sounds", help="sounds.json of marssep train vocabulary.", metavar="FILE")
     ] = None
     semantics: Annotated[
         Path | None,
-        typer.Option("--semantics", help="Figures of marssep-train semantics.", metavar="FILE.json"),
+        typer.Option("--semantics", help="Figures of marssep train semantics.", metavar="FILE.json"),
     ] = None
     measured: Annotated[
         Path | None,
-        typer.Option("--measured", help="Results of marssep-train suite or evaluate.", metavar="FILE.json"),
+        typer.Option("--measured", help="Results of marssep train suite or evaluate.", metavar="FILE.json"),
     ] = None
     presence: Annotated[
         Path | None,
@@ -138,7 +140,7 @@ def bundle_command(options: BundleOptions) -> None:
 
 @dataclass(kw_only=True)
 class VerifyOptions:
-    """The options of ``marssep-export verify``."""
+    """The options of ``marssep export verify``."""
 
     bundle: Annotated[Path, typer.Argument(help="A bundle folder or NAME.marssep.")]
 
@@ -206,7 +208,7 @@ def choices(bundle: Bundle, request: QueryRequest) -> list[Query]:
 
 @dataclass(kw_only=True)
 class OnnxOptions(ChoiceOptions):
-    """The options of ``marssep-export onnx``."""
+    """The options of ``marssep export onnx``."""
 
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.", metavar="FOLDER")]
 
@@ -227,7 +229,7 @@ def onnx_command(options: OnnxOptions) -> None:
 
 @dataclass(kw_only=True)
 class PluginCommandOptions(ChoiceOptions):
-    """The options of ``marssep-export plugin``."""
+    """The options of ``marssep export plugin``."""
 
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The folder for the plug-ins.", metavar="FOLDER")
@@ -304,7 +306,7 @@ def plugin_command(options: PluginCommandOptions) -> None:
 
 @dataclass(kw_only=True)
 class WebOptions:
-    """The options of ``marssep-export web``."""
+    """The options of ``marssep export web``."""
 
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.", metavar="FOLDER")]
     overwrite: Overwrite = False

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from marssep_rt.cli.renamed import modern
 from marssep_rt.console import console as console
@@ -61,7 +61,7 @@ Audios = Annotated[
 ]
 QueryFiles = Annotated[
     list[Path] | None,
-    typer.Option("--query-file", help="A query embedded earlier (marssep-query).", metavar="FILE"),
+    typer.Option("--query-file", help="A query embedded earlier (marssep query).", metavar="FILE"),
 ]
 Not = Annotated[
     list[str] | None,
@@ -206,22 +206,25 @@ class PlainCommand(TyperCommand):
         """Parse a command line, in which options may have earlier names."""
         return super().parse_args(ctx, modern(args, self.get_params(ctx)))
 
-    def get_help_option(self, ctx: Any) -> Any:
-        """``--help`` as a flag."""
-        option = super().get_help_option(ctx)
-        if option is not None:
-            option.metavar = ""
-        return option
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Options and arguments, flags as flags."""
+        return plain_flags(super().get_params(ctx))
 
 
-def plain_flags(made: Any) -> Any:
-    """The same command, or group of commands, with its flags shown as flags; returned."""
-    for parameter in made.params:
+class PlainGroup(TyperGroup):
+    """A group of commands that shows its own flags without Typer's ``<bool>``."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Options, flags as flags."""
+        return plain_flags(super().get_params(ctx))
+
+
+def plain_flags(parameters: list[Any]) -> list[Any]:
+    """The same parameters, ``--help`` among them, with flags that are shown as flags."""
+    for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
-    for member in getattr(made, "commands", {}).values():
-        plain_flags(member)
-    return made
+    return parameters
 
 
 def command(
@@ -239,9 +242,6 @@ def command(
     """
     hints = get_type_hints(options, include_extras=True)
     annotations = {f.name: hints[f.name] for f in fields(options)}  # type: ignore[arg-type]
-    for hint in annotations.values():
-        if get_args(hint)[0] is bool:
-            get_args(hint)[1].metavar = ""  # a flag is shown as a flag
     parameters = [
         inspect.Parameter(
             f.name,
