@@ -68,7 +68,7 @@ class About:
         name: The model's name.
         licence: Of the weights; None takes the checkpoint's word.
         trained_on: What the separator heard; None takes the checkpoint's word.
-        measured: Results of marssep-train suite or evaluate.
+        measured: Results of marssep train suite or evaluate.
         presence: The presence curve of ``tests/benchmarks/presence.py --fit``; empty for none.
     """
 
@@ -138,11 +138,11 @@ class QuerySources:
     """Where the query encoders come from. What is not given is taken from ``bundle``, as far as it is there.
 
     Attributes:
-        text: Folder of marssep-train text.
+        text: Folder of marssep train text.
         bundle: A bundle with encoders; None is the built-in one.
-        encoders: Checkpoint of marssep-train align.
-        sounds: sounds.json of marssep-train vocabulary.
-        semantics: Figures of marssep-train semantics.
+        encoders: Checkpoint of marssep train align.
+        sounds: sounds.json of marssep train vocabulary.
+        semantics: Figures of marssep train semantics.
         doubt: When words are doubted, of ``tests/benchmarks/doubt.py --fit``; empty: as the vocabulary says.
     """
 
@@ -328,7 +328,7 @@ def make_bundle(
     """Export a checkpoint, prove the graph's contract, and write the bundle.
 
     Args:
-        source: A checkpoint of marssep-train supervise or reinforce.
+        source: A checkpoint of marssep train supervise or reinforce.
         output: A folder, or NAME.marssep for a zip file.
         sources: Where the query encoders come from.
         about: Name, licence, results.

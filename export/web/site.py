@@ -1,4 +1,4 @@
-"""``marssep-export web``: a static site with the page, the bundle's graphs and onnxruntime-web."""
+"""``marssep export web``: a static site with the page, the bundle's graphs and onnxruntime-web."""
 
 from __future__ import annotations
 

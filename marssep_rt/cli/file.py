@@ -1,4 +1,4 @@
-"""``marssep-file``: separate audio files and folders of them."""
+"""``marssep file``: separate audio files and folders of them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass(kw_only=True)
 class FileOptions(MixerOptions, QueryOptions):
-    """The options of ``marssep-file``."""
+    """The options of ``marssep file``."""
 
     inputs: Annotated[
         list[Path],
@@ -118,7 +118,7 @@ def answer_signals() -> None:
 
 @command(app, FileOptions)
 def main(options: FileOptions) -> None:
-    """Keep only what the query names: marssep-file --query "dog barking" meeting.wav"""
+    """Keep only what the query names: marssep file --query "dog barking" meeting.wav"""
     if options.list_sounds:
         return print_sounds(options)
     answer_signals()

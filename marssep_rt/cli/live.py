@@ -1,4 +1,4 @@
-"""``marssep-live``: from the input device through the model to the output device, until Ctrl-C."""
+"""``marssep live``: from the input device through the model to the output device, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass(kw_only=True)
 class LiveOptions(MixerOptions, QueryOptions):
-    """The options of ``marssep-live``."""
+    """The options of ``marssep live``."""
 
     learn: Annotated[
         float | None,
@@ -168,7 +168,7 @@ class LiveOptions(MixerOptions, QueryOptions):
 
 @command(app, LiveOptions, epilog=f"Keys while it runs: {HELP}")
 def main(options: LiveOptions) -> None:
-    """Hear only what the query names: marssep-live --query "dog barking" """
+    """Hear only what the query names: marssep live --query "dog barking" """
     if options.list_all:
         print_devices()
     elif options.doctor:
@@ -187,7 +187,7 @@ def print_devices() -> None:
     for device in devices:
         print(device)
     if not devices:
-        console.print("no sound devices; marssep-live --demo works without one")
+        console.print("no sound devices; marssep live --demo works without one")
 
 
 def print_diagnostics(options: LiveOptions) -> None:

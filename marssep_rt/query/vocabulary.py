@@ -1,7 +1,7 @@
 """The vocabulary: the labels that the separator was trained on.
 
 A bundle's ``sounds.json`` holds the vectors of the labels and a threshold for each kind of query. A query is
-out of vocabulary if its cosine similarity to the nearest label is below the threshold. ``marssep-train
+out of vocabulary if its cosine similarity to the nearest label is below the threshold. ``marssep train
 vocabulary`` fits the thresholds. The file also holds the weights of snapping to labels.
 """
 
