@@ -72,7 +72,9 @@ Model = Annotated[
 ]
 Mode = Annotated[
     str | None,
-    typer.Option("--mode", help="What is heard: target, or residual: all but it.", metavar="target|residual"),
+    typer.Option(
+        "--mode", help="The output: target, or residual (all except it).", metavar="target|residual"
+    ),
 ]
 Wet = Annotated[
     float | None, typer.Option("--wet", help="Mix: 0 (input) to 1 (separated, the default).", metavar="0..1")

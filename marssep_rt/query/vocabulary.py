@@ -155,7 +155,7 @@ class Vocabulary:
             advice = "a recording of it may work: --audio FILE"
         else:
             advice = "words beside it may help: --query TEXT"
-        far = f"“{name}” is far from every sound that the model was trained on"
+        far = f"“{name}” is unlike every sound that the model was trained on"
         return f"{far}; expect a poor separation; {advice}"
 
     def limit_db(self, vector: Array) -> float | None:

@@ -121,7 +121,7 @@ def rebase(
     queries: Queries = Path("runs/queries.npz"),
     bundle: Annotated[
         Path | None,
-        typer.Option("--bundle", help="Whose words the checkpoint was asked with (None: the built-in one)."),
+        typer.Option("--bundle", help="Whose words the checkpoint was asked with (else the built-in one)."),
     ] = None,
 ) -> None:
     """Fit a separator's query layer to another query space: what "supervise --start" then goes on from."""
@@ -313,7 +313,7 @@ def vocabulary(
         Path | None,
         typer.Option(
             "--checkpoint",
-            help="The separator whose labels are known (None: all in train).",
+            help="The separator whose labels are known (else all in train).",
             metavar="FILE.pt",
         ),
     ] = None,
@@ -326,9 +326,7 @@ def vocabulary(
         ),
     ] = None,
 ) -> None:
-    """Fit from which distance on a query is called far from everything trained; prints how well
-    that works."""
-
+    """Fit from which distance on a query is out of vocabulary; prints how well that works."""
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import BACKGROUNDS, Corpus
     from offline_training.encoders.builtin import BuiltinEncoder

@@ -51,7 +51,7 @@ class EvaluateOptions:
         Path | None,
         typer.Option(
             "--unseen-from",
-            help="A recipe of supervise: figures apart for its held_out_labels.",
+            help="A recipe of supervise: separate figures for its held_out_labels, the unseen classes.",
             metavar="RECIPE",
         ),
     ] = None
@@ -98,7 +98,7 @@ def evaluate(options: EvaluateOptions) -> None:
 
 
 def held_out_labels(recipe: Path | None) -> tuple[str, ...]:
-    """The labels that the training of a recipe never heard."""
+    """The labels that a recipe holds out of its training."""
     from offline_training.training.config import SuperviseRecipe
 
     if recipe is None:
@@ -148,7 +148,7 @@ class SuiteOptions:
         Path,
         typer.Option(
             "--unseen-from",
-            help="A recipe of supervise whose held_out_labels training never heard.",
+            help="A recipe of supervise whose held_out_labels are the unseen classes.",
             metavar="RECIPE",
         ),
     ] = Path("sound_queries")

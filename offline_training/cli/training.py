@@ -129,7 +129,7 @@ class ReinforceOptions:
         Path | None,
         typer.Option(
             "--encoders",
-            help="What rewards: a checkpoint of align, or a bundle (None: the built-in one).",
+            help="What rewards: a checkpoint of align, or a bundle (else the built-in one).",
             metavar="PATH",
         ),
     ] = None
