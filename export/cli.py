@@ -23,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="Freeze a trained policy into a bundle.",
+    help="Bundles, graphs, plug-ins and web pages from a trained separator.",
 )
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
@@ -109,7 +109,7 @@ def read_json(path: Path | None, what: str) -> dict[str, Any]:
 
 @command(app, BundleOptions, name="bundle")
 def bundle_command(options: BundleOptions) -> None:
-    """Export a checkpoint, prove the graph's contract, write the bundle."""
+    """Export a checkpoint, prove its graph, write a bundle: marssep export bundle best.pt -o mine.marssep"""
     from export.bundle import About, QuerySources, make_bundle
     from export.onnx.verify import ContractError
     from offline_training.utils.checkpoint_io import CheckpointError
@@ -147,7 +147,7 @@ class VerifyOptions:
 
 @command(app, VerifyOptions, name="verify")
 def verify_command(options: VerifyOptions) -> None:
-    """Check a bundle's hashes and prove what its graph promises."""
+    """Check a bundle's hashes and prove its graph: marssep export verify mine.marssep"""
     from export.bundle import verify_bundle
     from export.onnx.verify import ContractError
 
@@ -215,7 +215,7 @@ class OnnxOptions(ChoiceOptions):
 
 @command(app, OnnxOptions, name="onnx")
 def onnx_command(options: OnnxOptions) -> None:
-    """The graph for your own program: alone, with each query baked in, with its contract and examples."""
+    """The graph for your own program, queries baked in: marssep export onnx --query dog -o graph"""
     from marssep_rt.model import bundle as bundles
 
     try:
@@ -274,7 +274,7 @@ class PluginCommandOptions(ChoiceOptions):
 
 @command(app, PluginCommandOptions, name="plugin")
 def plugin_command(options: PluginCommandOptions) -> None:
-    """Build VST3, CLAP and LV2 plug-ins and a JACK program; every query is a choice in the plug-in."""
+    """Build VST3, CLAP and LV2 plug-ins a JACK program: marssep export plugin --query dog -o plugins"""
     from export.plugin.build import FORMATS, PluginSettings, build
     from export.plugin.toolchain import find, find_window
     from marssep_rt.model import bundle as bundles
@@ -315,7 +315,7 @@ class WebOptions:
 
 @command(app, WebOptions, name="web")
 def web_command(options: WebOptions) -> None:
-    """A static page that separates the microphone or a file in the browser, for any web server."""
+    """A static page that separates in the browser, for any web server: marssep export web -o site"""
     from export.web.site import export_web
     from marssep_rt.model import bundle as bundles
 

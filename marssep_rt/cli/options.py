@@ -44,40 +44,74 @@ EXTRAS = {
     "museval": "research",
     "accelerate": "research",
 }
+# groups of options in the help
+QUERY, MIXER_PANEL, MODEL = "Query", "Mixer settings", "Model"
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 Texts = Annotated[
     list[str] | None,
     typer.Option(
-        "--query", "-q", help="What to hear, in words. Repeat to hear several sounds at once.", metavar="TEXT"
+        "--query",
+        "-q",
+        help="What to hear, in words. Repeat to hear several sounds at once.",
+        metavar="TEXT",
+        rich_help_panel=QUERY,
     ),
 ]
 Images = Annotated[
-    list[Path] | None, typer.Option("--image", help="What to hear, as an image.", metavar="FILE")
+    list[Path] | None,
+    typer.Option("--image", help="What to hear, as an image.", metavar="FILE", rich_help_panel=QUERY),
 ]
 Audios = Annotated[
     list[Path] | None,
-    typer.Option("--audio", help="What to hear, as an audio file that contains it.", metavar="FILE"),
+    typer.Option(
+        "--audio",
+        help="What to hear, as an audio file that contains it.",
+        metavar="FILE",
+        rich_help_panel=QUERY,
+    ),
 ]
 QueryFiles = Annotated[
     list[Path] | None,
-    typer.Option("--query-file", help="A query embedded earlier (marssep query).", metavar="FILE"),
+    typer.Option(
+        "--query-file",
+        help="A query embedded earlier (marssep query).",
+        metavar="FILE",
+        rich_help_panel=QUERY,
+    ),
 ]
 Not = Annotated[
     list[str] | None,
-    typer.Option("--not", help="Negative query: take this sound out of the target.", metavar="TEXT"),
+    typer.Option(
+        "--not",
+        help="Negative query: take this sound out of the target.",
+        metavar="TEXT",
+        rich_help_panel=QUERY,
+    ),
 ]
 Model = Annotated[
-    Path | None, typer.Option("--model", help="A model bundle other than the built-in one.", metavar="BUNDLE")
+    Path | None,
+    typer.Option(
+        "--model", help="A model bundle other than the built-in one.", metavar="BUNDLE", rich_help_panel=MODEL
+    ),
 ]
 Mode = Annotated[
     str | None,
     typer.Option(
-        "--mode", help="The output: target, or residual (all except it).", metavar="target|residual"
+        "--mode",
+        help="The output: target, or residual (all except it).",
+        metavar="target|residual",
+        rich_help_panel=MIXER_PANEL,
     ),
 ]
 Wet = Annotated[
-    float | None, typer.Option("--wet", help="Mix: 0 (input) to 1 (separated, the default).", metavar="0..1")
+    float | None,
+    typer.Option(
+        "--wet",
+        help="Mix: 0 (input) to 1 (separated, the default).",
+        metavar="0..1",
+        rich_help_panel=MIXER_PANEL,
+    ),
 ]
 Strength = Annotated[
     float | None,
@@ -85,6 +119,7 @@ Strength = Annotated[
         "--strength",
         help="Mix and limit in one: 0 (input) to 100 (no limit); 50 attenuates by 15 dB.",
         metavar="PERCENT",
+        rich_help_panel=MIXER_PANEL,
     ),
 ]
 Limit = Annotated[
@@ -93,11 +128,20 @@ Limit = Annotated[
         "--attenuation-limit",
         help="Maximum attenuation in dB; 200 is no limit. Doubted words have one of their own.",
         metavar="DB",
+        rich_help_panel=MIXER_PANEL,
     ),
 ]
-Gain = Annotated[float | None, typer.Option("--gain", help="Output gain in dB.", metavar="DB")]
+Gain = Annotated[
+    float | None, typer.Option("--gain", help="Output gain in dB.", metavar="DB", rich_help_panel=MIXER_PANEL)
+]
 Provider = Annotated[
-    str, typer.Option("--provider", help="Where the model runs: auto, cpu or cuda.", metavar="auto|cpu|cuda")
+    str,
+    typer.Option(
+        "--provider",
+        help="Where the model runs: auto, cpu or cuda.",
+        metavar="auto|cpu|cuda",
+        rich_help_panel=MODEL,
+    ),
 ]
 
 

@@ -48,6 +48,12 @@ def test_h_is_help_and_flags_are_flags(command):
     assert "<bool>" not in shown.stdout
 
 
+@pytest.mark.parametrize("name", ["live", "file"])
+def test_options_are_shown_in_groups(name):
+    shown = marssep(name, "-h").stdout
+    assert all(f"─ {group} " in shown for group in ("Query", "Mixer settings", "Model", "Run"))
+
+
 def test_a_command_is_the_same_as_its_older_name(tmp_path):
     new = marssep("query", "--query", "dog", "-o", str(tmp_path / "dog.txt"))
     old = subprocess.run(
