@@ -32,7 +32,6 @@ from offline_training.encoders.sound_space import read_families
 from offline_training.encoders.text_encoder import load_text_encoder
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator
-from offline_training.reinforce.policy import KAPPA
 from offline_training.utils import checkpoint_io
 from offline_training.utils.recipe_files import LEXICON
 
@@ -103,7 +102,6 @@ def metadata(model: MaskSeparator, encoder: str, about: About) -> dict[str, Any]
         "query_dim": model.config.unet.query_dim,
         "encoder": encoder,
         "mask": "mode",
-        "kappa": KAPPA,
         "bands": spectral.bands,
         "states": model.state_shapes(),
         "licence": about.licence,
@@ -375,7 +373,6 @@ def _separator_card(model: MaskSeparator, properties: dict[str, Any]) -> dict[st
         "hop",
         "latency",
         "mask",
-        "kappa",
         "licence",
         "trained_on",
     )
