@@ -8,18 +8,18 @@ TEST_VENV := .venv-test
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 APT := DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get
 
-# what building plug-ins takes (marssep-export plugin), besides ONNX Runtime's header: see export/plugin/onnxruntime-headers
+# what building plug-ins takes (marssep export plugin), besides ONNX Runtime's header: see export/plugin/onnxruntime-headers
 PLUGIN_TOOLS := g++:g++ make:make /usr/share/dpf/Makefile.plugins.mk:dpf-source /usr/include/nlohmann/json.hpp:nlohmann-json3-dev \
   pkg-config:pkg-config /usr/include/X11/Xlib.h:libx11-dev /usr/include/GL/gl.h:libgl-dev
 
 .PHONY: live test check bench clean plugin-tools system-live system-test
 
 live: $(VENV)/installed
-	@if $(VENV)/bin/marssep-live --list-devices 2>/dev/null | grep -q .; then \
-	  exec $(VENV)/bin/marssep-live --query "$(QUERY)"; \
+	@if $(VENV)/bin/marssep live --list-devices 2>/dev/null | grep -q .; then \
+	  exec $(VENV)/bin/marssep live --query "$(QUERY)"; \
 	else \
 	  echo "no sound device here: running the demo"; \
-	  exec $(VENV)/bin/marssep-live --demo --query "$(QUERY)"; \
+	  exec $(VENV)/bin/marssep live --demo --query "$(QUERY)"; \
 	fi
 
 test: $(TEST_VENV)/installed

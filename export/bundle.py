@@ -32,7 +32,6 @@ from offline_training.encoders.sound_space import read_families
 from offline_training.encoders.text_encoder import load_text_encoder
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator
-from offline_training.reinforce.policy import KAPPA
 from offline_training.utils import checkpoint_io
 from offline_training.utils.recipe_files import LEXICON
 
@@ -68,7 +67,7 @@ class About:
         name: The model's name.
         licence: Of the weights; None takes the checkpoint's word.
         trained_on: What the separator heard; None takes the checkpoint's word.
-        measured: Results of marssep-train suite or evaluate.
+        measured: Results of marssep train suite or evaluate.
         presence: The presence curve of ``tests/benchmarks/presence.py --fit``; empty for none.
     """
 
@@ -103,7 +102,6 @@ def metadata(model: MaskSeparator, encoder: str, about: About) -> dict[str, Any]
         "query_dim": model.config.unet.query_dim,
         "encoder": encoder,
         "mask": "mode",
-        "kappa": KAPPA,
         "bands": spectral.bands,
         "states": model.state_shapes(),
         "licence": about.licence,
@@ -138,11 +136,11 @@ class QuerySources:
     """Where the query encoders come from. What is not given is taken from ``bundle``, as far as it is there.
 
     Attributes:
-        text: Folder of marssep-train text.
+        text: Folder of marssep train text.
         bundle: A bundle with encoders; None is the built-in one.
-        encoders: Checkpoint of marssep-train align.
-        sounds: sounds.json of marssep-train vocabulary.
-        semantics: Figures of marssep-train semantics.
+        encoders: Checkpoint of marssep train align.
+        sounds: sounds.json of marssep train vocabulary.
+        semantics: Figures of marssep train semantics.
         doubt: When words are doubted, of ``tests/benchmarks/doubt.py --fit``; empty: as the vocabulary says.
     """
 
@@ -328,7 +326,7 @@ def make_bundle(
     """Export a checkpoint, prove the graph's contract, and write the bundle.
 
     Args:
-        source: A checkpoint of marssep-train supervise or reinforce.
+        source: A checkpoint of marssep train supervise or reinforce.
         output: A folder, or NAME.marssep for a zip file.
         sources: Where the query encoders come from.
         about: Name, licence, results.
@@ -375,7 +373,6 @@ def _separator_card(model: MaskSeparator, properties: dict[str, Any]) -> dict[st
         "hop",
         "latency",
         "mask",
-        "kappa",
         "licence",
         "trained_on",
     )

@@ -1,4 +1,4 @@
-"""``marssep-export``: bundles, graphs, plug-ins and web pages."""
+"""``marssep export``: bundles, graphs, plug-ins and web pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marssep_rt.cli.options import Model, command
+from marssep_rt.cli.options import HELP_NAMES, Model, PlainGroup, command
 from marssep_rt.console import console, print_understood, print_warnings
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.query.types import Query, QueryRequest
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from marssep_rt.model.bundle import Bundle
 
 app = typer.Typer(
+    cls=PlainGroup,
+    context_settings=HELP_NAMES,
     add_completion=False,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="Freeze a trained policy into a bundle.",
+    help="Bundles, graphs, plug-ins and web pages from a trained separator.",
 )
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
@@ -42,16 +44,16 @@ def say_written(path: Path) -> None:
 
 @dataclass(kw_only=True)
 class BundleOptions:
-    """The options of ``marssep-export bundle``."""
+    """The options of ``marssep export bundle``."""
 
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of marssep-train supervise.")]
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of marssep train supervise.")]
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder, or NAME.marssep for a zip file.", metavar="BUNDLE")
     ]
     name: Annotated[str, typer.Option("--name", help="The model's name.")] = "marssep-base"
     text_encoder: Annotated[
         Path | None,
-        typer.Option("--text-encoder", help="Text encoder: folder of marssep-train text.", metavar="FOLDER"),
+        typer.Option("--text-encoder", help="Text encoder: folder of marssep train text.", metavar="FOLDER"),
     ] = None
     text_from: Annotated[
         Path | None, typer.Option("--from", help="Bundle to take other encoders from.", metavar="BUNDLE")
@@ -59,19 +61,19 @@ class BundleOptions:
     encoders: Annotated[
         Path | None,
         typer.Option(
-            "--encoders", help="Audio and image encoders of marssep-train align.", metavar="FILE.pt"
+            "--encoders", help="Audio and image encoders of marssep train align.", metavar="FILE.pt"
         ),
     ] = None
     sounds: Annotated[
-        Path | None, typer.Option("--sounds", help="sounds.json of marssep-train vocabulary.", metavar="FILE")
+        Path | None, typer.Option("--sounds", help="sounds.json of marssep train vocabulary.", metavar="FILE")
     ] = None
     semantics: Annotated[
         Path | None,
-        typer.Option("--semantics", help="Figures of marssep-train semantics.", metavar="FILE.json"),
+        typer.Option("--semantics", help="Figures of marssep train semantics.", metavar="FILE.json"),
     ] = None
     measured: Annotated[
         Path | None,
-        typer.Option("--measured", help="Results of marssep-train suite or evaluate.", metavar="FILE.json"),
+        typer.Option("--measured", help="Results of marssep train suite or evaluate.", metavar="FILE.json"),
     ] = None
     presence: Annotated[
         Path | None,
@@ -107,7 +109,7 @@ def read_json(path: Path | None, what: str) -> dict[str, Any]:
 
 @command(app, BundleOptions, name="bundle")
 def bundle_command(options: BundleOptions) -> None:
-    """Export a checkpoint, prove the graph's contract, write the bundle."""
+    """Export a checkpoint, prove its graph, write a bundle: marssep export bundle best.pt -o mine.marssep"""
     from export.bundle import About, QuerySources, make_bundle
     from export.onnx.verify import ContractError
     from offline_training.utils.checkpoint_io import CheckpointError
@@ -138,14 +140,14 @@ def bundle_command(options: BundleOptions) -> None:
 
 @dataclass(kw_only=True)
 class VerifyOptions:
-    """The options of ``marssep-export verify``."""
+    """The options of ``marssep export verify``."""
 
     bundle: Annotated[Path, typer.Argument(help="A bundle folder or NAME.marssep.")]
 
 
 @command(app, VerifyOptions, name="verify")
 def verify_command(options: VerifyOptions) -> None:
-    """Check a bundle's hashes and prove what its graph promises."""
+    """Check a bundle's hashes and prove its graph: marssep export verify mine.marssep"""
     from export.bundle import verify_bundle
     from export.onnx.verify import ContractError
 
@@ -206,14 +208,14 @@ def choices(bundle: Bundle, request: QueryRequest) -> list[Query]:
 
 @dataclass(kw_only=True)
 class OnnxOptions(ChoiceOptions):
-    """The options of ``marssep-export onnx``."""
+    """The options of ``marssep export onnx``."""
 
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.", metavar="FOLDER")]
 
 
 @command(app, OnnxOptions, name="onnx")
 def onnx_command(options: OnnxOptions) -> None:
-    """The graph for your own program: alone, with each query baked in, with its contract and examples."""
+    """The graph for your own program, queries baked in: marssep export onnx --query dog -o graph"""
     from marssep_rt.model import bundle as bundles
 
     try:
@@ -227,7 +229,7 @@ def onnx_command(options: OnnxOptions) -> None:
 
 @dataclass(kw_only=True)
 class PluginCommandOptions(ChoiceOptions):
-    """The options of ``marssep-export plugin``."""
+    """The options of ``marssep export plugin``."""
 
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The folder for the plug-ins.", metavar="FOLDER")
@@ -272,7 +274,7 @@ class PluginCommandOptions(ChoiceOptions):
 
 @command(app, PluginCommandOptions, name="plugin")
 def plugin_command(options: PluginCommandOptions) -> None:
-    """Build VST3, CLAP and LV2 plug-ins and a JACK program; every query is a choice in the plug-in."""
+    """Build VST3, CLAP and LV2 plug-ins a JACK program: marssep export plugin --query dog -o plugins"""
     from export.plugin.build import FORMATS, PluginSettings, build
     from export.plugin.toolchain import find, find_window
     from marssep_rt.model import bundle as bundles
@@ -304,7 +306,7 @@ def plugin_command(options: PluginCommandOptions) -> None:
 
 @dataclass(kw_only=True)
 class WebOptions:
-    """The options of ``marssep-export web``."""
+    """The options of ``marssep export web``."""
 
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.", metavar="FOLDER")]
     overwrite: Overwrite = False
@@ -313,7 +315,7 @@ class WebOptions:
 
 @command(app, WebOptions, name="web")
 def web_command(options: WebOptions) -> None:
-    """A static page that separates the microphone or a file in the browser, for any web server."""
+    """A static page that separates in the browser, for any web server: marssep export web -o site"""
     from export.web.site import export_web
     from marssep_rt.model import bundle as bundles
 

@@ -43,6 +43,7 @@ class MixerConstants:
         limit_db_min, limit_db_max: Attenuation limit in dB.
         no_limit_db: From here on a host's parameter means no limit; the runtime says None.
         gain_db_min, gain_db_max, gain_db_default: Output gain in dB.
+        strength_db: Attenuation of everything but the target towards a strength of 100 %.
         ramp_seconds: Time of a change in the plug-in. The runtime ramps over one step of the model.
         largest_sample: Larger input samples are clipped, so that the streaming state stays finite.
     """
@@ -56,6 +57,7 @@ class MixerConstants:
     gain_db_min: float
     gain_db_max: float
     gain_db_default: float
+    strength_db: float
     ramp_seconds: float
     largest_sample: float
 
@@ -120,12 +122,14 @@ class PresenceConstants:
         floor_db: An input below is silence, in which nothing is present.
         window_seconds: Of target, for the audio encoder.
         threshold: From here on the sound counts as present.
+        unmatched_seconds: After so long with sound, but nothing present, nothing matches the query.
     """
 
     smoothing_seconds: float
     floor_db: float
     window_seconds: float
     threshold: float
+    unmatched_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)

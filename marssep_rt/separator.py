@@ -39,7 +39,7 @@ def _several(value: object, name: str) -> list[str | Path]:
 
 def _in_python(sentence: str) -> str:
     """A sentence of the commands with arguments for options: audio=FILE instead of --audio FILE."""
-    if "marssep-query" in sentence:
+    if "marssep query" in sentence:
         return sentence
     return re.sub(r"--([a-z][a-z-]*) ", lambda option: option[1].replace("-", "_") + "=", sentence)
 

@@ -1,4 +1,4 @@
-"""``marssep-export onnx``: the graph for third-party applications, alone and with queries baked in."""
+"""``marssep export onnx``: the graph for third-party applications, alone and with queries baked in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``marssep-export web``: a static site with the page, the bundle's graphs and onnxruntime-web."""
+"""``marssep export web``: a static site with the page, the bundle's graphs and onnxruntime-web."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def fetch(package: str, folder: Path) -> Path:
 def page_card(bundle: Bundle, known: Vocabulary | None) -> dict[str, Any]:
     """The page's own card.
 
-    A text is out of vocabulary if its cosine similarity to the nearest of ``sounds`` is below ``far_below``.
+    A text is out of vocabulary if its cosine similarity to the nearest of ``sounds`` is below
+    ``text_threshold``.
     """
     session, _ = open_session(bundle.read("separator.onnx"), "cpu")
     info = GraphInfo.of(session)
@@ -67,7 +68,7 @@ def page_card(bundle: Bundle, known: Vocabulary | None) -> dict[str, Any]:
         "states": info.states,
         "presence": PresenceCurve.of(info.presence).share,
         "sounds": known.labels if known else [],
-        "far_below": known.thresholds.get("text", -1.0) if known else -1.0,
+        "text_threshold": known.thresholds.get("text", -1.0) if known else -1.0,
         "text_length": int((tokenizer.get("truncation") or {"max_length": 64})["max_length"]),
     }
 

@@ -1,4 +1,4 @@
-"""The report of ``marssep-file``: one line of JSON per file, by which a later run skips finished files.
+"""The report of ``marssep file``: one line of JSON per file, by which a later run skips finished files.
 
 A line has ``source``, ``content`` (SHA-256 of the file), ``settings`` (SHA-256 of everything else that the
 output depends on), ``status`` (done, failed, skipped), ``outputs``, and if known ``seconds`` (of audio),
@@ -87,7 +87,7 @@ class Report:
                 self.done[entry["source"], entry["content"]] = entry["outputs"]
         except (ValueError, KeyError, TypeError) as e:
             raise UsageError(
-                f"{self.path} is no report of marssep-file (line {number}); name another file"
+                f"{self.path} is no report of marssep file (line {number}); name another file"
             ) from e
 
     def is_done(self, job: Job) -> bool:

@@ -1,1 +1,1 @@
-"""The console commands marssep-live, marssep-file and marssep-query."""
+"""The console commands ``marssep``, ``marssep live``, ``marssep file``, ``marssep query`` ..."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-from marssep_rt.cli.options import Model, Provider, plain_errors
+from marssep_rt.cli.options import Model, PlainCommand, Provider, plain_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 @plain_errors
 def main(model: Model = None, provider: Provider = "auto") -> None:
     """Print diagnostics: what works here, and for a bug report: marssep doctor"""

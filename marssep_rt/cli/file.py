@@ -1,4 +1,4 @@
-"""``marssep-file``: separate audio files and folders of them."""
+"""``marssep file``: separate audio files and folders of them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ from marssep_rt.query.build import build_query
 from marssep_rt.query.encoders import audio_encoder_of
 from marssep_rt.query.types import Query
 
+# groups of options in the help
+OUTPUTS, RUN = "Outputs", "Run"
 COLUMNS = (
     TextColumn("{task.description}", markup=False),  # names of files
     BarColumn(),
@@ -50,7 +52,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass(kw_only=True)
 class FileOptions(MixerOptions, QueryOptions):
-    """The options of ``marssep-file``."""
+    """The options of ``marssep file``."""
 
     inputs: Annotated[
         list[Path],
@@ -63,17 +65,32 @@ class FileOptions(MixerOptions, QueryOptions):
             "--output",
             help="A file, a folder (ends in /), or - for standard output.",
             metavar="FILE|FOLDER|-",
+            rich_help_panel=OUTPUTS,
         ),
     ] = None
     residual: Annotated[
-        bool, typer.Option("--write-residual", help="Write STEM.residual.wav (the residual) as well.")
+        bool,
+        typer.Option(
+            "--write-residual",
+            help="Write STEM.residual.wav (the residual) as well.",
+            rich_help_panel=OUTPUTS,
+        ),
     ] = False
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include subfolders.")] = False
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Include subfolders.", rich_help_panel=RUN)
+    ] = False
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace existing outputs.", rich_help_panel=OUTPUTS)
+    ] = False
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", "-j", help="Files at the same time; the default is one per core.", min=1, max=256
+            "--jobs",
+            "-j",
+            help="Files at the same time; the default is one per core.",
+            min=1,
+            max=256,
+            rich_help_panel=RUN,
         ),
     ] = None
     report: Annotated[
@@ -82,15 +99,25 @@ class FileOptions(MixerOptions, QueryOptions):
             "--report",
             help="Write a line of JSON per file; a later run with the same report skips finished files.",
             metavar="FILE.jsonl",
+            rich_help_panel=RUN,
         ),
     ] = None
     ray: Annotated[
         str | None,
-        typer.Option("--ray", help="Work on a Ray cluster: its address, auto, or local.", metavar="ADDRESS"),
+        typer.Option(
+            "--ray",
+            help="Work on a Ray cluster: its address, auto, or local.",
+            metavar="ADDRESS",
+            rich_help_panel=RUN,
+        ),
     ] = None
     list_sounds: Annotated[
         bool,
-        typer.Option("--list-sounds", help="Print what can be heard in the files; separate nothing."),
+        typer.Option(
+            "--list-sounds",
+            help="Print what can be heard in the files; separate nothing.",
+            rich_help_panel=RUN,
+        ),
     ] = False
     kind: Annotated[
         str | None,
@@ -99,6 +126,7 @@ class FileOptions(MixerOptions, QueryOptions):
             help="Default: by the name of the output, else WAV. WAV keeps the sample format of the input; "
             "wav16, wav24, wav32 (float), flac (24-bit) and flac16 say it.",
             metavar="|".join(FORMATS),
+            rich_help_panel=OUTPUTS,
         ),
     ] = None
 
@@ -118,7 +146,7 @@ def answer_signals() -> None:
 
 @command(app, FileOptions)
 def main(options: FileOptions) -> None:
-    """Keep only what the query names: marssep-file --query "dog barking" meeting.wav"""
+    """Keep only what the query names: marssep file --query "dog barking" meeting.wav"""
     if options.list_sounds:
         return print_sounds(options)
     answer_signals()

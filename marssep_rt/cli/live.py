@@ -1,4 +1,4 @@
-"""``marssep-live``: from the input device through the model to the output device, until Ctrl-C."""
+"""``marssep live``: from the input device through the model to the output device, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.writer import sound_format
-from marssep_rt.cli.options import EMPTY_PRESET, MixerOptions, QueryOptions, command
+from marssep_rt.cli.options import EMPTY_PRESET, QUERY, MixerOptions, QueryOptions, command
 from marssep_rt.console import console, print_understood, print_warning, print_warnings
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
@@ -35,6 +35,8 @@ from marssep_rt.model.stream import GraphInfo
 from marssep_rt.query.build import build_query
 from marssep_rt.query.types import Query
 
+# groups of options in the help
+DEVICES, RUN, INSTEAD = "Devices", "Run", "Instead of a run"
 DEMO_RATE = 48_000
 DEFAULT_OUTPUTS = 2
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -42,7 +44,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass(kw_only=True)
 class LiveOptions(MixerOptions, QueryOptions):
-    """The options of ``marssep-live``."""
+    """The options of ``marssep live``."""
 
     learn: Annotated[
         float | None,
@@ -52,34 +54,54 @@ class LiveOptions(MixerOptions, QueryOptions):
             min=0.5,
             max=60,
             metavar="SECONDS",
+            rich_help_panel=QUERY,
         ),
     ] = None
     preset: Annotated[
         str | None,
-        typer.Option("--preset", help="Query and settings by this name in presets.toml.", metavar="NAME"),
+        typer.Option(
+            "--preset",
+            help="Query and settings by this name in presets.toml.",
+            metavar="NAME",
+            rich_help_panel=QUERY,
+        ),
     ] = None
-    list_all: Annotated[bool, typer.Option("--list-devices", "-l", help="List audio devices and exit.")] = (
-        False
-    )
-    doctor: Annotated[bool, typer.Option("--doctor", help="Print diagnostics for a bug report and exit.")] = (
-        False
-    )
+    list_all: Annotated[
+        bool,
+        typer.Option("--list-devices", "-l", help="List audio devices and exit.", rich_help_panel=INSTEAD),
+    ] = False
+    doctor: Annotated[
+        bool,
+        typer.Option(
+            "--doctor", help="Print diagnostics for a bug report and exit.", rich_help_panel=INSTEAD
+        ),
+    ] = False
     measuring: Annotated[
         bool,
         typer.Option(
-            "--measure-latency", help="Measure the latency of a loopback from output to input and exit."
+            "--measure-latency",
+            help="Measure the latency of a loopback from output to input and exit.",
+            rich_help_panel=INSTEAD,
         ),
     ] = False
     source: Annotated[
         str | None,
         typer.Option(
-            "--input", "-i", help="Input device: number, part of its name, or default.", metavar="DEV"
+            "--input",
+            "-i",
+            help="Input device: number, part of its name, or default.",
+            metavar="DEV",
+            rich_help_panel=DEVICES,
         ),
     ] = None
     sink: Annotated[
         str | None,
         typer.Option(
-            "--output", "-o", help="Output device: number, part of its name, or default.", metavar="DEV"
+            "--output",
+            "-o",
+            help="Output device: number, part of its name, or default.",
+            metavar="DEV",
+            rich_help_panel=DEVICES,
         ),
     ] = None
     blocksize: Annotated[
@@ -91,22 +113,34 @@ class LiveOptions(MixerOptions, QueryOptions):
             min=1,
             max=16384,
             metavar="N",
+            rich_help_panel=DEVICES,
         ),
     ] = None
     record: Annotated[
-        Path | None, typer.Option("--record", help="Record the output (.wav or .flac).", metavar="FILE")
+        Path | None,
+        typer.Option(
+            "--record", help="Record the output (.wav or .flac).", metavar="FILE", rich_help_panel=RUN
+        ),
     ] = None
     record_input: Annotated[
-        Path | None, typer.Option("--record-input", help="Record the input.", metavar="FILE")
+        Path | None,
+        typer.Option("--record-input", help="Record the input.", metavar="FILE", rich_help_panel=RUN),
     ] = None
     duration: Annotated[
         float | None,
-        typer.Option("--duration", help="Stop after so many seconds.", min=0.1, metavar="SECONDS"),
+        typer.Option(
+            "--duration", help="Stop after so many seconds.", min=0.1, metavar="SECONDS", rich_help_panel=RUN
+        ),
     ] = None
     stats: Annotated[
-        Path | None, typer.Option("--stats", help="Write the figures of the run.", metavar="FILE.json")
+        Path | None,
+        typer.Option(
+            "--stats", help="Write the figures of the run.", metavar="FILE.json", rich_help_panel=RUN
+        ),
     ] = None
-    plain: Annotated[bool, typer.Option("--plain", help="Plain log lines instead of the dashboard.")] = False
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Plain log lines instead of the dashboard.", rich_help_panel=RUN)
+    ] = False
     to: Annotated[
         list[int] | None,
         typer.Option(
@@ -115,6 +149,7 @@ class LiveOptions(MixerOptions, QueryOptions):
             min=1,
             max=64,
             metavar="CHANNEL",
+            rich_help_panel=DEVICES,
         ),
     ] = None
     osc: Annotated[
@@ -125,22 +160,32 @@ class LiveOptions(MixerOptions, QueryOptions):
             min=1,
             max=65534,
             metavar="PORT",
+            rich_help_panel=RUN,
         ),
     ] = None
     virtual_mic: Annotated[
         bool,
         typer.Option(
-            "--virtual-mic", help="Linux: play into a microphone that other programs can choose (pactl)."
+            "--virtual-mic",
+            help="Linux: play into a microphone that other programs can choose (pactl).",
+            rich_help_panel=DEVICES,
         ),
     ] = False
     install_service: Annotated[
         bool,
         typer.Option(
-            OPTION, help="Linux: write a systemd user unit that runs this command after login, and exit."
+            OPTION,
+            help="Linux: write a systemd user unit that runs this command after login, and exit.",
+            rich_help_panel=INSTEAD,
         ),
     ] = False
     demo: Annotated[
-        bool, typer.Option("--demo", help="No audio device: a synthesised mixture in real time, recorded.")
+        bool,
+        typer.Option(
+            "--demo",
+            help="No audio device: a synthesised mixture in real time, recorded.",
+            rich_help_panel=DEVICES,
+        ),
     ] = False
 
     @property
@@ -168,7 +213,7 @@ class LiveOptions(MixerOptions, QueryOptions):
 
 @command(app, LiveOptions, epilog=f"Keys while it runs: {HELP}")
 def main(options: LiveOptions) -> None:
-    """Hear only what the query names: marssep-live --query "dog barking" """
+    """Hear only what the query names: marssep live --query "dog barking" """
     if options.list_all:
         print_devices()
     elif options.doctor:
@@ -187,7 +232,7 @@ def print_devices() -> None:
     for device in devices:
         print(device)
     if not devices:
-        console.print("no sound devices; marssep-live --demo works without one")
+        console.print("no sound devices; marssep live --demo works without one")
 
 
 def print_diagnostics(options: LiveOptions) -> None:

@@ -11,10 +11,9 @@ from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from marssep_rt import __version__
-from marssep_rt.cli.options import HELP_NAMES, plain_flags
+from marssep_rt.cli.options import HELP_NAMES, PlainGroup
 from marssep_rt.console import print_error
 
 GROUP = "marssep.commands"
@@ -32,7 +31,7 @@ JOINED = {
 }
 
 
-class Commands(TyperGroup):
+class Commands(PlainGroup):
     """A group whose members are imported when they are run; its help needs none of them."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -67,7 +66,7 @@ def _loaded(name: str) -> Any:
     except ImportError as e:
         print_error(f'marssep {name} needs more than the runtime ({e}): pip install "marssep[{name}]"')
         raise typer.Exit(2) from e
-    made = plain_flags(typer.main.get_command(application))
+    made = typer.main.get_command(application)
     made.name = name
     made.context_settings.update(HELP_NAMES)
     return made
@@ -100,9 +99,7 @@ def _version(asked: bool) -> None:
 def main(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", help="Print the version and exit.", callback=_version, is_eager=True, metavar=""
-        ),
+        typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True),
     ] = False,
 ) -> None:
     """Say what you want to hear, and hear only that: marssep live --query "dog barking" """

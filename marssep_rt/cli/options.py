@@ -9,10 +9,10 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeVar, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from marssep_rt.cli.renamed import modern
 from marssep_rt.console import console as console
@@ -44,38 +44,74 @@ EXTRAS = {
     "museval": "research",
     "accelerate": "research",
 }
+# groups of options in the help
+QUERY, MIXER_PANEL, MODEL = "Query", "Mixer settings", "Model"
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 Texts = Annotated[
     list[str] | None,
     typer.Option(
-        "--query", "-q", help="What to hear, in words. Repeat to hear several sounds at once.", metavar="TEXT"
+        "--query",
+        "-q",
+        help="What to hear, in words. Repeat to hear several sounds at once.",
+        metavar="TEXT",
+        rich_help_panel=QUERY,
     ),
 ]
 Images = Annotated[
-    list[Path] | None, typer.Option("--image", help="What to hear, as an image.", metavar="FILE")
+    list[Path] | None,
+    typer.Option("--image", help="What to hear, as an image.", metavar="FILE", rich_help_panel=QUERY),
 ]
 Audios = Annotated[
     list[Path] | None,
-    typer.Option("--audio", help="What to hear, as an audio file that contains it.", metavar="FILE"),
+    typer.Option(
+        "--audio",
+        help="What to hear, as an audio file that contains it.",
+        metavar="FILE",
+        rich_help_panel=QUERY,
+    ),
 ]
 QueryFiles = Annotated[
     list[Path] | None,
-    typer.Option("--query-file", help="A query embedded earlier (marssep-query).", metavar="FILE"),
+    typer.Option(
+        "--query-file",
+        help="A query embedded earlier (marssep query).",
+        metavar="FILE",
+        rich_help_panel=QUERY,
+    ),
 ]
 Not = Annotated[
     list[str] | None,
-    typer.Option("--not", help="Negative query: take this sound out of the target.", metavar="TEXT"),
+    typer.Option(
+        "--not",
+        help="Negative query: take this sound out of the target.",
+        metavar="TEXT",
+        rich_help_panel=QUERY,
+    ),
 ]
 Model = Annotated[
-    Path | None, typer.Option("--model", help="A model bundle other than the built-in one.", metavar="BUNDLE")
+    Path | None,
+    typer.Option(
+        "--model", help="A model bundle other than the built-in one.", metavar="BUNDLE", rich_help_panel=MODEL
+    ),
 ]
 Mode = Annotated[
     str | None,
-    typer.Option("--mode", help="What is heard: target, or residual: all but it.", metavar="target|residual"),
+    typer.Option(
+        "--mode",
+        help="The output: target, or residual (all except it).",
+        metavar="target|residual",
+        rich_help_panel=MIXER_PANEL,
+    ),
 ]
 Wet = Annotated[
-    float | None, typer.Option("--wet", help="Mix: 0 (input) to 1 (separated, the default).", metavar="0..1")
+    float | None,
+    typer.Option(
+        "--wet",
+        help="Mix: 0 (input) to 1 (separated, the default).",
+        metavar="0..1",
+        rich_help_panel=MIXER_PANEL,
+    ),
 ]
 Strength = Annotated[
     float | None,
@@ -83,6 +119,7 @@ Strength = Annotated[
         "--strength",
         help="Mix and limit in one: 0 (input) to 100 (no limit); 50 attenuates by 15 dB.",
         metavar="PERCENT",
+        rich_help_panel=MIXER_PANEL,
     ),
 ]
 Limit = Annotated[
@@ -91,11 +128,20 @@ Limit = Annotated[
         "--attenuation-limit",
         help="Maximum attenuation in dB; 200 is no limit. Doubted words have one of their own.",
         metavar="DB",
+        rich_help_panel=MIXER_PANEL,
     ),
 ]
-Gain = Annotated[float | None, typer.Option("--gain", help="Output gain in dB.", metavar="DB")]
+Gain = Annotated[
+    float | None, typer.Option("--gain", help="Output gain in dB.", metavar="DB", rich_help_panel=MIXER_PANEL)
+]
 Provider = Annotated[
-    str, typer.Option("--provider", help="Where the model runs: auto, cpu or cuda.", metavar="auto|cpu|cuda")
+    str,
+    typer.Option(
+        "--provider",
+        help="Where the model runs: auto, cpu or cuda.",
+        metavar="auto|cpu|cuda",
+        rich_help_panel=MODEL,
+    ),
 ]
 
 
@@ -206,22 +252,25 @@ class PlainCommand(TyperCommand):
         """Parse a command line, in which options may have earlier names."""
         return super().parse_args(ctx, modern(args, self.get_params(ctx)))
 
-    def get_help_option(self, ctx: Any) -> Any:
-        """``--help`` as a flag."""
-        option = super().get_help_option(ctx)
-        if option is not None:
-            option.metavar = ""
-        return option
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Options and arguments, flags as flags."""
+        return plain_flags(super().get_params(ctx))
 
 
-def plain_flags(made: Any) -> Any:
-    """The same command, or group of commands, with its flags shown as flags; returned."""
-    for parameter in made.params:
+class PlainGroup(TyperGroup):
+    """A group of commands that shows its own flags without Typer's ``<bool>``."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Options, flags as flags."""
+        return plain_flags(super().get_params(ctx))
+
+
+def plain_flags(parameters: list[Any]) -> list[Any]:
+    """The same parameters, ``--help`` among them, with flags that are shown as flags."""
+    for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
-    for member in getattr(made, "commands", {}).values():
-        plain_flags(member)
-    return made
+    return parameters
 
 
 def command(
@@ -239,9 +288,6 @@ def command(
     """
     hints = get_type_hints(options, include_extras=True)
     annotations = {f.name: hints[f.name] for f in fields(options)}  # type: ignore[arg-type]
-    for hint in annotations.values():
-        if get_args(hint)[0] is bool:
-            get_args(hint)[1].metavar = ""  # a flag is shown as a flag
     parameters = [
         inspect.Parameter(
             f.name,

@@ -11,8 +11,6 @@ from marssep_rt.arrays import Array
 from marssep_rt.contract import MIXER
 from marssep_rt.errors import UsageError
 
-STRENGTH_DB = 30.0  # attenuation of everything but the target towards a strength of 100 %
-
 
 def strength_settings(percent: float) -> dict[str, float | None]:
     """Mix and attenuation limit of a strength: 0 % is the input, 50 % a limit of 15 dB, 100 % no limit.
@@ -28,7 +26,7 @@ def strength_settings(percent: float) -> dict[str, float | None]:
     """
     if not _between(percent, 0.0, 100.0):
         raise UsageError(f"strength is {percent!r}; it must lie between 0 and 100 percent")
-    return {"wet": 1.0, "limit_db": None if percent == 100 else STRENGTH_DB * percent / 100}
+    return {"wet": 1.0, "limit_db": None if percent == 100 else MIXER.strength_db * percent / 100}
 
 
 def _between(value: object, least: float, most: float) -> bool:
@@ -72,7 +70,7 @@ class Controls:
         """The strength in percent that attenuates everything but the target as much as mix and limit do."""
         leak = 0.0 if self.limit_db is None else 10 ** (-self.limit_db / 20)
         rest = self.wet * leak + 1.0 - self.wet
-        return 100.0 if rest <= 0 else min(100.0, -2000 / STRENGTH_DB * math.log10(rest) + 0.0)
+        return 100.0 if rest <= 0 else min(100.0, -2000 / MIXER.strength_db * math.log10(rest) + 0.0)
 
     def coefficients(self) -> tuple[float, float]:
         """(a, b) of y = a * target + b * dry: the signal formula, solved for its two inputs.

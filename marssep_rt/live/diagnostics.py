@@ -1,4 +1,4 @@
-"""``marssep-live --doctor``: what this machine has and can do, as text for a bug report."""
+"""``marssep live --doctor``: what this machine has and can do, as text for a bug report."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def sound() -> Iterator[str]:
     for device in devices:
         yield f"device     {str(device).strip()}; takes {rates(device) or 'no rate that marssep uses'}"
     if not devices:
-        yield "device     none: marssep-live --demo works without one"
+        yield "device     none: marssep live --demo works without one"
 
 
 def rates(device: Device) -> str:
@@ -165,7 +165,7 @@ def advice(times: Times, hop: int, latency: int, rate: int, period: int | None =
             "expect single dropouts"
         )
     yield (
-        "advice     measure what the device adds: marssep-live --measure-latency with output and input joined"
+        "advice     measure what the device adds: marssep live --measure-latency with output and input joined"
     )
 
 
@@ -178,14 +178,14 @@ def jack_advice(now: BlockAdvice, best: BlockAdvice, rate: int) -> Iterator[str]
         rate: Sample rate in Hz.
     """
     yield (
-        f"JACK       delivers {now.block} samples at a time: marssep-live takes that as its block size, "
+        f"JACK       delivers {now.block} samples at a time: marssep live takes that as its block size, "
         f"{now.latency_ms:.1f} ms and the device's own"
     )
     if not now.works or now.latency_ms > best.latency_ms:
         yield (
             f"advice     JACK: {'less latency' if now.works else 'fewer drop-outs'} with another period "
             f"(jackd -p {best.block}; "
-            f"PipeWire: PIPEWIRE_LATENCY={best.block}/{rate} pw-jack marssep-live ...)"
+            f"PipeWire: PIPEWIRE_LATENCY={best.block}/{rate} pw-jack marssep live ...)"
         )
 
 

@@ -45,7 +45,7 @@ class GraphInfo:
         """Raises BundleError when the graph has no such property or a newer format."""
         text = session.get_modelmeta().custom_metadata_map.get(FORMATS.metadata_key)
         if text is None:
-            raise BundleError("separator.onnx has no marssep metadata; it was not made by marssep-export")
+            raise BundleError("separator.onnx has no marssep metadata; it was not made by marssep export")
         data: dict[str, Any] = json.loads(text)
         if data["format"] > GRAPH_FORMAT:
             raise BundleError(

@@ -43,7 +43,7 @@ def read_query(path: Path | str) -> Query:
         raise
     except (ValueError, KeyError, TypeError) as e:
         raise QueryError(
-            f"{path} is not a .query file; make one with: marssep-query --query TEXT -o NAME.query"
+            f"{path} is not a .query file; make one with: marssep query --query TEXT -o NAME.query"
         ) from e
 
 

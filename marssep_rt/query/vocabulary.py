@@ -1,7 +1,7 @@
 """The vocabulary: the labels that the separator was trained on.
 
 A bundle's ``sounds.json`` holds the vectors of the labels and a threshold for each kind of query. A query is
-out of vocabulary if its cosine similarity to the nearest label is below the threshold. ``marssep-train
+out of vocabulary if its cosine similarity to the nearest label is below the threshold. ``marssep train
 vocabulary`` fits the thresholds. The file also holds the weights of snapping to labels.
 """
 
@@ -155,7 +155,7 @@ class Vocabulary:
             advice = "a recording of it may work: --audio FILE"
         else:
             advice = "words beside it may help: --query TEXT"
-        far = f"“{name}” is far from every sound that the model was trained on"
+        far = f"“{name}” is unlike every sound that the model was trained on"
         return f"{far}; expect a poor separation; {advice}"
 
     def limit_db(self, vector: Array) -> float | None:

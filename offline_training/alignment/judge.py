@@ -90,7 +90,7 @@ class Judge:
         content = pair.load(path)
         plain = json.loads(content["describe"])
         if plain.get("kind") != "judge":
-            raise EncoderError(f"{path} holds no judge; train one with: marssep-train judge -o FOLDER")
+            raise EncoderError(f"{path} holds no judge; train one with: marssep train judge -o FOLDER")
         self.encoders = EncoderPair(JudgeEncoder(plain["dim"]), None)
         pair.load_weights(self.encoders, content)
         self.encoders.eval()

@@ -1,4 +1,4 @@
-"""The console command ``marssep-train``."""
+"""The console command ``marssep train``."""
 
 
 def run() -> None:

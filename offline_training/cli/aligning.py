@@ -1,4 +1,4 @@
-"""``marssep-train``: the commands that align encoders (align, judge)."""
+"""``marssep train``: the commands that align encoders (align, judge)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from offline_training.cli.common import (
 
 @dataclass(kw_only=True)
 class AlignOptions:
-    """The options of ``marssep-train align``."""
+    """The options of ``marssep train align``."""
 
     output: RunFolder
     corpus: CorpusFolder = Path("cache/corpus")
@@ -62,7 +62,7 @@ class AlignOptions:
         Path | None,
         typer.Option(
             "--trunk",
-            help="builtin: a new image encoder on this trunk of marssep-train trunk.",
+            help="builtin: a new image encoder on this trunk of marssep train trunk.",
             metavar="FILE.pt",
         ),
     ] = None
@@ -175,6 +175,6 @@ def judge(
 
 
 def register(app: typer.Typer) -> None:
-    """Put the commands on ``marssep-train``."""
+    """Put the commands on ``marssep train``."""
     opt.command(app, AlignOptions)(align)
     app.command(cls=opt.PlainCommand)(judge)

@@ -19,14 +19,14 @@ from offline_training.utils.recipe import RecipeError, read
 from offline_training.utils.recipe_files import recipe_path, shipped
 
 CorpusFolder = Annotated[
-    Path, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")
+    Path, typer.Option("--corpus", help="Folder made by marssep train corpus.", metavar="FOLDER")
 ]
 ImageManifest = Annotated[
     Path | None,
     typer.Option("--images", help="CSV of labelled images (path, label, split, group).", metavar="FILE"),
 ]
 Queries = Annotated[
-    Path, typer.Option("--queries", help="Query table of marssep-train embed (or text).", metavar="FILE.npz")
+    Path, typer.Option("--queries", help="Query table of marssep train embed (or text).", metavar="FILE.npz")
 ]
 EncoderName = Annotated[
     str, typer.Option("--encoder", help="builtin, clap+clip, pe-av, imagebind, or FILE.py:CLASS.")
@@ -35,7 +35,7 @@ Weights = Annotated[
     str | None,
     typer.Option(
         "--weights",
-        help="builtin: encoders of marssep-train align (else the bundle's); others: a name or folder.",
+        help="builtin: encoders of marssep train align (else the bundle's); others: a name or folder.",
     ),
 ]
 Heads = Annotated[
@@ -123,7 +123,7 @@ def read_plain_recipe(name: Path, kind: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as e:
         raise UsageError(f"{path} is not valid TOML: {e}") from e
     if recipe.pop("kind", kind) != kind:
-        raise UsageError(f"{path} is not a recipe for marssep-train {kind}")
+        raise UsageError(f"{path} is not a recipe for marssep train {kind}")
     return recipe
 
 
@@ -151,7 +151,7 @@ def read_table(path: Path) -> Any:
         return QueryTable.load(path)
     except (OSError, ValueError, KeyError) as e:
         raise UsageError(
-            f"{path} is not a query table; make one with: marssep-train embed -o FILE.npz"
+            f"{path} is not a query table; make one with: marssep train embed -o FILE.npz"
         ) from e
 
 

@@ -1,4 +1,4 @@
-"""``marssep-train``: the commands about recordings (manifest, corpus, notice)."""
+"""``marssep train``: the commands about recordings (manifest, corpus, notice)."""
 
 from __future__ import annotations
 
@@ -112,6 +112,6 @@ def credits(lines: list[tuple[str, str, int]], what: str) -> str:
 
 
 def register(app: typer.Typer) -> None:
-    """Put the commands on ``marssep-train``."""
+    """Put the commands on ``marssep train``."""
     for command in (manifest, corpus, notice):
         app.command(cls=opt.PlainCommand)(command)

@@ -1,4 +1,4 @@
-"""``marssep-train``: the commands about encoders and their query space (trunk, space, rebase, embed ...)."""
+"""``marssep train``: the commands about encoders and their query space (trunk, space, rebase, embed ...)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def space(
         Path, typer.Option("-o", "--output", help="Folder for ear.pt and places.npz.", metavar="FOLDER")
     ],
     trunk: Annotated[
-        Path, typer.Option("--trunk", help="YAMNet's trunk, by marssep-train trunk.", metavar="FILE.pt")
+        Path, typer.Option("--trunk", help="YAMNet's trunk, by marssep train trunk.", metavar="FILE.pt")
     ],
     corpus: CorpusFolder = Path("cache/corpus"),
     recipe: Recipe = Path("space"),
@@ -121,7 +121,7 @@ def rebase(
     queries: Queries = Path("runs/queries.npz"),
     bundle: Annotated[
         Path | None,
-        typer.Option("--bundle", help="Whose words the checkpoint was asked with (None: the built-in one)."),
+        typer.Option("--bundle", help="Whose words the checkpoint was asked with (else the built-in one)."),
     ] = None,
 ) -> None:
     """Fit a separator's query layer to another query space: what "supervise --start" then goes on from."""
@@ -146,13 +146,13 @@ def rebase(
 
 @dataclass(kw_only=True)
 class EmbedOptions:
-    """The options of ``marssep-train embed``."""
+    """The options of ``marssep train embed``."""
 
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The query table to write.", metavar="FILE.npz")
     ]
     corpus: Annotated[
-        Path | None, typer.Option("--corpus", help="Folder made by marssep-train corpus.", metavar="FOLDER")
+        Path | None, typer.Option("--corpus", help="Folder made by marssep train corpus.", metavar="FOLDER")
     ] = None
     images: ImageManifest = None
     encoder: EncoderName = "builtin"
@@ -267,7 +267,7 @@ def query(
 def semantics(
     output: Annotated[Path, typer.Option("-o", "--output", help="Figures to write.", metavar="FILE.json")],
     run: Annotated[
-        Path, typer.Option("--run", help="Folder of marssep-train align (builtin).", metavar="FOLDER")
+        Path, typer.Option("--run", help="Folder of marssep train align (builtin).", metavar="FOLDER")
     ],
     corpus: CorpusFolder = Path("cache/corpus"),
     images: ImageManifest = None,
@@ -295,7 +295,7 @@ def semantics(
         figures = report_on(
             run, Corpus(corpus), bank, BuiltinEncoder(text=text), split, pairs, classifier, stepwise(progress)
         )
-    command = f"marssep-train semantics --run {run.name} --split {split} --pairs {pairs}"
+    command = f"marssep train semantics --run {run.name} --split {split} --pairs {pairs}"
     write_json(output, {"command": command, **figures})
     print(json.dumps(figures, indent=1))
 
@@ -313,7 +313,7 @@ def vocabulary(
         Path | None,
         typer.Option(
             "--checkpoint",
-            help="The separator whose labels are known (None: all in train).",
+            help="The separator whose labels are known (else all in train).",
             metavar="FILE.pt",
         ),
     ] = None,
@@ -321,14 +321,12 @@ def vocabulary(
         Path | None,
         typer.Option(
             "--places",
-            help="Families and classes of marssep-train space are known words too.",
+            help="Families and classes of marssep train space are known words too.",
             metavar="FILE.npz",
         ),
     ] = None,
 ) -> None:
-    """Fit from which distance on a query is called far from everything trained; prints how well
-    that works."""
-
+    """Fit from which distance on a query is out of vocabulary; prints how well that works."""
     from offline_training.alignment import data as alignment_data
     from offline_training.data.corpus import BACKGROUNDS, Corpus
     from offline_training.encoders.builtin import BuiltinEncoder
@@ -361,7 +359,7 @@ def vocabulary(
 
 
 def register(app: typer.Typer) -> None:
-    """Put the commands on ``marssep-train``."""
+    """Put the commands on ``marssep train``."""
     app.command(cls=opt.PlainCommand)(trunk)
     app.command(cls=opt.PlainCommand)(space)
     app.command(cls=opt.PlainCommand)(rebase)

@@ -1,4 +1,4 @@
-"""``marssep-train experiment``: several ways to train, compared on the same mixtures."""
+"""``marssep train experiment``: several ways to train, compared on the same mixtures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Rewards = dict[str, tuple[Path, Path]]  # name -> checkpoint of align, query tab
 
 @dataclass(kw_only=True)
 class ExperimentOptions:
-    """The options of ``marssep-train experiment``."""
+    """The options of ``marssep train experiment``."""
 
     output: Annotated[
         Path,
@@ -60,7 +60,7 @@ class ExperimentOptions:
     corpus: CorpusFolder = Path("cache/corpus")
     images: ImageManifest = None
     queries: Queries = Path("runs/queries.npz")
-    judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep-train judge.")] = None
+    judge: Annotated[Path | None, typer.Option("--judge", help="A judge of marssep train judge.")] = None
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -205,5 +205,5 @@ def read_rewards(given: list[str], needed: set[str]) -> Rewards:
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command on ``marssep-train``."""
+    """Put the command on ``marssep train``."""
     opt.command(app, ExperimentOptions)(experiment)

@@ -1,4 +1,4 @@
-"""``marssep-train``: the commands that measure separators (evaluate, suite)."""
+"""``marssep train``: the commands that measure separators (evaluate, suite)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FiguresFile = Annotated[
 
 @dataclass(kw_only=True)
 class EvaluateOptions:
-    """The options of ``marssep-train evaluate``."""
+    """The options of ``marssep train evaluate``."""
 
     bundle: Annotated[Path | None, typer.Argument(help="A bundle; the built-in one if left out.")] = None
     corpus: CorpusFolder = Path("cache/corpus")
@@ -45,13 +45,13 @@ class EvaluateOptions:
     images: ImageManifest = None
     judge: Annotated[
         Path | None,
-        typer.Option("--judge", help="A judge of marssep-train judge, for figures of meaning."),
+        typer.Option("--judge", help="A judge of marssep train judge, for figures of meaning."),
     ] = None
     unseen_from: Annotated[
         Path | None,
         typer.Option(
             "--unseen-from",
-            help="A recipe of supervise: figures apart for its held_out_labels.",
+            help="A recipe of supervise: separate figures for its held_out_labels, the unseen classes.",
             metavar="RECIPE",
         ),
     ] = None
@@ -61,7 +61,7 @@ class EvaluateOptions:
         """The command that repeats the measurement, without what is only a folder of this machine."""
         given = (("--images", self.images), ("--judge", self.judge), ("--unseen-from", self.unseen_from))
         more = "".join(f" {name} {path.name}" for name, path in given if path is not None)
-        return f"marssep-train evaluate --split {self.split} --mixtures {self.mixtures}{more}"
+        return f"marssep train evaluate --split {self.split} --mixtures {self.mixtures}{more}"
 
 
 def evaluate(options: EvaluateOptions) -> None:
@@ -98,7 +98,7 @@ def evaluate(options: EvaluateOptions) -> None:
 
 
 def held_out_labels(recipe: Path | None) -> tuple[str, ...]:
-    """The labels that the training of a recipe never heard."""
+    """The labels that a recipe holds out of its training."""
     from offline_training.training.config import SuperviseRecipe
 
     if recipe is None:
@@ -129,7 +129,7 @@ def draw(bundle: Any, data: Any, config: Any, folder: Path, count: int = 4) -> N
 
 @dataclass(kw_only=True)
 class SuiteOptions:
-    """The options of ``marssep-train suite``."""
+    """The options of ``marssep train suite``."""
 
     model: Annotated[
         Path | None,
@@ -148,7 +148,7 @@ class SuiteOptions:
         Path,
         typer.Option(
             "--unseen-from",
-            help="A recipe of supervise whose held_out_labels training never heard.",
+            help="A recipe of supervise whose held_out_labels are the unseen classes.",
             metavar="RECIPE",
         ),
     ] = Path("sound_queries")
@@ -189,7 +189,7 @@ def suite(options: SuiteOptions) -> None:
             lambda name, found: progress.console.print(f"{name}: {json.dumps(found)}", markup=False),
         )
     if options.output is not None:
-        command = f"marssep-train suite --split {options.split} --mixtures {mixtures}"
+        command = f"marssep train suite --split {options.split} --mixtures {mixtures}"
         write_json(options.output, {"command": command, "set": asdict(config), "sets": figures})
     else:
         print(json.dumps(figures, indent=1))
@@ -218,6 +218,6 @@ def open_listener(options: SuiteOptions) -> tuple[Any, Any, Any, Any]:
 
 
 def register(app: typer.Typer) -> None:
-    """Put the commands on ``marssep-train``."""
+    """Put the commands on ``marssep train``."""
     opt.command(app, EvaluateOptions)(evaluate)
     opt.command(app, SuiteOptions)(suite)

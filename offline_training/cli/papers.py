@@ -1,4 +1,4 @@
-"""``marssep-train``: the commands about the field's corpora and tables (field-lists, clean-plus)."""
+"""``marssep train``: the commands about the field's corpora and tables (field-lists, clean-plus)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def field_lists(
 
 @dataclass(kw_only=True)
 class CleanPlusOptions:
-    """The options of ``marssep-train clean-plus``."""
+    """The options of ``marssep train clean-plus``."""
 
     checkpoint: Annotated[
         Path, typer.Argument(help="A checkpoint of supervise or reinforce.", metavar="CHECKPOINT")
@@ -131,6 +131,6 @@ def clean_plus(options: CleanPlusOptions) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    """Put the commands on ``marssep-train``."""
+    """Put the commands on ``marssep train``."""
     app.command(cls=opt.PlainCommand)(field_lists)
     opt.command(app, CleanPlusOptions)(clean_plus)

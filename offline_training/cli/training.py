@@ -1,4 +1,4 @@
-"""``marssep-train``: the commands that train the text encoder and the separator."""
+"""``marssep train``: the commands that train the text encoder and the separator."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def text(
         typer.Option("-o", "--output", help="Folder for the encoder; a run is resumed.", metavar="FOLDER"),
     ],
     places: Annotated[
-        Path, typer.Option("--places", help="Where words lie, by marssep-train space.", metavar="FILE.npz")
+        Path, typer.Option("--places", help="Where words lie, by marssep train space.", metavar="FILE.npz")
     ] = Path("runs/space/places.npz"),
     start: Annotated[
         Path | None, typer.Option("--start", help="Go on with this folder's encoder.", metavar="FOLDER")
@@ -75,7 +75,7 @@ def text(
 
 @dataclass(kw_only=True)
 class SuperviseOptions:
-    """The options of ``marssep-train supervise``."""
+    """The options of ``marssep train supervise``."""
 
     output: RunFolder
     corpus: CorpusFolder = Path("cache/corpus")
@@ -115,7 +115,7 @@ def supervise(options: SuperviseOptions) -> None:
 
 @dataclass(kw_only=True)
 class ReinforceOptions:
-    """The options of ``marssep-train reinforce``."""
+    """The options of ``marssep train reinforce``."""
 
     output: RunFolder
     start: Annotated[
@@ -129,13 +129,13 @@ class ReinforceOptions:
         Path | None,
         typer.Option(
             "--encoders",
-            help="What rewards: a checkpoint of align, or a bundle (None: the built-in one).",
+            help="What rewards: a checkpoint of align, or a bundle (else the built-in one).",
             metavar="PATH",
         ),
     ] = None
     judge: Annotated[
         Path | None,
-        typer.Option("--judge", help="A judge of marssep-train judge: the held-out reward in the log."),
+        typer.Option("--judge", help="A judge of marssep train judge: the held-out reward in the log."),
     ] = None
     device: Device = "cpu"
     steps: Steps = None
@@ -220,7 +220,7 @@ def average(
 
 
 def register(app: typer.Typer) -> None:
-    """Put the commands on ``marssep-train``."""
+    """Put the commands on ``marssep train``."""
     app.command(cls=opt.PlainCommand)(text)
     opt.command(app, SuperviseOptions)(supervise)
     opt.command(app, ReinforceOptions)(reinforce)

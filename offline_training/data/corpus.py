@@ -178,7 +178,7 @@ class Corpus:
             index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
         except OSError as e:
             raise CorpusError(
-                f"{folder} holds no decoded corpus; make one with: marssep-train corpus "
+                f"{folder} holds no decoded corpus; make one with: marssep train corpus "
                 f"MANIFEST.csv -o {folder}"
             ) from e
         if index.get("format") != FORMAT:

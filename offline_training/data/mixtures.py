@@ -271,7 +271,7 @@ class MixtureDataset(Dataset[Batch]):
             )
         if config.family and not table.families:
             raise CorpusError(
-                "the query table has no families; make it with marssep-train embed, or set family to 0"
+                "the query table has no families; make it with marssep train embed, or set family to 0"
             )
         self.families_of = {
             label: [f for f, members in table.families.items() if label in members] for label in self.labels

@@ -22,10 +22,10 @@ def open_encoder(
 
     Local files are tried first, then the model hub.
 
-    ``weights``: builtin: encoders of marssep-train align (none: the bundle's own); clap+clip: "CLAP,CLIP"
+    ``weights``: builtin: encoders of marssep train align (none: the bundle's own); clap+clip: "CLAP,CLIP"
     names or folders; pe-av: a name or folder; imagebind: a .pth file. ``text``: where builtin's text encoder
-    is (a bundle or a folder of marssep-train text). ``heads``: aligned heads for a large encoder, by
-    marssep-train
+    is (a bundle or a folder of marssep train text). ``heads``: aligned heads for a large encoder, by
+    marssep train
     align. Raises EncoderError.
     """
     encoder: Encoder

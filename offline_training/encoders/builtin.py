@@ -48,7 +48,7 @@ def build_encoders(audio: EncoderShape, image: EncoderShape, temperature: float 
 
 
 def with_trunk(encoders: EncoderPair, trunk: Path, size: int = 160) -> EncoderPair:
-    """The same audio encoder beside a new image encoder that begins with a pre-trained trunk (marssep-train
+    """The same audio encoder beside a new image encoder that begins with a pre-trained trunk (marssep train
     trunk); raises CheckpointError.
     """
     assert isinstance(encoders.audio, TorchAudioEncoder)
@@ -68,7 +68,7 @@ def describe(encoders: EncoderPair) -> dict[str, Any]:
 
 
 def load_encoders(path: Path) -> tuple[EncoderPair, dict[str, Any]]:
-    """Encoders of a checkpoint of marssep-train align, in eval mode, and its other content; raises
+    """Encoders of a checkpoint of marssep train align, in eval mode, and its other content; raises
     CheckpointError.
     """
     content = pair.load(path)
@@ -185,7 +185,7 @@ class Mels:
 
 
 class BuiltinEncoder:
-    """Text from a bundle (None: the embedded one) or from a folder of marssep-train text; audio and image
+    """Text from a bundle (None: the embedded one) or from a folder of marssep train text; audio and image
     encoders from a checkpoint, or the bundle's own.
     """
 
@@ -245,6 +245,6 @@ class BuiltinEncoder:
         if kind not in self._one:
             raise EncoderError(
                 f"the builtin encoder was opened without {kind} encoder: name a checkpoint of "
-                "marssep-train align"
+                "marssep train align"
             )
         return np.asarray(np.stack([self._one[kind](item) for item in items]), np.float32)

@@ -35,10 +35,10 @@ class EncoderPair(nn.Module):
 def load(path: Path) -> dict[str, Any]:
     """A checkpoint of this module; raises CheckpointError when it is missing, damaged or something else."""
     content = checkpoint_io.read(
-        path, f"there are no encoders at {path}; train them with: marssep-train align -o FOLDER"
+        path, f"there are no encoders at {path}; train them with: marssep train align -o FOLDER"
     )
     if not isinstance(content, dict) or content.get("kind") not in KINDS:
-        raise CheckpointError(f"{path} is not a checkpoint of marssep-train align")
+        raise CheckpointError(f"{path} is not a checkpoint of marssep train align")
     return content
 
 

@@ -258,7 +258,7 @@ def make(
     content = load_trunk(trunk, NAME, network)
     if "classifier_weight" not in content:
         raise CheckpointError(
-            f"{trunk} has no classifier; make it again with: marssep-train trunk yamnet.tflite -o {trunk}"
+            f"{trunk} has no classifier; make it again with: marssep train trunk yamnet.tflite -o {trunk}"
         )
     found = embed_windows(network, corpus, report)
     clips = [corpus.clips[i] for i in found.clip]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from offline_training.utils import checkpoint_io
 
 MOST_TOKENS = 64
-WEIGHTS = "encoder.pt"  # in a folder of marssep-train text
+WEIGHTS = "encoder.pt"  # in a folder of marssep train text
 OLD_WEIGHTS, OLD_KEY = "tower.pt", "tower"  # their file and its key had these names before
 
 
@@ -93,7 +93,7 @@ def embed(encoder: TorchTextEncoder, tokens: Tokens, phrases: list[str], batch: 
 
 
 def weights_file(folder: Path) -> Path | None:
-    """The weights in a folder of marssep-train text, under today's name or the one of before; None: there are
+    """The weights in a folder of marssep train text, under today's name or the one of before; None: there are
     none.
     """
     return next((file for name in (WEIGHTS, OLD_WEIGHTS) if (file := folder / name).exists()), None)
@@ -120,7 +120,7 @@ def save_text_encoder(folder: Path, encoder: TorchTextEncoder, space: str) -> No
 
 
 def load_text_encoder(folder: Path) -> TorchTextEncoder:
-    """The encoder in a folder of marssep-train text, in eval mode."""
+    """The encoder in a folder of marssep train text, in eval mode."""
     content = _read(folder)
     encoder = TorchTextEncoder(content["vocabulary"], content["layers"])
     encoder.load_state_dict(weights_of(content))

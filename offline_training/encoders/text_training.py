@@ -255,7 +255,7 @@ def prepare(
 
     Args:
         config: The recipe.
-        places: Where words lie, of ``marssep-train space``.
+        places: Where words lie, of ``marssep train space``.
         folder: Where it is kept.
         wordnet: Folder of WordNet's files.
         start: Folder of an encoder taught from the same lists, to begin with.

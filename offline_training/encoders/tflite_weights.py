@@ -151,10 +151,10 @@ def load_trunk(path: Path, name: str, trunk: nn.Module) -> dict[str, Any]:
     trunk of another name.
     """
     content = checkpoint_io.read(
-        path, f"there is no trunk at {path}; make one with: marssep-train trunk FILE.tflite -o {path}"
+        path, f"there is no trunk at {path}; make one with: marssep train trunk FILE.tflite -o {path}"
     )
     if not isinstance(content, dict) or content.get("kind") != "trunk":
-        raise CheckpointError(f"{path} holds no trunk of marssep-train trunk")
+        raise CheckpointError(f"{path} holds no trunk of marssep train trunk")
     if (found := content.get("name", "mobilenet")) != name:
         raise CheckpointError(f"{path} holds the trunk {found}; {name} is needed here")
     checkpoint_io.load_weights(trunk, content["weights"], "trunk")

@@ -1,4 +1,4 @@
-"""Which pre-trained trunk a TensorFlow Lite file holds: ``marssep-train trunk``."""
+"""Which pre-trained trunk a TensorFlow Lite file holds: ``marssep train trunk``."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 YAMNet (TensorFlow authors, Apache-2.0; github.com/tensorflow/models, research/audioset/yamnet) is a MobileNet
 v1 on log-mel patches, trained on AudioSet: 2 million clips, 521 classes. The file is not part of this
-project; ``marssep-train trunk yamnet.tflite`` converts it.
+project; ``marssep train trunk yamnet.tflite`` converts it.
 
 The network sees patches of 96 frames (0.96 s), half overlapping. Run over four seconds at once it tells the
 labels apart less well (nearest label 0.67 instead of 0.72 on val and test), so the patches stay.

@@ -47,7 +47,7 @@ def report_on(
     stages = sorted(run.glob("stage?.pt"))
     if not stages:
         raise CheckpointError(
-            f"there are no encoders in {run}; train them with: marssep-train align -o {run}"
+            f"there are no encoders in {run}; train them with: marssep train align -o {run}"
         )
     held = builtin_held_out(corpus, bank, labels, split, image_size(load_encoders(stages[-1])[0]), pairs)
     result: dict[str, Any] = {

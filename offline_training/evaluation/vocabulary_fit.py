@@ -1,6 +1,4 @@
-"""From which distance on a query counts as far from everything that was trained, and how well that tells
-known from unknown.
-"""
+"""From which distance on a query is out of vocabulary, and how well that tells known from unknown."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class RewardSources:
     Attributes:
         encoders: A checkpoint of align, or a bundle; None: the built-in one.
         table: Query table by those encoders, on which the anchor is fitted; None: the one queried with.
-        judge: A judge of ``marssep-train judge``, for the held-out reward in the log.
+        judge: A judge of ``marssep train judge``, for the held-out reward in the log.
     """
 
     encoders: Path | None = None

@@ -163,7 +163,7 @@ class Trainer:
         if content["encoder"] != self.table.encoder:
             raise RunError(
                 f"{start} was trained on encoder {content['encoder']}, the query table is of "
-                f"{self.table.encoder}; see marssep-train rebase"
+                f"{self.table.encoder}; see marssep train rebase"
             )
         self.heard_before = heard.heard_of(content)
         self.warning = heard.warning(content, self.corpus, str(start))

@@ -45,7 +45,7 @@ def load(path: Path) -> dict[str, Any]:
     of ours."""
     content = read(path, f"there is no checkpoint at {path}")
     if not isinstance(content, dict) or "separator" not in content or "weights" not in content:
-        raise CheckpointError(f"{path} is not a checkpoint of marssep-train")
+        raise CheckpointError(f"{path} is not a checkpoint of marssep train")
     return content
 
 

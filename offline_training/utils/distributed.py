@@ -1,5 +1,5 @@
 """Training on several GPUs and machines through accelerate (``accelerate launch --num_processes N $(which
-marssep-train) ...``).
+marssep) train ...``).
 
 A step's batch is made of shards (``shards`` in a recipe's [train]), each drawn and sampled by a seed of its
 own, and every process takes its share of them: losses and weights do not depend on how many processes there

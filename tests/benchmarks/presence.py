@@ -85,7 +85,7 @@ def main() -> None:
     options.add_argument("--mixtures", type=int, default=400)
     options.add_argument("--bundle", type=Path, default=None)
     options.add_argument(
-        "--fit", type=Path, help="write the curve for marssep-export bundle --presence (on val)"
+        "--fit", type=Path, help="write the curve for marssep export bundle --presence (on val)"
     )
     given = options.parse_args()
     bundle = bundles.load(given.bundle)

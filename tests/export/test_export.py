@@ -91,6 +91,7 @@ def test_names_shapes_and_metadata(graph, model):
     assert data["latency"] == 480
     assert data["hop"] == 480
     assert data["mask"] == "mode"
+    assert "kappa" not in data  # whether and how it was reinforced, the checkpoint's recipe says
     inputs, outputs = [i.name for i in session.get_inputs()], [o.name for o in session.get_outputs()]
     assert inputs == ["audio", "query", *data["states"]]
     assert outputs == ["target", *(f"{k}_next" for k in data["states"])]

@@ -14,7 +14,7 @@ import numpy as np
 
 from marssep_rt.contract import FORMATS, LATENCY, MIXER, OLD_BUNDLES, RESAMPLER
 from marssep_rt.dsp.latency import any_block_delay, bursty_delay, live_slack, synchronous_delay, worker_delay
-from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.mixer import Controls, strength_settings
 from marssep_rt.dsp.presence import PresenceCurve, share_db
 from marssep_rt.dsp.resampler import StreamResampler
 from marssep_rt.errors import QueryError
@@ -32,6 +32,12 @@ def mixer():
     for mode, (wet, limit, gain) in product(MODES, cases):
         pair = Controls(mode == "residual", wet, limit, gain, mode == "bypass").coefficients()
         yield {"mode": mode, "wet": wet, "limit_db": limit, "gain_db": gain, "coefficients": rounded(pair, 9)}
+
+
+def strength():
+    """Mix and attenuation limit of strengths in percent."""
+    for percent in (0, 12, 50, 99, 100):
+        yield {"percent": percent, **strength_settings(percent)}
 
 
 def resampler():
@@ -153,7 +159,7 @@ def rounded(values, digits):
 
 def computed():
     """All vectors, as Python computes them now."""
-    makers = (mixer, resampler, latency, plugin_latency, page_latency, presence, query_files)
+    makers = (mixer, strength, resampler, latency, plugin_latency, page_latency, presence, query_files)
     return {make.__name__: list(make()) for make in makers}
 
 

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { LATENCY, MIXER } from "../../export/web/page/contract.mjs";
-import { coefficients } from "../../export/web/page/mixer.mjs";
+import { coefficients, strengthSettings } from "../../export/web/page/mixer.mjs";
 
 const golden = JSON.parse(readFileSync(new URL("../golden.json", import.meta.url)));
 let Processor;
@@ -15,11 +15,20 @@ globalThis.AudioWorkletProcessor = class {
 globalThis.registerProcessor = (name, made) => (Processor = made);
 await import(new URL("../../export/web/page/worklet.mjs", import.meta.url));
 
-test("the mixer, of which the page has output and mix", () => {
-  const cases = golden.mixer.filter((m) => m.limit_db === null && m.gain_db === MIXER.gain_db_default);
-  assert.ok(cases.length >= 3);
-  for (const { mode, wet, coefficients: wanted } of cases)
-    coefficients({ output: mode, wet }).forEach((x, i) => assert.ok(Math.abs(x - wanted[i]) < 1e-6));
+test("the mixer, of which the page has output, mix and limit", () => {
+  const cases = golden.mixer.filter((m) => m.gain_db === MIXER.gain_db_default);
+  assert.ok(cases.length >= 9);
+  for (const { mode, wet, limit_db, coefficients: wanted } of cases)
+    coefficients({ output: mode, wet, limitDb: limit_db }).forEach((x, i) => assert.ok(Math.abs(x - wanted[i]) < 1e-6));
+});
+
+test("the strength", () => {
+  assert.ok(golden.strength.length >= 5);
+  for (const { percent, wet, limit_db } of golden.strength) {
+    const found = strengthSettings(percent);
+    assert.equal(found.wet, wet);
+    assert.ok(limit_db === null ? found.limitDb === null : Math.abs(found.limitDb - limit_db) < 1e-9);
+  }
 });
 
 test("the latency of the audio thread", () => {

@@ -30,7 +30,7 @@ test("an error is said instead, doubt is said as well", () => {
   assert.equal(kind, "warning");
   assert.equal(
     words,
-    "Listening for: dog. “dog” is far from every sound that the model was trained on; the nearest are wolf, fox; expect a poor separation.",
+    "Listening for: dog. “dog” is unlike every sound that the model was trained on; the nearest are wolf, fox; expect a poor separation.",
   );
 });
 

@@ -19,6 +19,7 @@ export const MIXER = Object.freeze({
   gain_db_min: -60.0,
   gain_db_max: 40.0,
   gain_db_default: 0.0,
+  strength_db: 30.0,
   ramp_seconds: 0.01,
   largest_sample: 1000000.0,
 });
@@ -49,4 +50,5 @@ export const PRESENCE = Object.freeze({
   floor_db: -60.0,
   window_seconds: 2.0,
   threshold: 0.5,
+  unmatched_seconds: 3.0,
 });

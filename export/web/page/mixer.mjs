@@ -1,9 +1,17 @@
 // The mixer: target and dry signal become the output. The same two coefficients as in marssep_rt/dsp/mixer.py.
 
-// [a, b] of y = a * target + b * dry. output: target, residual or bypass; wet: the mix, 0 (dry) to 1.
-export function coefficients({ output, wet }) {
+import { MIXER } from "./contract.mjs";
+
+// Mix and attenuation limit of a strength in percent: 0 % is the input, 100 % has no limit.
+export function strengthSettings(percent) {
+  return { wet: 1, limitDb: percent === 100 ? null : (MIXER.strength_db * percent) / 100 };
+}
+
+// [a, b] of y = a * target + b * dry. output: target, residual or bypass; wet: the mix, 0 (dry) to 1; limitDb: null is no limit.
+export function coefficients({ output, wet, limitDb = null }) {
   if (output === "bypass") return [0, 1];
-  const [target, rest] = output === "residual" ? [0, 1] : [1, 0];
+  const leak = limitDb === null ? 0 : 10 ** (-limitDb / 20);
+  const [target, rest] = output === "residual" ? [leak, 1] : [1, leak];
   return [wet * (target - rest), wet * rest + 1 - wet];
 }
 

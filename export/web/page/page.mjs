@@ -4,6 +4,7 @@ import { FORMATS, LATENCY } from "./contract.mjs";
 import { demoSound } from "./demo.mjs";
 import { inWords, understand } from "./language.mjs";
 import { Microphone } from "./microphone.mjs";
+import { strengthSettings } from "./mixer.mjs";
 import { slug } from "./names.mjs";
 import { Absence } from "./presence.mjs";
 import { Results, save } from "./results.mjs";
@@ -57,7 +58,7 @@ function render() {
 }
 
 function settings() {
-  return { output: document.querySelector("input[name=output]:checked").value, wet: Number($("strength").value) / 100 };
+  return { output: document.querySelector("input[name=output]:checked").value, ...strengthSettings(Number($("strength").value)) };
 }
 
 function settingsChanged() {

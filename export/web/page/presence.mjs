@@ -4,12 +4,12 @@
 import { PRESENCE } from "./contract.mjs";
 
 export const PRESENCE_THRESHOLD = PRESENCE.threshold; // from here on the sound counts as present
-const UNMATCHED_SECONDS = 3;
-const SILENT_DB = -60; // dBFS; a peak below is no sound
+const UNMATCHED_SECONDS = PRESENCE.unmatched_seconds;
+const SILENT_DB = PRESENCE.floor_db; // dBFS; a peak below is no sound
 
 // The target's share of the input's energy in dB, -60..0.
 export function shareDb(target, input) {
-  return Math.max(-60, Math.min(0, 10 * Math.log10((target + 1e-12) / (input + 1e-12))));
+  return Math.max(PRESENCE.floor_db, Math.min(0, 10 * Math.log10((target + 1e-12) / (input + 1e-12))));
 }
 
 // curve: constant and weight per dB.

@@ -13,12 +13,12 @@ export function statusOf({ loading, failed, error, wish, far, source, busy, done
   if (error) return { words: error.replace(/(?<![.!?])$/, "."), kind: "error" };
   if (loading) return { words: loadingWords(loading), kind: "busy" };
   if (!wish) return { words: source ? `Now say what you want to hear in ${source}.` : "Ready. Say what you want to hear.", kind: "ready" };
-  const asked = inWords(wish), doubts = Object.entries(far ?? {}).map(([words, near]) => doubtWords(words, near));
+  const asked = inWords(wish), warnings = Object.entries(far ?? {}).map(([words, near]) => outOfVocabularyWords(words, near));
   let now = `Query: ${asked}. Now choose a sound`;
   if (working) now = `Separating ${source}: ${asked}`;
   else if (live) now = `Listening for: ${asked}`;
   else if (done) now = `Done: ${asked}, in ${source}`;
-  return { words: [now, ...doubts].join(". ") + ".", kind: doubts.length ? "warning" : working ? "busy" : "ready" };
+  return { words: [now, ...warnings].join(". ") + ".", kind: warnings.length ? "warning" : working ? "busy" : "ready" };
 }
 
 // Why buttons are grey, or null where they are not. lacking: why there is no microphone here, or null.
@@ -35,8 +35,8 @@ function loadingWords({ got, total }) {
   return total ? `Loading the model: ${(got / MB).toFixed(0)} of ${(total / MB).toFixed(0)} MB ...` : `Loading the model: ${(got / MB).toFixed(0)} MB ...`;
 }
 
-function doubtWords(words, near) {
-  return `“${words}” is far from every sound that the model was trained on; the nearest are ${near.join(", ")}; expect a poor separation`;
+function outOfVocabularyWords(words, near) {
+  return `“${words}” is unlike every sound that the model was trained on; the nearest are ${near.join(", ")}; expect a poor separation`;
 }
 
 // How well the sounds were found in a file. presences: { words: 0..1 }; threshold: from here on a sound counts as present.

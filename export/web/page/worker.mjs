@@ -63,12 +63,12 @@ async function embed(words) {
   return vector.map((x) => x / norm);
 }
 
-// The nearest trained sounds to a query that is far from all of them; else null.
-function doubt(vector) {
+// The nearest trained sounds to a query that is out of vocabulary; else null.
+function outOfVocabulary(vector) {
   const dim = vector.length;
   const near = card.sounds.map((label, i) => ({ label, cosine: vector.reduce((sum, x, k) => sum + x * sounds[i * dim + k], 0) }));
   near.sort((a, b) => b.cosine - a.cosine);
-  return near.length && near[0].cosine < card.far_below ? near.slice(0, 3).map(({ label }) => label) : null;
+  return near.length && near[0].cosine < card.text_threshold ? near.slice(0, 3).map(({ label }) => label) : null;
 }
 
 // Rows of a whole file -> its target, aligned and as long, and the highest presence of every sound; null if another file took its place.
@@ -146,7 +146,7 @@ const tasks = {
     if (number !== asked) return;
     query = { keep, drop };
     if (live) begin();
-    const far = Object.fromEntries(wish.keep.map((words, i) => [words, doubt(keep[i])]).filter(([, near]) => near));
+    const far = Object.fromEntries(wish.keep.map((words, i) => [words, outOfVocabulary(keep[i])]).filter(([, near]) => near));
     postMessage({ type: "query", number, wish, vectors: keep, far });
   },
   async settings({ value }) {

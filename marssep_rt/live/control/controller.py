@@ -16,7 +16,7 @@ import numpy as np
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.recorder import Recorder
-from marssep_rt.contract import MIXER
+from marssep_rt.contract import MIXER, PRESENCE
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
 from marssep_rt.errors import MarssepError, QueryError, SoundError
@@ -31,12 +31,12 @@ from marssep_rt.query.vocabulary import Vocabulary
 
 LEARN_SECONDS = 3.0
 LISTEN_INTERVAL_SECONDS = 0.5
-UNMATCHED_SECONDS = 3.0
+UNMATCHED_SECONDS = PRESENCE.unmatched_seconds
 CLOSE_SECONDS = 5.0
 WET_STEP, GAIN_STEP, LIMIT_STEP, MAX_LIMIT_DB = 0.1, 1.0, 6.0, 30.0
 STRENGTH_STEP = 10.0
 MIN_GAIN_DB, MAX_GAIN_DB = MIXER.gain_db_min, MIXER.gain_db_max
-SILENT_PEAK = 1e-3
+SILENT_PEAK = 10 ** (PRESENCE.floor_db / 20)
 
 
 def learn_query(bundle: Bundle, sound: Array, rate: int) -> Query:
@@ -323,7 +323,7 @@ class LiveController:
     def shown(self) -> str:
         """The mixer settings in one line."""
         c = self.mixing
-        what = "bypass" if c.bypass else "everything but it" if c.remove else "only it"
+        what = "bypass" if c.bypass else "residual" if c.remove else "target"
         limit = "no limit" if c.limit_db is None else f"limit {c.limit_db:g} dB"
         return f"{what}   strength {c.strength:.0f}%   wet {c.wet:.0%}   {limit}   gain {c.gain_db:+g} dB"
 

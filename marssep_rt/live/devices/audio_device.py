@@ -120,7 +120,7 @@ def choose(wanted: str | None, kind: str) -> Device:
     if not able:
         raise DeviceError(
             f"this machine has no sound {kind} device; "
-            "hear the model anyway with: marssep-live --demo --query TEXT"
+            "hear the model anyway with: marssep live --demo --query TEXT"
         )
     if wanted is None:
         default = sd.default.device[0 if kind == "input" else 1]
@@ -132,7 +132,7 @@ def choose(wanted: str | None, kind: str) -> Device:
         found = [d for d in able if all(w in f"{d.name} {d.api}".lower() for w in words)]
         found = [d for d in found if d.name.lower() == wanted.lower()] or found
     if not found:
-        raise UsageError(f"no {kind} device fits {wanted!r}; see marssep-live --list-devices")
+        raise UsageError(f"no {kind} device fits {wanted!r}; see marssep live --list-devices")
     if len(found) > 1:
         names = "; ".join(f"{d.index} {d.name} ({d.api})" for d in found[:4])
         raise UsageError(f"{len(found)} {kind} devices fit {wanted!r} ({names}); give the number")

@@ -70,5 +70,5 @@ def period_message(wanted: int, period: int, rate: int) -> str:
     return (
         f"JACK delivers {period} samples at a time, so --blocksize {wanted} is not used; "
         f"change the server's period instead (jackd -p {wanted}; "
-        f"PipeWire: PIPEWIRE_LATENCY={wanted}/{rate} pw-jack marssep-live ...)"
+        f"PipeWire: PIPEWIRE_LATENCY={wanted}/{rate} pw-jack marssep live ...)"
     )

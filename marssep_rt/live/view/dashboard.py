@@ -87,7 +87,7 @@ def dashboard(info: RunInfo, control: LiveController, keys: str, seconds: float)
     t = control.engine.stats
     table = Table.grid(padding=(0, 2))
     table.add_row("query", Text(control.label(), style="bold"))
-    table.add_row("heard", control.shown())
+    table.add_row("mode", control.shown())
     table.add_row("in", meter(t.level_in))
     table.add_row("out", meter(t.level_out))
     table.add_row("presence", bar(control.engine.presence()))

@@ -37,8 +37,21 @@ def test_every_command_is_there_and_shows_flags_as_flags(name):
     shown = marssep(name, "--help")
     assert shown.returncode == 0
     assert f"marssep {name}" in shown.stdout
-    lines = [line for line in shown.stdout.splitlines() if "<bool>" in line and "--help" not in line]
-    assert not lines
+    assert "<bool>" not in shown.stdout
+
+
+@pytest.mark.parametrize("command", [[str(BIN)], [f"{BIN}-train"], [f"{BIN}-export", "verify"]])
+def test_h_is_help_and_flags_are_flags(command):
+    shown = subprocess.run([*command, "-h"], capture_output=True, text=True)
+    assert shown.returncode == 0
+    assert "--help" in shown.stdout
+    assert "<bool>" not in shown.stdout
+
+
+@pytest.mark.parametrize("name", ["live", "file"])
+def test_options_are_shown_in_groups(name):
+    shown = marssep(name, "-h").stdout
+    assert all(f"─ {group} " in shown for group in ("Query", "Mixer settings", "Model", "Run"))
 
 
 def test_a_command_is_the_same_as_its_older_name(tmp_path):

@@ -127,5 +127,5 @@ def test_the_embedded_bundle_knows_what_it_knows(bundle):
 
 
 def test_the_python_face_warns():
-    with pytest.warns(UserWarning, match="far from every sound"):
+    with pytest.warns(UserWarning, match="unlike every sound"):
         Separator(query="mortgage interest rate")

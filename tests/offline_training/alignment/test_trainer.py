@@ -169,7 +169,7 @@ def test_unusable_checkpoints(tmp_path):
     for name, words in (
         ("none", "no encoders at"),
         ("junk", "not a readable"),
-        ("other", "not a checkpoint of marssep-train align"),
+        ("other", "not a checkpoint of marssep train align"),
     ):
         with pytest.raises(CheckpointError, match=words):
             pair.load(tmp_path / f"{name}.pt")

@@ -119,16 +119,16 @@ def test_commands_from_manifest_to_figures(clips, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "r.json").read_text())
-    assert figures["command"] == "marssep-train evaluate --split test --mixtures 10"
+    assert figures["command"] == "marssep train evaluate --split test --mixtures 10"
     assert len(figures["rows"]) == 10
     assert (tmp_path / "p" / "separation0.png").stat().st_size > 10_000
     assert run("notice", "--corpus", "c", "-o", "NOTICE").returncode == 0
     assert "tests (CC0): 56 clips" in (tmp_path / "NOTICE").read_text()
     for args, words in [
-        (("evaluate", "--corpus", "none"), "marssep-train corpus"),
+        (("evaluate", "--corpus", "none"), "marssep train corpus"),
         (("evaluate", "--corpus", "c", "--split", "train"), "val or test"),
         (("corpus", "none.csv", "-o", "d"), "cannot read"),
-        (("supervise", "--corpus", "c", "-o", "r", "--queries", "none.npz"), "marssep-train embed"),
+        (("supervise", "--corpus", "c", "-o", "r", "--queries", "none.npz"), "marssep train embed"),
         (("supervise", "--corpus", "c", "-o", "r", "--recipe", "none"), "one of:"),
     ]:
         done = run(*args)

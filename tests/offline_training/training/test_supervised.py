@@ -98,7 +98,7 @@ def test_best_checkpoint_loads_and_fits_no_other(corpus, table, tmp_path):
     with pytest.raises(CheckpointError, match="not a readable checkpoint"):
         checkpoint_io.load(tmp_path / "cut.pt")
     torch.save({"x": 1}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="not a checkpoint of marssep-train"):
+    with pytest.raises(CheckpointError, match="not a checkpoint of marssep train"):
         checkpoint_io.load(tmp_path / "other.pt")
 
 

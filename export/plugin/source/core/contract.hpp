@@ -20,6 +20,7 @@ inline constexpr double NO_LIMIT_DB = 100.0;
 inline constexpr double GAIN_DB_MIN = -60.0;
 inline constexpr double GAIN_DB_MAX = 40.0;
 inline constexpr double GAIN_DB_DEFAULT = 0.0;
+inline constexpr double STRENGTH_DB = 30.0;
 inline constexpr double RAMP_SECONDS = 0.01;
 inline constexpr double LARGEST_SAMPLE = 1000000.0;
 } // namespace marssep::contract::mixer
@@ -50,6 +51,7 @@ inline constexpr double SMOOTHING_SECONDS = 0.7;
 inline constexpr double FLOOR_DB = -60.0;
 inline constexpr double WINDOW_SECONDS = 2.0;
 inline constexpr double THRESHOLD = 0.5;
+inline constexpr double UNMATCHED_SECONDS = 3.0;
 } // namespace marssep::contract::presence
 
 namespace marssep::contract::old_bundles {

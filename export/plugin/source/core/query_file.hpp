@@ -26,7 +26,7 @@ void checkSounds(const Query& query, const std::string& name);
 Query parseQuery(const std::string& json, const std::string& name, const std::string& encoder, unsigned dim);
 std::string writeQuery(const Query& query);
 
-// A .query file of marssep-query. Throws std::runtime_error, in one sentence, when it is missing, damaged, of a newer format, or not for
+// A .query file of marssep query. Throws std::runtime_error, in one sentence, when it is missing, damaged, of a newer format, or not for
 // ``encoder`` and ``dim``.
 Query readQuery(const std::filesystem::path& file, const std::string& encoder, unsigned dim);
 

@@ -26,7 +26,7 @@ struct Area {
 constexpr Area FIELD{16, 42, 404, 32}, FILE_BUTTON{428, 42, 76, 32}, CHOICE{16, 84, 488, 28}, OUTPUT_ROW{16, 122, 492, 28};
 constexpr Area SLIDERS[] = {{88, 164, 330, 16}, {88, 188, 330, 16}, {88, 212, 330, 16}}, METERS{16, 244, 492, 34};
 constexpr unsigned SLIDER_PARAMETERS[] = {MIX, LIMIT, GAIN}, METER_PARAMETERS[] = {LEVEL, REDUCTION, PRESENCE};
-constexpr std::size_t LONGEST_TEXT = 200;
+constexpr std::size_t LONGEST_TEXT = marssep::contract::query::LONGEST_TEXT; // in bytes here, of which a character has one or more
 
 std::string joined(const std::vector<std::string>& names)
 {
@@ -119,7 +119,7 @@ protected:
 
     bool onCharacterInput(const CharacterInputEvent& event) override
     {
-        if (!writing || event.character < 32 || event.character == 127 || typed.size() > LONGEST_TEXT)
+        if (!writing || event.character < 32 || event.character == 127 || typed.size() >= LONGEST_TEXT)
             return false;
         typed += event.string;
         repaint();

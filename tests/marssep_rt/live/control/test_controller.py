@@ -66,7 +66,7 @@ def test_a_query_that_is_none_changes_nothing(control, vector):
     np.testing.assert_array_equal(control.engine.processor.stream.query[0], vector)
     assert "empty" in control.message
     control.ask("quarterly tax returns").result(30)
-    assert "far from every sound" in control.message
+    assert "unlike every sound" in control.message
 
 
 def test_learning_listens_to_what_comes_and_takes_it_as_the_query(control, bundle):

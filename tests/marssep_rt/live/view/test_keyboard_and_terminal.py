@@ -61,9 +61,9 @@ class Terminal:
 
 def test_keys_change_what_is_heard_while_it_runs(tmp_path):
     run = Terminal(tmp_path, "--demo", "--query", "dog barking", "--stats", "s.json")
-    run.until("only it")
+    run.until("target   strength")
     run.type("r")
-    run.until("everything but it")
+    run.until("residual   strength")
     run.type("b")
     run.until("bypass")
     run.type("b")
@@ -88,7 +88,7 @@ def test_learning_at_the_start(tmp_path):
     run = Terminal(tmp_path, "--demo", "--learn", "2", "--stats", "s.json")
     run.until("bypass")
     run.until("listening for what was heard")
-    run.until("only it")
+    run.until("target   strength")
     run.type("q")
     assert run.end() == 0, run.said[-3000:]
     assert json.loads((tmp_path / "s.json").read_text())["query"].startswith("what was heard")
@@ -96,7 +96,7 @@ def test_learning_at_the_start(tmp_path):
 
 def test_a_terminal_that_closes_ends_the_run_and_keeps_the_recording(tmp_path):
     run = Terminal(tmp_path, "--demo", "--query", "rain", "--record", "r.wav")
-    run.until("only it")
+    run.until("target   strength")
     time.sleep(2)
     os.kill(run.process.pid, signal.SIGHUP)
     os.close(run.near)
