@@ -6,7 +6,9 @@ import struct
 import sys
 from uuid import UUID
 
-MIXER = {"output": 0, "mix": 100, "limit": 100, "gain": 0}
+from marssep_rt.contract import MIXER as CONTRACT_MIXER
+
+MIXER = {"output": 0, "mix": 100, "limit": CONTRACT_MIXER.no_limit_db, "gain": 0}
 # Name -> what differs from MIXER, by the symbols of the plug-in's parameters.
 PRESETS = {
     "Target only": {},
