@@ -44,7 +44,7 @@ def lv2_presets(uri: str) -> tuple[str, str]:
 
 def parts_of_state(changes: dict[str, int]) -> list[str]:
     """The parameters' part of a saved state; the framework leaves alone what is not in it."""
-    values = [text for symbol, value in {**MIXER, **changes}.items() for text in (symbol, str(value))]
+    values = [text for symbol, value in {**MIXER, **changes}.items() for text in (symbol, f"{value:g}")]
     return ["__dpf_parameters_begin__", *values, "__dpf_parameters_end__"]
 
 
