@@ -8,7 +8,7 @@ from uuid import UUID
 
 from marssep_rt.contract import MIXER as CONTRACT_MIXER
 
-MIXER = {"output": 0, "mix": 100, "limit": CONTRACT_MIXER.no_limit_db, "gain": 0}
+MIXER = {"output": 0, "mix": 100, "limit": int(CONTRACT_MIXER.no_limit_db), "gain": 0}
 # Name -> what differs from MIXER, by the symbols of the plug-in's parameters.
 PRESETS = {
     "Target only": {},
@@ -44,7 +44,7 @@ def lv2_presets(uri: str) -> tuple[str, str]:
 
 def parts_of_state(changes: dict[str, int]) -> list[str]:
     """The parameters' part of a saved state; the framework leaves alone what is not in it."""
-    values = [text for symbol, value in {**MIXER, **changes}.items() for text in (symbol, f"{value:g}")]
+    values = [text for symbol, value in {**MIXER, **changes}.items() for text in (symbol, str(value))]
     return ["__dpf_parameters_begin__", *values, "__dpf_parameters_end__"]
 
 
