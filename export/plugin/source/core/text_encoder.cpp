@@ -48,11 +48,11 @@ std::vector<float> inOne(const std::vector<std::vector<float>>& keep, const std:
 
 } // namespace
 
-TextEncoder::TextEncoder(std::shared_ptr<const Runtime> with, const std::filesystem::path& graph, const std::filesystem::path& rules,
-                         std::string id, unsigned size)
+TextEncoder::TextEncoder(std::shared_ptr<const Runtime> with, const std::filesystem::path& folder, std::string id, unsigned size)
     : runtime(std::move(with))
-    , session(openSession(*runtime, graph))
-    , tokenizer(rules)
+    , session(openSession(*runtime, folder / "text.onnx"))
+    , tokenizer(folder / "wordpiece.json")
+    , words(Words::beside(folder))
     , encoder(std::move(id))
     , dim(size)
 {
@@ -91,6 +91,16 @@ std::vector<float> TextEncoder::embed(const std::string& text) const
     return vector;
 }
 
+std::vector<float> TextEncoder::named(const std::string& text) const
+{
+    const Words::Sounds labels = words.labelsOf(text);
+    if (labels.empty())
+        return embed(text);
+    std::vector<std::vector<float>> vectors(labels.size());
+    std::transform(labels.begin(), labels.end(), vectors.begin(), [this](const std::string& label) { return embed(label); });
+    return mean(vectors);
+}
+
 Query TextEncoder::query(const std::string& sentence) const
 {
     using contract::query::LONGEST_TEXT;
@@ -100,17 +110,21 @@ Query TextEncoder::query(const std::string& sentence) const
     const auto isWord = [](unsigned char c) { return c >= 0x80 || std::isalnum(c) != 0; };
     if (std::none_of(sentence.begin(), sentence.end(), isWord))
         throw std::runtime_error("the query is empty; say what to hear, like dog barking");
-    const Wish wish = understand(valid(sentence));
-    const std::string kept = joined(wish.keep, " + ");
-    if (wish.remove)
-        throw std::runtime_error("to remove a sound, type only its name, " + kept + ", and choose the output Residual");
-    Query query{kept, encoder, {}, {}, {}};
+    const Wish wish = words.resolved(understand(valid(sentence)));
+    if (wish.remove) {
+        const std::string kept = joined(wish.keep, " and ");
+        throw std::runtime_error("to hear everything but " + kept + ", type only " + kept + ", and choose the output Residual");
+    }
+    Query query{joined(wish.keep, " + "), encoder, {}, {}, {}, {}};
     query.keep.resize(wish.keep.size());
     query.drop.resize(wish.drop.size());
     checkSounds(query, "the query");
-    const auto embedded = [this](const std::string& text) { return embed(text); };
-    std::transform(wish.keep.begin(), wish.keep.end(), query.keep.begin(), embedded);
-    std::transform(wish.drop.begin(), wish.drop.end(), query.drop.begin(), embedded);
+    const auto vectorOf = [this](const std::string& text) { return named(text); };
+    std::transform(wish.keep.begin(), wish.keep.end(), query.keep.begin(), vectorOf);
+    std::transform(wish.drop.begin(), wish.drop.end(), query.drop.begin(), vectorOf);
+    for (const std::string& text : wish.keep)
+        if (query.warning.empty())
+            query.warning = words.ownWarning(text);
     query.vector = inOne(query.keep, query.drop);
     if (!wish.drop.empty())
         query.label += " - " + joined(wish.drop, " - ");

@@ -8,15 +8,15 @@
 
 #include "model.hpp"
 #include "query_file.hpp"
+#include "words.hpp"
 #include "wordpiece.hpp"
 
 namespace marssep {
 
 class TextEncoder {
 public:
-    // ``encoder``, ``dim``: of the separator that the vectors are for. Throws std::runtime_error when a file is missing or damaged.
-    TextEncoder(std::shared_ptr<const Runtime> runtime, const std::filesystem::path& graph, const std::filesystem::path& tokenizer,
-                std::string encoder, unsigned dim);
+    // The folder has text.onnx, wordpiece.json and may have words.json. ``encoder``, ``dim``: of the separator that the vectors are for. Throws std::runtime_error when a file is missing or damaged.
+    TextEncoder(std::shared_ptr<const Runtime> runtime, const std::filesystem::path& folder, std::string encoder, unsigned dim);
 
     // A description of one sound -> unit vector. Takes tens of milliseconds: not for the host's audio thread. Throws std::runtime_error.
     std::vector<float> embed(const std::string& text) const;
@@ -26,9 +26,12 @@ public:
     Query query(const std::string& sentence) const;
 
 private:
+    std::vector<float> named(const std::string& text) const; // as embed, but a family lies in the middle of its labels
+
     const std::shared_ptr<const Runtime> runtime;
     const Session session;
     const WordPiece tokenizer;
+    const Words words;
     const std::string encoder;
     const unsigned dim;
 };

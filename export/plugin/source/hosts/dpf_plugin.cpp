@@ -41,7 +41,7 @@ public:
         , engine(resources->model, MARSSEP_CHANNELS, resources->queries, MARSSEP_SPARE_HOPS)
         , own([this](const std::string& json) { return resources->parse(json); },
               [this](const std::string& path) { return resources->readFile(path); },
-              [this](const std::string& sentence) { return resources->embed(sentence); },
+              [this](const std::string& sentence) { return embed(sentence); },
               [this](const Query& query) { engine.setQuery(query); })
     {
         for (std::size_t i = 0; i < PARAMETERS; ++i)
@@ -200,6 +200,14 @@ private:
         while (index < std::size(STATE_KEYS) && std::strcmp(key, STATE_KEYS[index]) != 0)
             ++index;
         return index;
+    }
+
+    Query embed(const std::string& sentence) const
+    {
+        Query query = resources->embed(sentence);
+        if (!query.warning.empty())
+            d_stderr2("marssep: %s", query.warning.c_str());
+        return query;
     }
 
     unsigned rate() const { return unsigned(getSampleRate() + 0.5); }
