@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def page_card(bundle: Bundle, known: Vocabulary | None) -> dict[str, Any]:
     """The page's own card.
 
     A text is out of vocabulary if its cosine similarity to the nearest of ``sounds`` is below ``far_below``.
+    It is doubted if that to the nearest of the first ``asked`` is below ``doubt.cosine``.
     """
     session, _ = open_session(bundle.read("separator.onnx"), "cpu")
     info = GraphInfo.of(session)
@@ -67,6 +69,8 @@ def page_card(bundle: Bundle, known: Vocabulary | None) -> dict[str, Any]:
         "states": info.states,
         "presence": PresenceCurve.of(info.presence).share,
         "sounds": known.labels if known else [],
+        "asked": known.asked if known else None,
+        "doubt": asdict(known.doubt) if known and known.doubt else None,
         "far_below": known.thresholds.get("text", -1.0) if known else -1.0,
         "text_length": int((tokenizer.get("truncation") or {"max_length": 64})["max_length"]),
     }

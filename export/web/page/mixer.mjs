@@ -1,9 +1,10 @@
 // The mixer: target and dry signal become the output. The same two coefficients as in marssep_rt/dsp/mixer.py.
 
-// [a, b] of y = a * target + b * dry. output: target, residual or bypass; wet: the mix, 0 (dry) to 1.
-export function coefficients({ output, wet }) {
+// [a, b] of y = a * target + b * dry. output: target, residual or bypass; wet: the mix, 0 (dry) to 1; limit_db: the attenuation limit, or
+// null for none.
+export function coefficients({ output, wet, limit_db = null }) {
   if (output === "bypass") return [0, 1];
-  const [target, rest] = output === "residual" ? [0, 1] : [1, 0];
+  const leak = limit_db === null ? 0 : 10 ** (-limit_db / 20), [target, rest] = output === "residual" ? [leak, 1] : [1, leak];
   return [wet * (target - rest), wet * rest + 1 - wet];
 }
 

@@ -23,7 +23,7 @@ const lacking = noMicrophone({
   worklet: Boolean(window.AudioWorkletNode),
 });
 // see statusOf; source: { name, rows }; residual: whether the sentence, not the user, chose the residual
-const state = { loading: {}, error: null, wish: null, far: {}, source: null, busy: null, done: false, live: false, residual: false, failed: null };
+const state = { loading: {}, error: null, wish: null, far: {}, limits: {}, source: null, busy: null, done: false, live: false, residual: false, failed: null };
 let model, microphone, absence, pending = null, applied = "", asked = 0, job = 0, lost = 0;
 // pending: a sentence that waits for the model; applied: the last sentence; lost: samples that came too late
 
@@ -57,7 +57,9 @@ function render() {
 }
 
 function settings() {
-  return { output: document.querySelector("input[name=output]:checked").value, wet: Number($("strength").value) / 100 };
+  const wet = Number($("strength").value) / 100, asked = Object.values(state.limits);
+  const limit_db = wet === 1 && asked.length ? Math.min(...asked) : null; // of doubted words, where the user asks for nothing else
+  return { output: document.querySelector("input[name=output]:checked").value, wet, limit_db };
 }
 
 function settingsChanged() {
@@ -141,14 +143,15 @@ const answers = {
     $("query").value = first;
     query(first);
   },
-  query({ number, wish, vectors, far }) {
+  query({ number, wish, vectors, far, limits }) {
     if (number !== asked) return;
     offerQueries(wish.keep, vectors);
     const { residual } = state;
     absence = new Absence();
-    change({ wish, far, residual: wish.remove });
+    change({ wish, far, limits, residual: wish.remove });
     if (wish.remove) choose("residual");
     else if (residual && settings().output === "residual") choose("target");
+    else settingsChanged();
     separate();
   },
   progress({ part }) {

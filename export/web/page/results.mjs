@@ -62,7 +62,7 @@ export class Results {
     this.$("results").hidden = true;
   }
 
-  // { output, wet }
+  // { output, wet, limit_db }
   set(settings) {
     this.settings = settings;
     if (this.input) this.update(false);

@@ -4,6 +4,7 @@ import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 import { Tokenizer } from "./vendor/tokenizers.min.mjs";
 import { Mixer, energy, peakDb } from "./mixer.mjs";
 import { Separation, joined } from "./stream.mjs";
+import { Vocabulary } from "./vocabulary.mjs";
 
 ort.env.wasm.numThreads = 1; // one hop at a time has nothing to share; and no special headers are needed of the server
 ort.env.wasm.wasmPaths = { wasm: new URL("./vendor/ort-wasm-simd-threaded.wasm", import.meta.url).href };
@@ -11,7 +12,7 @@ ort.env.wasm.wasmPaths = { wasm: new URL("./vendor/ort-wasm-simd-threaded.wasm",
 const HOPS_AT_ONCE = 16;
 const MOST_WAITING = 25; // hops; a computer that is further behind leaves some out, or it would never catch up
 const BREATH_MS = 50; // after so long a file's work lets messages in
-let card, separator, text, tokenizer, sounds, query; // query: { keep, drop }, lists of unit vectors
+let card, separator, text, tokenizer, vocabulary, query; // query: { keep, drop }, lists of unit vectors
 let settings = { output: "target", wet: 1 };
 let asked = 0; // the number of the query that is wanted; an earlier one is not taken
 let job = 0; // the number of the file's separation that is wanted; an earlier one stops
@@ -45,7 +46,7 @@ async function load() {
   const [cardFile, tokenizerFile, vectors, textFile, separatorFile] = await download(names);
   card = parsed(cardFile);
   tokenizer = new Tokenizer(parsed(tokenizerFile), {});
-  sounds = new Float32Array(vectors.buffer); // vectors of card.sounds, one after the other
+  vocabulary = new Vocabulary(card, new Float32Array(vectors.buffer));
   text = await ort.InferenceSession.create(textFile);
   separator = await ort.InferenceSession.create(separatorFile);
   postMessage({ type: "ready", hop: card.hop, latency: card.latency, rate: card.sample_rate, encoder: card.encoder, sounds: card.sounds });
@@ -61,14 +62,6 @@ async function embed(words) {
   const vector = Float32Array.from(embedding.data);
   const norm = Math.sqrt(energy(vector));
   return vector.map((x) => x / norm);
-}
-
-// The nearest trained sounds to a query that is far from all of them; else null.
-function doubt(vector) {
-  const dim = vector.length;
-  const near = card.sounds.map((label, i) => ({ label, cosine: vector.reduce((sum, x, k) => sum + x * sounds[i * dim + k], 0) }));
-  near.sort((a, b) => b.cosine - a.cosine);
-  return near.length && near[0].cosine < card.far_below ? near.slice(0, 3).map(({ label }) => label) : null;
 }
 
 // Rows of a whole file -> its target, aligned and as long, and the highest presence of every sound; null if another file took its place.
@@ -146,8 +139,9 @@ const tasks = {
     if (number !== asked) return;
     query = { keep, drop };
     if (live) begin();
-    const far = Object.fromEntries(wish.keep.map((words, i) => [words, doubt(keep[i])]).filter(([, near]) => near));
-    postMessage({ type: "query", number, wish, vectors: keep, far });
+    const found = (judge) => Object.fromEntries(wish.keep.map((words, i) => [words, judge(keep[i])]).filter(([, value]) => value !== null));
+    const far = found((vector) => vocabulary.far(vector)), limits = found((vector) => vocabulary.limitDb(vector));
+    postMessage({ type: "query", number, wish, vectors: keep, far, limits });
   },
   async settings({ value }) {
     settings = value;
