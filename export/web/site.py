@@ -20,6 +20,7 @@ from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_session
 from marssep_rt.model.stream import MIXING, GraphInfo
 from marssep_rt.query.vocabulary import Vocabulary
+from marssep_rt.query.words import Words
 from marssep_rt.utils.atomic_io import whole_folder
 
 PAGE = Path(__file__).parent / "page"
@@ -70,6 +71,7 @@ def page_card(bundle: Bundle, known: Vocabulary | None) -> dict[str, Any]:
         "presence": PresenceCurve.of(info.presence).share,
         "sounds": known.labels if known else [],
         "asked": known.asked if known else None,
+        "words": asdict(Words.of(bundle)),
         "doubt": asdict(known.doubt) if known and known.doubt else None,
         "far_below": known.thresholds.get("text", -1.0) if known else -1.0,
         "text_length": int((tokenizer.get("truncation") or {"max_length": 64})["max_length"]),

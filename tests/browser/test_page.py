@@ -167,6 +167,22 @@ def test_doubted_words_attenuate_less_until_the_user_says_how_much(page, tmp_pat
     close(audio(saved(page, "#save-after")[1]), runtime(x, QUERY))
 
 
+def test_words_for_families_and_for_everything_else(page, tmp_path):
+    x = give(page, tmp_path)
+    ask(page, "background noise")
+    expect(status(page)).to_have_text("Done: everything but speech and music, in my meeting.wav.")
+    expect(page.locator("input[value=residual]")).to_be_checked()
+    close(audio(saved(page, "#save-after")[1]), runtime(x, "background noise"))
+    ask(page, "accompaniment")
+    expect(status(page)).to_have_text("Done: accompaniment, in my meeting.wav.")
+    name, content = saved(page, "#query-files button")
+    (tmp_path / name).write_bytes(content)
+    family = build_query(bundles.load(None), QueryRequest(["accompaniment"]))
+    assert read_query(tmp_path / name).vector @ family.vector > 0.98
+    ask(page, "my voice")
+    expect(status(page)).to_contain_text("“my voice” is every voice to the model")
+
+
 def test_the_demo_on_one_transport(page):
     expect(page.locator("#microphone")).to_be_disabled()
     expect(page.locator("#microphone-reason")).to_contain_text("said what you want to hear")

@@ -42,6 +42,7 @@ test("words that are doubted, and how far the output goes down", () => {
   );
   assert.equal(statusOf({ ...start, wish: dog, limits: { dog: 12 } }).kind, "warning");
   assert.match(words({ far: { dog: ["wolf"] }, limits: { dog: 12 } }), /far from every .* wolf; expect a poor separation; at a strength .* 12 dB\.$/);
+  assert.equal(words({ own: { dog: "pet" } }), "Listening for: dog. “dog” is every pet to the model.");
   assert.equal(words({ wish: { ...dog, drop: ["cat"] }, limits: {} }), "Listening for: dog without cat.");
 });
 

@@ -9,6 +9,7 @@ import { Absence } from "./presence.mjs";
 import { Results, save } from "./results.mjs";
 import { reasons, statusOf } from "./status.mjs";
 import { microphoneRefused, noMicrophone } from "./support.mjs";
+import { Words } from "./words.mjs";
 
 const slack = () => LATENCY.page_extra_hops * model.hop; // samples that the model's thread may be late by in live use
 const MOST_SOUNDS = 8; // in one sentence: each is a stream through the model
@@ -23,9 +24,9 @@ const lacking = noMicrophone({
   worklet: Boolean(window.AudioWorkletNode),
 });
 // see statusOf; source: { name, rows }; residual: whether the sentence, not the user, chose the residual
-const state = { loading: {}, error: null, wish: null, far: {}, limits: {}, source: null, busy: null, done: false, live: false, residual: false, failed: null };
-let model, microphone, absence, pending = null, applied = "", asked = 0, job = 0, lost = 0;
-// pending: a sentence that waits for the model; applied: the last sentence; lost: samples that came too late
+const state = { loading: {}, error: null, wish: null, far: {}, limits: {}, own: {}, source: null, busy: null, done: false, live: false, residual: false, failed: null };
+let typed = new Words(), model, microphone, absence, pending = null, applied = "", asked = 0, job = 0, lost = 0;
+// typed: words that are no label; pending: a sentence that waits for the model; applied: the last sentence; lost: samples that came too late
 
 function ask(type, more = {}, moved = []) {
   worker.postMessage({ type, ...more }, moved);
@@ -57,8 +58,8 @@ function render() {
 }
 
 function settings() {
-  const wet = Number($("strength").value) / 100, asked = Object.values(state.limits);
-  const limit_db = wet === 1 && asked.length ? Math.min(...asked) : null; // of doubted words, where the user asks for nothing else
+  const wet = Number($("strength").value) / 100, limits = Object.values(state.limits);
+  const limit_db = wet === 1 && limits.length ? Math.min(...limits) : null; // of doubted words, where the user asks for nothing else
   return { output: document.querySelector("input[name=output]:checked").value, wet, limit_db };
 }
 
@@ -78,7 +79,7 @@ function choose(output) {
 function query(sentence) {
   applied = sentence;
   if (!sentence.trim()) return fail("Say what you want to hear");
-  const wish = understand(sentence), count = wish.keep.length + wish.drop.length;
+  const wish = typed.resolved(understand(sentence)), count = wish.keep.length + wish.drop.length;
   if (count > MOST_SOUNDS) return fail(`That names ${count} sounds; ${MOST_SOUNDS} at once work`);
   change({});
   if (model) ask("query", { wish, number: ++asked });
@@ -136,6 +137,7 @@ const answers = {
   },
   ready(data) {
     model = data;
+    typed = new Words(data.words);
     $("known").replaceChildren(...data.sounds.map((value) => Object.assign(document.createElement("option"), { value })));
     change({ loading: null });
     const first = pending ?? new URLSearchParams(location.search).get("query");
@@ -143,12 +145,12 @@ const answers = {
     $("query").value = first;
     query(first);
   },
-  query({ number, wish, vectors, far, limits }) {
+  query({ number, wish, vectors, far, limits, own }) {
     if (number !== asked) return;
     offerQueries(wish.keep, vectors);
     const { residual } = state;
     absence = new Absence();
-    change({ wish, far, limits, residual: wish.remove });
+    change({ wish, far, limits, own, residual: wish.remove });
     if (wish.remove) choose("residual");
     else if (residual && settings().output === "residual") choose("target");
     else settingsChanged();

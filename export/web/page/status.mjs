@@ -4,17 +4,17 @@ import { inWords } from "./language.mjs";
 
 const MB = 1e6;
 
-// The status line. state: { loading, failed, error, wish, far, limits, source, busy, done, live } -> { words, kind }; kind: busy, ready, warning, error.
+// The status line. state: { loading, failed, error, wish, far, limits, own, source, busy, done, live } -> { words, kind }; kind: busy, ready, warning, error.
 //   loading: { got, total } while the model loads; failed: why it never will; wish: what is asked for; far: { words: nearest labels };
-//   limits: { words: attenuation limit in dB }, of doubted words; source: name of the sound;
+//   limits: { words: attenuation limit in dB }, of doubted words; own: { words: nearest word }, of one person's voice; source: name of the sound;
 //   busy: share of the separation that is done, or null; done: whether its result is there; live: whether the microphone runs
-export function statusOf({ loading, failed, error, wish, far, limits, source, busy, done, live }) {
+export function statusOf({ loading, failed, error, wish, far, limits, own, source, busy, done, live }) {
   const working = busy !== null && busy !== undefined;
   if (failed) return { words: `The model cannot be loaded: ${failed}. Reload the page to try again.`, kind: "error" };
   if (error) return { words: error.replace(/(?<![.!?])$/, "."), kind: "error" };
   if (loading) return { words: loadingWords(loading), kind: "busy" };
   if (!wish) return { words: source ? `Now say what you want to hear in ${source}.` : "Ready. Say what you want to hear.", kind: "ready" };
-  const asked = inWords(wish), doubts = wish.keep.map((words) => doubtWords(words, far?.[words], limits?.[words])).filter(Boolean);
+  const asked = inWords(wish), doubts = wish.keep.map((words) => doubtWords(words, far?.[words], limits?.[words], own?.[words])).filter(Boolean);
   let now = `Query: ${asked}. Now choose a sound`;
   if (working) now = `Separating ${source}: ${asked}`;
   else if (live) now = `Listening for: ${asked}`;
@@ -36,9 +36,10 @@ function loadingWords({ got, total }) {
   return total ? `Loading the model: ${(got / MB).toFixed(0)} of ${(total / MB).toFixed(0)} MB ...` : `Loading the model: ${(got / MB).toFixed(0)} MB ...`;
 }
 
-// near: the nearest labels to words that are far from all of them; limit: the attenuation limit of words that are doubted; or undefined.
-function doubtWords(words, near, limit) {
-  let doubt = "";
+// near: the nearest labels to words that are far from all of them; limit: the attenuation limit of words that are doubted; nearest: the word
+// for one person's voice; or undefined.
+function doubtWords(words, near, limit, nearest) {
+  let doubt = nearest ? `“${words}” is every ${nearest} to the model` : "";
   if (near) doubt = `“${words}” is far from every sound that the model was trained on; the nearest are ${near.join(", ")}; expect a poor separation`;
   else if (limit !== undefined) doubt = `“${words}” is unlike the sounds that the model was trained on`;
   return limit === undefined ? doubt : `${doubt}; at a strength of 100 % it attenuates by at most ${limit} dB`;
