@@ -146,7 +146,7 @@ def helper(name, *flags):
 def words():
     """The program that tokenizes, understands and embeds lines of text as the plug-in does (words.cpp)."""
     library = core()
-    names = ("wordpiece.cpp", "sentence.cpp", "text_encoder.cpp", "words.cpp")
+    names = ("doubt.cpp", "wordpiece.cpp", "sentence.cpp", "text_encoder.cpp", "words.cpp")
     sources = [Path(__file__).with_name("words.cpp"), *(SOURCE / "core" / name for name in names), library]
     return compile_cpp(library.with_name("words"), sources, f"-Wl,-rpath,{library.parent}")
 

@@ -1,8 +1,8 @@
 // Lines of text -> what the plug-in makes of them.
 //   words WORDPIECE.json              token ids, a line each
 //   words                             JSON [keep, drop, remove], a line each
-//   words LIBRARY FOLDER ENCODER DIM  JSON {remove, label, vector, keep, drop, warning}, a line each, as the window and then the plug-in
-//                                     take it; FOLDER: the resources of a plug-in
+//   words LIBRARY FOLDER ENCODER DIM  JSON {remove, label, vector, keep, drop, warning, limit}, a line each, as the window and then the
+//                                     plug-in take it; FOLDER: the resources of a plug-in
 
 #include <iostream>
 #include <memory>
@@ -28,7 +28,7 @@ nlohmann::json queryOf(const TextEncoder& encoder, const Words& words, const std
             taken += (taken.empty() ? "" : " and ") + sound;
     }
     const Query query = encoder.query(taken);
-    return {{"remove", wish.remove}, {"label", query.label}, {"vector", query.vector}, {"keep", query.kept()}, {"drop", query.drop}, {"warning", query.warning}};
+    return {{"remove", wish.remove}, {"label", query.label}, {"vector", query.vector}, {"keep", query.kept()}, {"drop", query.drop}, {"warning", query.warning}, {"limit", query.limitDb}};
 }
 
 } // namespace

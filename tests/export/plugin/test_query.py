@@ -12,6 +12,7 @@ from daw_tools import tools, words
 from export.plugin.build import text_resources
 from export.plugin.wordpiece import ranges, wordpiece
 from marssep_rt import embed_text
+from marssep_rt.contract import MIXER
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import build_query
 from marssep_rt.query.language import understand
@@ -191,6 +192,9 @@ WORDS = (
     "rain without background noise",
     "my voice",
     "violin",
+    "quarterly tax returns",
+    "speech and quarterly tax returns",
+    "violin but not quarterly tax returns",
 )
 
 
@@ -220,11 +224,18 @@ def test_typed_words_give_the_query_of_the_runtime(packed):
         dropped = np.reshape(found["drop"], (-1, bundle.query_dim))
         np.testing.assert_allclose(dropped, query.dropped, atol=1e-5, err_msg=text)
         assert bool(found["warning"]) == bool(query.warnings), text
+        assert found["limit"] == (MIXER.no_limit_db if query.limit_db is None else query.limit_db), text
 
 
 def test_ones_own_voice_is_warned_of(packed):
     (found,) = typed(["rain and myself"], packed)
     assert found["warning"].startswith("“myself” is every ")
+
+
+def test_doubted_words_are_warned_of(packed):
+    (found,) = typed(["quarterly tax returns"], packed)
+    assert found["warning"].startswith("“quarterly tax returns” is unlike ")
+    assert found["limit"] < MIXER.no_limit_db
 
 
 def test_plugins_without_words_embed_every_word(packed, tmp_path):
@@ -234,17 +245,17 @@ def test_plugins_without_words_embed_every_word(packed, tmp_path):
     np.testing.assert_allclose(speech["vector"], embed_text("speech"), atol=1e-5)
     np.testing.assert_allclose(noise["vector"], embed_text("background noise"), atol=1e-5)
     assert not noise["remove"]
+    assert noise["limit"] == MIXER.no_limit_db
 
 
-@pytest.mark.parametrize(
-    "content", ["no json", "[]", '{"families": {}}', '{"families": 1, "residual": {}, "own": {}}']
-)
-def test_words_that_are_damaged_are_one_sentence(packed, tmp_path, content):
-    for name in ("text.onnx", "wordpiece.json"):
-        (tmp_path / name).symlink_to(packed / name)
-    (tmp_path / "words.json").write_text(content)
+@pytest.mark.parametrize("name", ["words.json", "doubt.json"])
+@pytest.mark.parametrize("content", ["no json", "[]", '{"families": {}}', '{"cosine": 1}'])
+def test_words_that_are_damaged_are_one_sentence(packed, tmp_path, name, content):
+    for other in ("text.onnx", "wordpiece.json"):
+        (tmp_path / other).symlink_to(packed / other)
+    (tmp_path / name).write_text(content)
     bundle = bundles.load(None)
     command = [words(), tools().library, tmp_path, bundle.encoder, str(bundle.query_dim)]
     done = subprocess.run(command, input=b"", capture_output=True)
     assert done.returncode != 0
-    assert "words.json cannot be read" in done.stderr.decode()
+    assert f"{name} cannot be read" in done.stderr.decode()

@@ -53,6 +53,7 @@ TextEncoder::TextEncoder(std::shared_ptr<const Runtime> with, const std::filesys
     , session(openSession(*runtime, folder / "text.onnx"))
     , tokenizer(folder / "wordpiece.json")
     , words(Words::beside(folder))
+    , doubt(Doubt::beside(folder))
     , encoder(std::move(id))
     , dim(size)
 {
@@ -101,6 +102,22 @@ std::vector<float> TextEncoder::named(const std::string& text) const
     return mean(vectors);
 }
 
+void TextEncoder::judge(Query& query, const Wish& wish) const
+{
+    for (std::size_t i = 0; i < wish.keep.size(); ++i) {
+        const std::string& text = wish.keep[i];
+        const float limit = words.labelsOf(text).empty() ? doubt.limitDb(query.keep[i]) : query.limitDb;
+        std::string warning = words.ownWarning(text);
+        if (limit < query.limitDb) {
+            query.limitDb = limit;
+            warning = "“" + text + "” is unlike the sounds that the model was trained on; a Max Attenuation of " + std::to_string(int(limit))
+                + " dB keeps what it takes away by mistake";
+        }
+        if (query.warning.empty())
+            query.warning = warning;
+    }
+}
+
 Query TextEncoder::query(const std::string& sentence) const
 {
     using contract::query::LONGEST_TEXT;
@@ -115,16 +132,16 @@ Query TextEncoder::query(const std::string& sentence) const
         const std::string kept = joined(wish.keep, " and ");
         throw std::runtime_error("to hear everything but " + kept + ", type only " + kept + ", and choose the output Residual");
     }
-    Query query{joined(wish.keep, " + "), encoder, {}, {}, {}, {}};
+    Query query;
+    query.label = joined(wish.keep, " + ");
+    query.encoder = encoder;
     query.keep.resize(wish.keep.size());
     query.drop.resize(wish.drop.size());
     checkSounds(query, "the query");
     const auto vectorOf = [this](const std::string& text) { return named(text); };
     std::transform(wish.keep.begin(), wish.keep.end(), query.keep.begin(), vectorOf);
     std::transform(wish.drop.begin(), wish.drop.end(), query.drop.begin(), vectorOf);
-    for (const std::string& text : wish.keep)
-        if (query.warning.empty())
-            query.warning = words.ownWarning(text);
+    judge(query, wish);
     query.vector = inOne(query.keep, query.drop);
     if (!wish.drop.empty())
         query.label += " - " + joined(wish.drop, " - ");

@@ -227,6 +227,8 @@ private:
             return "no model: the plug-in is incomplete, install it again";
         case TOO_MANY_SOUNDS:
             return "too many sounds for this computer in real time: name fewer, or render offline";
+        case DOUBTED_WORDS:
+            return "unlike the sounds that the model was trained on: lower Max Attenuation";
         case READY:
             break;
         }
