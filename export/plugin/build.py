@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import marssep_rt
@@ -23,13 +23,16 @@ from export.plugin.wordpiece import wordpiece
 from marssep_rt.contract import LATENCY
 from marssep_rt.errors import MarssepError, UsageError
 from marssep_rt.model.bundle import Bundle
+from marssep_rt.query import words
 from marssep_rt.query.query_file import as_plain
 from marssep_rt.query.types import Query
+from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.utils.atomic_io import refuse_existing, replace_folder, workplace
 
 FORMATS = ("vst3", "clap", "lv2", "jack")  # as the framework's makefile calls them
 SOURCE = Path(__file__).parent / "source"
 UNITS = (
+    "doubt.cpp",
     "dpf_plugin.cpp",
     "engine.cpp",
     "model.cpp",
@@ -40,9 +43,11 @@ UNITS = (
     "sentence.cpp",
     "text_encoder.cpp",
     "wordpiece.cpp",
+    "words.cpp",
 )
-WINDOW_UNITS = ("dpf_window.cpp", "sentence.cpp")
+WINDOW_UNITS = ("dpf_window.cpp", "sentence.cpp", "words.cpp")
 MAX_QUERIES = 100
+DIGITS = 6  # of vectors in text, after the point: more than float16 has
 # of latency: with none, a minute under JACK had late samples (docs/performance.md)
 SPARE_HOPS = LATENCY.plugin_extra_hops
 WIDTHS = {1: "mono", 2: "stereo"}
@@ -209,13 +214,25 @@ def _add_resources(
     folder = next(p for p in files if p.is_file() and p.suffix != ".ttl").parent
     (folder / "separator.onnx").write_bytes(bundle.read("separator.onnx"))
     content = json.dumps([as_plain(query) for query in queries]) + "\n"
-    if bundle.has("text.onnx") and (rules := wordpiece(bundle.read("tokenizer.json"))) is not None:
-        (folder / "text.onnx").write_bytes(bundle.read("text.onnx"))
-        (folder / "wordpiece.json").write_text(json.dumps(rules), encoding="utf-8")
+    for name, packed in text_resources(bundle).items():
+        (folder / name).write_bytes(packed)
     (folder / "queries.json").write_text(content, encoding="utf-8")
     shutil.copy(toolchain.library, folder / toolchain.library.name)
     for name, licence in licence_files(toolchain):
         shutil.copy(licence, folder / name)
+
+
+def text_resources(bundle: Bundle) -> dict[str, bytes]:
+    """What typed queries take: file name -> content; {} if the text encoder is none for the plug-in."""
+    if not bundle.has("text.onnx") or (rules := wordpiece(bundle.read("tokenizer.json"))) is None:
+        return {}
+    files = {"text.onnx": bundle.read("text.onnx"), "wordpiece.json": json.dumps(rules).encode()}
+    if bundle.has(words.FILE):
+        files[words.FILE] = bundle.read(words.FILE)
+    if (known := Vocabulary.of(bundle)) is not None and known.doubt is not None:
+        asked = [[round(float(x), DIGITS) for x in vector] for vector in known.vectors[: known.asked]]
+        files["doubt.json"] = json.dumps({**asdict(known.doubt), "vectors": asked}).encode()
+    return files
 
 
 def pack(kind: str, work: Path, naming: Naming) -> Path:

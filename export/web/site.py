@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from marssep_rt.model.bundle import Bundle
 from marssep_rt.model.providers import open_session
 from marssep_rt.model.stream import MIXING, GraphInfo
 from marssep_rt.query.vocabulary import Vocabulary
+from marssep_rt.query.words import Words
 from marssep_rt.utils.atomic_io import whole_folder
 
 PAGE = Path(__file__).parent / "page"
@@ -52,7 +54,7 @@ def page_card(bundle: Bundle, known: Vocabulary | None) -> dict[str, Any]:
     """The page's own card.
 
     A text is out of vocabulary if its cosine similarity to the nearest of ``sounds`` is below
-    ``text_threshold``.
+    ``text_threshold``. It is doubted if that to the nearest of the first ``asked`` is below ``doubt.cosine``.
     """
     session, _ = open_session(bundle.read("separator.onnx"), "cpu")
     info = GraphInfo.of(session)
@@ -68,6 +70,9 @@ def page_card(bundle: Bundle, known: Vocabulary | None) -> dict[str, Any]:
         "states": info.states,
         "presence": PresenceCurve.of(info.presence).share,
         "sounds": known.labels if known else [],
+        "asked": known.asked if known else None,
+        "words": asdict(Words.of(bundle)),
+        "doubt": asdict(known.doubt) if known and known.doubt else None,
         "text_threshold": known.thresholds.get("text", -1.0) if known else -1.0,
         "text_length": int((tokenizer.get("truncation") or {"max_length": 64})["max_length"]),
     }

@@ -8,7 +8,10 @@ import soundfile
 
 from daw_tools import sound
 from marssep_rt import Separator, embed_text
+from marssep_rt.model import bundle as bundles
+from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import read_query
+from marssep_rt.query.types import QueryRequest
 from waiting import wait_until
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -144,6 +147,41 @@ def test_errors_and_doubts_vanish_when_they_are_over(page, tmp_path):
     expect(status(page)).to_contain_text(f"“{FAR}” is unlike every sound")
     ask(page, QUERY)
     expect(status(page)).to_have_text(f"Query: {QUERY}. Now choose a sound.")
+
+
+def test_doubted_words_attenuate_less_until_the_user_says_how_much(page, tmp_path):
+    x = give(page, tmp_path)
+    doubted = build_query(bundles.load(None), QueryRequest([FAR]))
+    assert doubted.limit_db is not None
+    ask(page, FAR)
+    expect(status(page)).to_contain_text(f"Done: {FAR}, in my meeting.wav. “{FAR}” is far from")
+    expect(status(page)).to_contain_text(f"it attenuates by at most {doubted.limit_db:g} dB.")
+    limited = audio(saved(page, "#save-after")[1])
+    leak = 10 ** (-doubted.limit_db / 20)
+    page.locator("#strength").fill("50")
+    target = 2 * audio(saved(page, "#save-after")[1]) - x
+    close(limited, target + leak * (x - target))
+    assert float(np.abs(limited - target).max()) > 0.01
+    ask(page, QUERY)
+    page.locator("#strength").fill("100")
+    expect(status(page)).to_have_text(f"Done: {QUERY}, in my meeting.wav.")
+    close(audio(saved(page, "#save-after")[1]), runtime(x, QUERY))
+
+
+def test_words_for_families_and_for_everything_else(page, tmp_path):
+    x = give(page, tmp_path)
+    ask(page, "background noise")
+    expect(status(page)).to_have_text("Done: everything but speech and music, in my meeting.wav.")
+    expect(page.locator("input[value=residual]")).to_be_checked()
+    close(audio(saved(page, "#save-after")[1]), runtime(x, "background noise"))
+    ask(page, "accompaniment")
+    expect(status(page)).to_have_text("Done: accompaniment, in my meeting.wav.")
+    name, content = saved(page, "#query-files button")
+    (tmp_path / name).write_bytes(content)
+    family = build_query(bundles.load(None), QueryRequest(["accompaniment"]))
+    assert read_query(tmp_path / name).vector @ family.vector > 0.98
+    ask(page, "my voice")
+    expect(status(page)).to_contain_text("“my voice” is every voice to the model")
 
 
 def test_the_demo_on_one_transport(page):

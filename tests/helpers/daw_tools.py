@@ -144,9 +144,11 @@ def helper(name, *flags):
 
 @cache
 def words():
-    """The program that tokenizes and understands lines of text as the plug-in does (words.cpp)."""
-    sources = [SOURCE / "core" / name for name in ("wordpiece.cpp", "sentence.cpp")]
-    return compile_cpp(scratch()[1] / "words", [Path(__file__).with_name("words.cpp"), *sources])
+    """The program that tokenizes, understands and embeds lines of text as the plug-in does (words.cpp)."""
+    library = core()
+    names = ("doubt.cpp", "wordpiece.cpp", "sentence.cpp", "text_encoder.cpp", "words.cpp")
+    sources = [Path(__file__).with_name("words.cpp"), *(SOURCE / "core" / name for name in names), library]
+    return compile_cpp(library.with_name("words"), sources, f"-Wl,-rpath,{library.parent}")
 
 
 @cache

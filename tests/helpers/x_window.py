@@ -38,7 +38,8 @@ class User:
 
     def __init__(self, name):
         self.x, self.test = c.CDLL("libX11.so.6"), c.CDLL("libXtst.so.6")
-        self.x.XOpenDisplay.restype = c.c_void_p
+        self.x.XOpenDisplay.restype = self.x.XGetImage.restype = c.c_void_p
+        self.x.XDefaultRootWindow.restype = self.x.XGetPixel.restype = c.c_ulong
         self.x.XStringToKeysym.restype = c.c_ulong
         self.at = c.c_void_p(self.x.XOpenDisplay(name.encode()))
         assert self.at
@@ -59,3 +60,11 @@ class User:
                 self.test.XTestFakeKeyEvent(self.at, code, down, c.c_ulong(0))
                 self.x.XFlush(self.at)
                 time.sleep(0.02)
+
+    def colour(self, x, y):
+        """Red, green and blue of a point on the display, 0 to 255."""
+        root, all_planes, pixmap = c.c_ulong(self.x.XDefaultRootWindow(self.at)), c.c_ulong(0xFFFFFF), 2
+        image = c.c_void_p(self.x.XGetImage(self.at, root, x, y, 1, 1, all_planes, pixmap))
+        pixel = self.x.XGetPixel(image, 0, 0)
+        self.x.XDestroyImage(image)
+        return pixel >> 16 & 255, pixel >> 8 & 255, pixel & 255

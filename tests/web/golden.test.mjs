@@ -17,7 +17,7 @@ await import(new URL("../../export/web/page/worklet.mjs", import.meta.url));
 
 test("the mixer, of which the page has output, mix and limit", () => {
   const cases = golden.mixer.filter((m) => m.gain_db === MIXER.gain_db_default);
-  assert.ok(cases.length >= 9);
+  assert.ok(cases.filter((m) => m.limit_db !== null).length >= 3);
   for (const { mode, wet, limit_db, coefficients: wanted } of cases)
     coefficients({ output: mode, wet, limitDb: limit_db }).forEach((x, i) => assert.ok(Math.abs(x - wanted[i]) < 1e-6));
 });

@@ -12,6 +12,10 @@ test("coefficients of target and dry signal", () => {
   assert.deepEqual(coefficients({ output: "target", wet: 0.25 }), [0.25, 0.75]);
   assert.deepEqual(coefficients({ output: "residual", wet: 0.25 }), [-0.25, 1]);
   assert.deepEqual(coefficients({ output: "bypass", wet: 0.25 }), [0, 1]);
+  const limited = (output) => coefficients({ output, wet: 1, limitDb: 20 }).map((x) => Number(x.toFixed(6)));
+  assert.deepEqual(limited("target"), [0.9, 0.1]);
+  assert.deepEqual(limited("residual"), [-0.9, 1]);
+  assert.deepEqual(limited("bypass"), [0, 1]);
 });
 
 test("a change is ramped over one hop, in every channel alike", () => {

@@ -34,6 +34,18 @@ test("an error is said instead, doubt is said as well", () => {
   );
 });
 
+test("words that are doubted, and how far the output goes down", () => {
+  const words = (values) => statusOf({ ...start, wish: dog, live: true, ...values }).words;
+  assert.equal(
+    words({ limits: { dog: 12 } }),
+    "Listening for: dog. “dog” is unlike the sounds that the model was trained on; at a strength of 100 % it attenuates by at most 12 dB.",
+  );
+  assert.equal(statusOf({ ...start, wish: dog, limits: { dog: 12 } }).kind, "warning");
+  assert.match(words({ far: { dog: ["wolf"] }, limits: { dog: 12 } }), /unlike every .* wolf; expect a poor separation; at a strength .* 12 dB\.$/);
+  assert.equal(words({ own: { dog: "pet" } }), "Listening for: dog. “dog” is every pet to the model.");
+  assert.equal(words({ wish: { ...dog, drop: ["cat"] }, limits: {} }), "Listening for: dog without cat.");
+});
+
 test("a model that never comes is said until the end", () => {
   const state = { ...start, loading: {}, failed: "the server does not have model/card.json", error: "Say what you want to hear" };
   assert.equal(statusOf(state).words, "The model cannot be loaded: the server does not have model/card.json. Reload the page to try again.");

@@ -101,6 +101,6 @@ function parts(text) {
 }
 
 // A description without the words before its noun.
-function withoutArticle(text) {
+export function withoutArticle(text) {
   return text.trim().replace(ARTICLE, "") || text.trim();
 }

@@ -1,6 +1,6 @@
 // The page: what is asked for, in which sound, and where it goes. What sounds is in worker.mjs.
 
-import { FORMATS, LATENCY } from "./contract.mjs";
+import { FORMATS, LATENCY, QUERY } from "./contract.mjs";
 import { demoSound } from "./demo.mjs";
 import { inWords, understand } from "./language.mjs";
 import { Microphone } from "./microphone.mjs";
@@ -10,9 +10,10 @@ import { Absence } from "./presence.mjs";
 import { Results, save } from "./results.mjs";
 import { reasons, statusOf } from "./status.mjs";
 import { microphoneRefused, noMicrophone } from "./support.mjs";
+import { Words } from "./words.mjs";
 
 const slack = () => LATENCY.page_extra_hops * model.hop; // samples that the model's thread may be late by in live use
-const MOST_SOUNDS = 8; // in one sentence: each is a stream through the model
+const MOST_SOUNDS = QUERY.most_sounds;
 const MOST_MINUTES = 30; // of a file: input and output lie in memory
 const DEMO = { name: "demo.wav", seconds: 8, query: "dog barking" };
 const $ = (id) => document.getElementById(id);
@@ -24,9 +25,9 @@ const lacking = noMicrophone({
   worklet: Boolean(window.AudioWorkletNode),
 });
 // see statusOf; source: { name, rows }; residual: whether the sentence, not the user, chose the residual
-const state = { loading: {}, error: null, wish: null, far: {}, source: null, busy: null, done: false, live: false, residual: false, failed: null };
-let model, microphone, absence, pending = null, applied = "", asked = 0, job = 0, lost = 0;
-// pending: a sentence that waits for the model; applied: the last sentence; lost: samples that came too late
+const state = { loading: {}, error: null, wish: null, far: {}, limits: {}, own: {}, source: null, busy: null, done: false, live: false, residual: false, failed: null };
+let typed = new Words(), model, microphone, absence, pending = null, applied = "", asked = 0, job = 0, lost = 0;
+// typed: words that are no label; pending: a sentence that waits for the model; applied: the last sentence; lost: samples that came too late
 
 function ask(type, more = {}, moved = []) {
   worker.postMessage({ type, ...more }, moved);
@@ -58,7 +59,10 @@ function render() {
 }
 
 function settings() {
-  return { output: document.querySelector("input[name=output]:checked").value, ...strengthSettings(Number($("strength").value)) };
+  const percent = Number($("strength").value), limits = Object.values(state.limits);
+  const settings = { output: document.querySelector("input[name=output]:checked").value, ...strengthSettings(percent) };
+  // of doubted words, where the user asks for nothing else
+  return percent === 100 && limits.length ? { ...settings, limitDb: Math.min(...limits) } : settings;
 }
 
 function settingsChanged() {
@@ -77,7 +81,7 @@ function choose(output) {
 function query(sentence) {
   applied = sentence;
   if (!sentence.trim()) return fail("Say what you want to hear");
-  const wish = understand(sentence), count = wish.keep.length + wish.drop.length;
+  const wish = typed.resolved(understand(sentence)), count = wish.keep.length + wish.drop.length;
   if (count > MOST_SOUNDS) return fail(`That names ${count} sounds; ${MOST_SOUNDS} at once work`);
   change({});
   if (model) ask("query", { wish, number: ++asked });
@@ -135,6 +139,7 @@ const answers = {
   },
   ready(data) {
     model = data;
+    typed = new Words(data.words);
     $("known").replaceChildren(...data.sounds.map((value) => Object.assign(document.createElement("option"), { value })));
     change({ loading: null });
     const first = pending ?? new URLSearchParams(location.search).get("query");
@@ -142,14 +147,15 @@ const answers = {
     $("query").value = first;
     query(first);
   },
-  query({ number, wish, vectors, far }) {
+  query({ number, wish, vectors, far, limits, own }) {
     if (number !== asked) return;
     offerQueries(wish.keep, vectors);
     const { residual } = state;
     absence = new Absence();
-    change({ wish, far, residual: wish.remove });
+    change({ wish, far, limits, own, residual: wish.remove });
     if (wish.remove) choose("residual");
     else if (residual && settings().output === "residual") choose("target");
+    else settingsChanged();
     separate();
   },
   progress({ part }) {

@@ -4,16 +4,17 @@ import { inWords } from "./language.mjs";
 
 const MB = 1e6;
 
-// The status line. state: { loading, failed, error, wish, far, source, busy, done, live } -> { words, kind }; kind: busy, ready, warning, error.
-//   loading: { got, total } while the model loads; failed: why it never will; wish: what is asked for; far: { words: nearest labels }; source: name of the sound;
+// The status line. state: { loading, failed, error, wish, far, limits, own, source, busy, done, live } -> { words, kind }; kind: busy, ready, warning, error.
+//   loading: { got, total } while the model loads; failed: why it never will; wish: what is asked for; far: { words: nearest labels };
+//   limits: { words: attenuation limit in dB }, of doubted words; own: { words: nearest word }, of one person's voice; source: name of the sound;
 //   busy: share of the separation that is done, or null; done: whether its result is there; live: whether the microphone runs
-export function statusOf({ loading, failed, error, wish, far, source, busy, done, live }) {
+export function statusOf({ loading, failed, error, wish, far, limits, own, source, busy, done, live }) {
   const working = busy !== null && busy !== undefined;
   if (failed) return { words: `The model cannot be loaded: ${failed}. Reload the page to try again.`, kind: "error" };
   if (error) return { words: error.replace(/(?<![.!?])$/, "."), kind: "error" };
   if (loading) return { words: loadingWords(loading), kind: "busy" };
   if (!wish) return { words: source ? `Now say what you want to hear in ${source}.` : "Ready. Say what you want to hear.", kind: "ready" };
-  const asked = inWords(wish), warnings = Object.entries(far ?? {}).map(([words, near]) => outOfVocabularyWords(words, near));
+  const asked = inWords(wish), warnings = wish.keep.map((words) => doubtWords(words, far?.[words], limits?.[words], own?.[words])).filter(Boolean);
   let now = `Query: ${asked}. Now choose a sound`;
   if (working) now = `Separating ${source}: ${asked}`;
   else if (live) now = `Listening for: ${asked}`;
@@ -35,8 +36,13 @@ function loadingWords({ got, total }) {
   return total ? `Loading the model: ${(got / MB).toFixed(0)} of ${(total / MB).toFixed(0)} MB ...` : `Loading the model: ${(got / MB).toFixed(0)} MB ...`;
 }
 
-function outOfVocabularyWords(words, near) {
-  return `“${words}” is unlike every sound that the model was trained on; the nearest are ${near.join(", ")}; expect a poor separation`;
+// near: the nearest labels to words that are far from all of them; limit: the attenuation limit of words that are doubted; nearest: the word
+// for one person's voice; or undefined.
+function doubtWords(words, near, limit, nearest) {
+  let doubt = nearest ? `“${words}” is every ${nearest} to the model` : "";
+  if (near) doubt = `“${words}” is unlike every sound that the model was trained on; the nearest are ${near.join(", ")}; expect a poor separation`;
+  else if (limit !== undefined) doubt = `“${words}” is unlike the sounds that the model was trained on`;
+  return limit === undefined ? doubt : `${doubt}; at a strength of 100 % it attenuates by at most ${limit} dB`;
 }
 
 // How well the sounds were found in a file. presences: { words: 0..1 }; threshold: from here on a sound counts as present.

@@ -4,6 +4,8 @@ import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 import { Tokenizer } from "./vendor/tokenizers.min.mjs";
 import { Mixer, energy, peakDb } from "./mixer.mjs";
 import { Separation, joined } from "./stream.mjs";
+import { Vocabulary } from "./vocabulary.mjs";
+import { Words } from "./words.mjs";
 
 ort.env.wasm.numThreads = 1; // one hop at a time has nothing to share; and no special headers are needed of the server
 ort.env.wasm.wasmPaths = { wasm: new URL("./vendor/ort-wasm-simd-threaded.wasm", import.meta.url).href };
@@ -11,7 +13,7 @@ ort.env.wasm.wasmPaths = { wasm: new URL("./vendor/ort-wasm-simd-threaded.wasm",
 const HOPS_AT_ONCE = 16;
 const MOST_WAITING = 25; // hops; a computer that is further behind leaves some out, or it would never catch up
 const BREATH_MS = 50; // after so long a file's work lets messages in
-let card, separator, text, tokenizer, sounds, query; // query: { keep, drop }, lists of unit vectors
+let card, separator, text, tokenizer, vocabulary, typed, query; // query: { keep, drop }, lists of unit vectors; typed: Words
 let settings = { output: "target", wet: 1 };
 let asked = 0; // the number of the query that is wanted; an earlier one is not taken
 let job = 0; // the number of the file's separation that is wanted; an earlier one stops
@@ -45,10 +47,12 @@ async function load() {
   const [cardFile, tokenizerFile, vectors, textFile, separatorFile] = await download(names);
   card = parsed(cardFile);
   tokenizer = new Tokenizer(parsed(tokenizerFile), {});
-  sounds = new Float32Array(vectors.buffer); // vectors of card.sounds, one after the other
+  vocabulary = new Vocabulary(card, new Float32Array(vectors.buffer));
+  typed = new Words(card.words);
   text = await ort.InferenceSession.create(textFile);
   separator = await ort.InferenceSession.create(separatorFile);
-  postMessage({ type: "ready", hop: card.hop, latency: card.latency, rate: card.sample_rate, encoder: card.encoder, sounds: card.sounds });
+  const { hop, latency, sample_rate: rate, encoder, sounds, words } = card;
+  postMessage({ type: "ready", hop, latency, rate, encoder, sounds, words });
 }
 
 async function embed(words) {
@@ -58,17 +62,20 @@ async function embed(words) {
     input_ids: new ort.Tensor("int64", BigInt64Array.from(ids, BigInt), shape),
     attention_mask: new ort.Tensor("int64", new BigInt64Array(ids.length).fill(1n), shape),
   });
-  const vector = Float32Array.from(embedding.data);
+  return unit(Float32Array.from(embedding.data));
+}
+
+function unit(vector) {
   const norm = Math.sqrt(energy(vector));
   return vector.map((x) => x / norm);
 }
 
-// The nearest trained sounds to a query that is out of vocabulary; else null.
-function outOfVocabulary(vector) {
-  const dim = vector.length;
-  const near = card.sounds.map((label, i) => ({ label, cosine: vector.reduce((sum, x, k) => sum + x * sounds[i * dim + k], 0) }));
-  near.sort((a, b) => b.cosine - a.cosine);
-  return near.length && near[0].cosine < card.text_threshold ? near.slice(0, 3).map(({ label }) => label) : null;
+// The vector of a sound in words; a family lies in the middle of its labels.
+async function named(words) {
+  const labels = typed.labelsOf(words);
+  if (!labels.length) return embed(words);
+  const vectors = await Promise.all(labels.map(embed));
+  return unit(vectors[0].map((_, k) => vectors.reduce((sum, vector) => sum + vector[k], 0)));
 }
 
 // Rows of a whole file -> its target, aligned and as long, and the highest presence of every sound; null if another file took its place.
@@ -142,12 +149,14 @@ const tasks = {
   // wish: { keep, drop }, lists of words
   async query({ wish, number }) {
     asked = number;
-    const [keep, drop] = [await Promise.all(wish.keep.map(embed)), await Promise.all(wish.drop.map(embed))];
+    const [keep, drop] = [await Promise.all(wish.keep.map(named)), await Promise.all(wish.drop.map(named))];
     if (number !== asked) return;
     query = { keep, drop };
     if (live) begin();
-    const far = Object.fromEntries(wish.keep.map((words, i) => [words, outOfVocabulary(keep[i])]).filter(([, near]) => near));
-    postMessage({ type: "query", number, wish, vectors: keep, far });
+    const judged = (judge) => Object.fromEntries(wish.keep.map((words, i) => [words, judge(words, keep[i])]).filter(([, value]) => value !== null));
+    const described = (judge) => judged((words, vector) => (typed.labelsOf(words).length ? null : judge(vector)));
+    const far = described((vector) => vocabulary.far(vector)), limits = described((vector) => vocabulary.limitDb(vector));
+    postMessage({ type: "query", number, wish, vectors: keep, far, limits, own: judged((words) => typed.nearestOf(words)) });
   },
   async settings({ value }) {
     settings = value;

@@ -14,10 +14,16 @@ HELPERS = Path(__file__).parents[2] / "helpers"
 
 @pytest.mark.parametrize(
     ("script", "plugin", "checks"),
-    [("plugin_abuse.py", "marssep-clap/marssep.clap", 6), ("lv2_abuse.py", "marssep.lv2", 7)],
+    [
+        ("plugin_abuse.py", "marssep-clap/marssep.clap", 6),
+        ("lv2_abuse.py", "marssep.lv2", 7),
+        ("vst3_abuse.py", "marssep.vst3", 5),
+    ],
 )
 def test_a_careless_host_does_no_harm(script, plugin, checks):
     """In a process of its own, whose end the tests would not outlive."""
+    if plugin.endswith(".vst3"):
+        pytest.importorskip("pedalboard")
     done = subprocess.run(
         [sys.executable, HELPERS / script, plugins(2) / plugin],
         capture_output=True,

@@ -18,7 +18,7 @@ from clap_host import ClapHost, state_of, states_in
 from clap_presets import found_presets, load_preset
 from daw_tools import OWN, QUERIES, helper, need, plugins, sound
 from export.plugin.presets import MIXER, PRESETS
-from marssep_rt import Separator
+from marssep_rt import Separator, contract
 from marssep_rt.dsp.presence import PresenceMeter
 from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import write_query
@@ -248,10 +248,10 @@ def test_clap_hears_a_query_that_is_typed(clap, stereo, text):
             np.testing.assert_allclose(query[sounds], vectors, atol=1e-5)
         assert (sounds in query) == (vectors is not None)
     padded = np.concatenate([x, np.zeros((2, host.latency), np.float32)], axis=1)
-    s = Separator(query=text)
+    s = Separator(query=text, limit_db=contract.MIXER.limit_db_max)  # the parameter is the host's
     y = s.process(np.concatenate([x, np.zeros((2, s.latency), np.float32)], axis=1))[:, s.latency :]
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], y, atol=1e-4)
-    assert status(host) == "ready"
+    assert status(host) == ("ready" if expected.limit_db is None else "doubted words")
 
 
 @pytest.mark.parametrize("text", ["no dog", "?!", "x" * 600])
@@ -265,6 +265,26 @@ def test_clap_says_that_a_text_is_no_query(clap, stereo, text, capfd):
     host.set("Output", 1.0)  # the residual of nothing is the input
     host.run(np.zeros((2, 4096), np.float32))
     assert host.run(read(stereo[0])).any()
+
+
+def test_clap_says_that_it_doubts_words_until_the_attenuation_is_limited(clap, stereo):
+    x, text = read(stereo[0]), "quarterly tax returns"
+    assert embedded(text).limit_db is not None
+    host, moved = clap(), clap()
+    assert host.load(typed(text))
+    assert status(host) == "doubted words"
+    assert moved.load(host.save())
+    assert status(moved) == "doubted words"
+    host.set("Max Attenuation", embedded(text).limit_db)
+    host.run(x)
+    assert status(host) == "ready"
+    moved.set("Query", 0.0)
+    moved.run(x)
+    assert status(moved) == "ready"
+    moved.set("Query", OWN)
+    assert moved.load(typed("speech"))
+    assert status(moved) == "ready"
+    np.testing.assert_allclose(own_query(moved)["vector"], embedded("speech").vector, atol=1e-5)
 
 
 def test_clap_keeps_the_query_not_the_path(clap, stereo, tmp_path):

@@ -3,14 +3,20 @@
 import json
 import subprocess
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
-from daw_tools import words
+from daw_tools import tools, words
+from export.plugin.build import text_resources
 from export.plugin.wordpiece import ranges, wordpiece
+from marssep_rt import embed_text
+from marssep_rt.contract import MIXER
 from marssep_rt.model import bundle as bundles
+from marssep_rt.query.build import build_query
 from marssep_rt.query.language import understand
+from marssep_rt.query.types import QueryRequest
 
 SOUNDS = (
     "dog barking",
@@ -170,3 +176,86 @@ def test_sentences_are_understood_as_in_the_runtime():
     for sentence, line in zip(SENTENCES, said(SENTENCES), strict=True):
         wish = understand(sentence)
         assert json.loads(line) == [list(wish.keep), list(wish.drop), wish.remove], sentence
+
+
+WORDS = (
+    "speech",
+    "Strings",
+    "the animals",
+    "accompaniment",
+    "talking and rain",
+    "dog barking but not the speech",
+    "background noise",
+    "no background noise",
+    "remove the speech",
+    "the static and the noise",
+    "rain without background noise",
+    "my voice",
+    "violin",
+    "quarterly tax returns",
+    "speech and quarterly tax returns",
+    "violin but not quarterly tax returns",
+)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """What a plug-in gets for typed queries, in a folder."""
+    folder = tmp_path_factory.mktemp("packed")
+    for name, content in text_resources(bundles.load(None)).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def typed(lines, folder):
+    bundle = bundles.load(None)
+    lines = said(lines, tools().library, folder, bundle.encoder, str(bundle.query_dim))
+    return [json.loads(line) for line in lines]
+
+
+def test_typed_words_give_the_query_of_the_runtime(packed):
+    bundle = bundles.load(None)
+    assert "speech" in json.loads((packed / "words.json").read_text())["families"]
+    for text, found in zip(WORDS, typed(WORDS, packed), strict=True):
+        query = build_query(bundle, QueryRequest([text]))
+        assert (found["remove"], found["label"]) == (query.remove, query.label), text
+        np.testing.assert_allclose(found["vector"], query.vector, atol=1e-5, err_msg=text)
+        np.testing.assert_allclose(found["keep"], query.kept, atol=1e-5, err_msg=text)
+        dropped = np.reshape(found["drop"], (-1, bundle.query_dim))
+        np.testing.assert_allclose(dropped, query.dropped, atol=1e-5, err_msg=text)
+        assert bool(found["warning"]) == bool(query.warnings), text
+        assert found["limit"] == (MIXER.no_limit_db if query.limit_db is None else query.limit_db), text
+
+
+def test_ones_own_voice_is_warned_of(packed):
+    (found,) = typed(["rain and myself"], packed)
+    assert found["warning"].startswith("“myself” is every ")
+
+
+def test_doubted_words_are_warned_of(packed):
+    (found,) = typed(["quarterly tax returns"], packed)
+    assert found["warning"].startswith("“quarterly tax returns” is unlike ")
+    assert found["limit"] < MIXER.no_limit_db
+
+
+def test_plugins_without_words_embed_every_word(packed, tmp_path):
+    for name in ("text.onnx", "wordpiece.json"):
+        (tmp_path / name).symlink_to(packed / name)
+    speech, noise = typed(["speech", "background noise"], tmp_path)
+    np.testing.assert_allclose(speech["vector"], embed_text("speech"), atol=1e-5)
+    np.testing.assert_allclose(noise["vector"], embed_text("background noise"), atol=1e-5)
+    assert not noise["remove"]
+    assert noise["limit"] == MIXER.no_limit_db
+
+
+@pytest.mark.parametrize("name", ["words.json", "doubt.json"])
+@pytest.mark.parametrize("content", ["no json", "[]", '{"families": {}}', '{"cosine": 1}'])
+def test_words_that_are_damaged_are_one_sentence(packed, tmp_path, name, content):
+    for other in ("text.onnx", "wordpiece.json"):
+        (tmp_path / other).symlink_to(packed / other)
+    (tmp_path / name).write_text(content)
+    bundle = bundles.load(None)
+    command = [words(), tools().library, tmp_path, bundle.encoder, str(bundle.query_dim)]
+    done = subprocess.run(command, input=b"", capture_output=True)
+    assert done.returncode != 0
+    assert f"{name} cannot be read" in done.stderr.decode()

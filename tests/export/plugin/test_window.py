@@ -10,6 +10,8 @@ from daw_tools import OWN, need, windowed
 from x_window import User, display
 
 FIELD = (200, 58)  # in the window
+OUTPUTS = (28, 192), 130  # the buttons Target and Residual: left of their words
+ACCENT = (76, 175, 130)  # of the one that is chosen
 
 
 def window_at(name, env):
@@ -53,6 +55,13 @@ def test_a_query_is_typed_in_the_window(jack_server, tmp_path):
             while statuses(log)[-1] != "0.000000" and time.monotonic() < until:
                 time.sleep(0.5)
             assert host.poll() is None
+            for before, words, lit in ((4, "background noise", 1), (len("speech and music"), "rain", 0)):
+                user.type("\b" * before + words + "\r")
+                shown, until = [], time.monotonic() + 30
+                while shown != [i == lit for i in range(2)] and time.monotonic() < until:
+                    time.sleep(0.5)
+                    shown = [user.colour(x + left, y + OUTPUTS[1]) == ACCENT for left in OUTPUTS[0]]
+                assert shown.index(True) == lit  # the residual of speech and music; then the target again
         finally:
             host.kill()
             host.wait(10)

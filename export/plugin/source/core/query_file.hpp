@@ -5,12 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "contract.hpp"
+
 namespace marssep {
 
 struct Query {
     std::string label, encoder;
     std::vector<float> vector; // unit norm: the whole query as one vector
     std::vector<std::vector<float>> keep, drop; // of unit norm: the sounds whose sum is the target, and those that are taken out of it
+    std::string warning; // one sentence on the words that were typed, or empty; not in files
+    float limitDb = contract::mixer::NO_LIMIT_DB; // the attenuation limit that doubted words ask for, in dB; in saved projects only
 
     // Of a query of one sound, ``keep`` may be empty, as in a file.
     std::vector<std::vector<float>> kept() const { return keep.empty() ? std::vector<std::vector<float>>{vector} : keep; }

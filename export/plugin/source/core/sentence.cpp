@@ -47,12 +47,6 @@ const Grammar& grammar()
     return made;
 }
 
-std::string lower(std::string text)
-{
-    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return char(std::tolower(c)); });
-    return text;
-}
-
 // White space at the ends goes, white space inside is one blank.
 std::string tidy(const std::string& text)
 {
@@ -63,11 +57,21 @@ std::string tidy(const std::string& text)
     return result;
 }
 
+} // namespace
+
+std::string lower(std::string text)
+{
+    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return char(std::tolower(c)); });
+    return text;
+}
+
 std::string withoutArticle(const std::string& text)
 {
     const std::string tidied = tidy(text), rest = std::regex_replace(tidied, grammar().article, "", std::regex_constants::format_first_only);
     return rest.empty() ? tidied : rest;
 }
+
+namespace {
 
 bool isName(const std::string& text)
 {

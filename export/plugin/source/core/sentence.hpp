@@ -14,4 +14,10 @@ struct Wish {
 
 Wish understand(const std::string& sentence);
 
+// A description without the words before its noun.
+std::string withoutArticle(const std::string& text);
+
+// ASCII letters in lower case.
+std::string lower(std::string text);
+
 } // namespace marssep

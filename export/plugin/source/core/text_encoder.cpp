@@ -48,11 +48,12 @@ std::vector<float> inOne(const std::vector<std::vector<float>>& keep, const std:
 
 } // namespace
 
-TextEncoder::TextEncoder(std::shared_ptr<const Runtime> with, const std::filesystem::path& graph, const std::filesystem::path& rules,
-                         std::string id, unsigned size)
+TextEncoder::TextEncoder(std::shared_ptr<const Runtime> with, const std::filesystem::path& folder, std::string id, unsigned size)
     : runtime(std::move(with))
-    , session(openSession(*runtime, graph))
-    , tokenizer(rules)
+    , session(openSession(*runtime, folder / "text.onnx"))
+    , tokenizer(folder / "wordpiece.json")
+    , words(Words::beside(folder))
+    , doubt(Doubt::beside(folder))
     , encoder(std::move(id))
     , dim(size)
 {
@@ -91,6 +92,32 @@ std::vector<float> TextEncoder::embed(const std::string& text) const
     return vector;
 }
 
+std::vector<float> TextEncoder::named(const std::string& text) const
+{
+    const Words::Sounds labels = words.labelsOf(text);
+    if (labels.empty())
+        return embed(text);
+    std::vector<std::vector<float>> vectors(labels.size());
+    std::transform(labels.begin(), labels.end(), vectors.begin(), [this](const std::string& label) { return embed(label); });
+    return mean(vectors);
+}
+
+void TextEncoder::judge(Query& query, const Wish& wish) const
+{
+    for (std::size_t i = 0; i < wish.keep.size(); ++i) {
+        const std::string& text = wish.keep[i];
+        const float limit = words.labelsOf(text).empty() ? doubt.limitDb(query.keep[i]) : query.limitDb;
+        std::string warning = words.ownWarning(text);
+        if (limit < query.limitDb) {
+            query.limitDb = limit;
+            warning = "“" + text + "” is unlike the sounds that the model was trained on; a Max Attenuation of " + std::to_string(int(limit))
+                + " dB keeps what it takes away by mistake";
+        }
+        if (query.warning.empty())
+            query.warning = warning;
+    }
+}
+
 Query TextEncoder::query(const std::string& sentence) const
 {
     using contract::query::LONGEST_TEXT;
@@ -100,17 +127,21 @@ Query TextEncoder::query(const std::string& sentence) const
     const auto isWord = [](unsigned char c) { return c >= 0x80 || std::isalnum(c) != 0; };
     if (std::none_of(sentence.begin(), sentence.end(), isWord))
         throw std::runtime_error("the query is empty; say what to hear, like dog barking");
-    const Wish wish = understand(valid(sentence));
-    const std::string kept = joined(wish.keep, " + ");
-    if (wish.remove)
-        throw std::runtime_error("to remove a sound, type only its name, " + kept + ", and choose the output Residual");
-    Query query{kept, encoder, {}, {}, {}};
+    const Wish wish = words.resolved(understand(valid(sentence)));
+    if (wish.remove) {
+        const std::string kept = joined(wish.keep, " and ");
+        throw std::runtime_error("to hear everything but " + kept + ", type only " + kept + ", and choose the output Residual");
+    }
+    Query query;
+    query.label = joined(wish.keep, " + ");
+    query.encoder = encoder;
     query.keep.resize(wish.keep.size());
     query.drop.resize(wish.drop.size());
     checkSounds(query, "the query");
-    const auto embedded = [this](const std::string& text) { return embed(text); };
-    std::transform(wish.keep.begin(), wish.keep.end(), query.keep.begin(), embedded);
-    std::transform(wish.drop.begin(), wish.drop.end(), query.drop.begin(), embedded);
+    const auto vectorOf = [this](const std::string& text) { return named(text); };
+    std::transform(wish.keep.begin(), wish.keep.end(), query.keep.begin(), vectorOf);
+    std::transform(wish.drop.begin(), wish.drop.end(), query.drop.begin(), vectorOf);
+    judge(query, wish);
     query.vector = inOne(query.keep, query.drop);
     if (!wish.drop.empty())
         query.label += " - " + joined(wish.drop, " - ");

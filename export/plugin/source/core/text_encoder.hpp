@@ -6,17 +6,18 @@
 #include <string>
 #include <vector>
 
+#include "doubt.hpp"
 #include "model.hpp"
 #include "query_file.hpp"
+#include "words.hpp"
 #include "wordpiece.hpp"
 
 namespace marssep {
 
 class TextEncoder {
 public:
-    // ``encoder``, ``dim``: of the separator that the vectors are for. Throws std::runtime_error when a file is missing or damaged.
-    TextEncoder(std::shared_ptr<const Runtime> runtime, const std::filesystem::path& graph, const std::filesystem::path& tokenizer,
-                std::string encoder, unsigned dim);
+    // The folder has text.onnx, wordpiece.json and may have words.json and doubt.json. ``encoder``, ``dim``: of the separator that the vectors are for. Throws std::runtime_error when a file is missing or damaged.
+    TextEncoder(std::shared_ptr<const Runtime> runtime, const std::filesystem::path& folder, std::string encoder, unsigned dim);
 
     // A description of one sound -> unit vector. Takes tens of milliseconds: not for the host's audio thread. Throws std::runtime_error.
     std::vector<float> embed(const std::string& text) const;
@@ -26,9 +27,14 @@ public:
     Query query(const std::string& sentence) const;
 
 private:
+    std::vector<float> named(const std::string& text) const; // as embed, but a family lies in the middle of its labels
+    void judge(Query& query, const Wish& wish) const;        // its warning and its limit, once it has its vectors
+
     const std::shared_ptr<const Runtime> runtime;
     const Session session;
     const WordPiece tokenizer;
+    const Words words;
+    const Doubt doubt;
     const std::string encoder;
     const unsigned dim;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 
 #include "DistrhoPlugin.hpp"
@@ -41,8 +42,8 @@ public:
         , engine(resources->model, MARSSEP_CHANNELS, resources->queries, MARSSEP_SPARE_HOPS)
         , own([this](const std::string& json) { return resources->parse(json); },
               [this](const std::string& path) { return resources->readFile(path); },
-              [this](const std::string& sentence) { return resources->embed(sentence); },
-              [this](const Query& query) { engine.setQuery(query); })
+              [this](const std::string& sentence) { return embed(sentence); },
+              [this](const Query& query) { use(query); })
     {
         for (std::size_t i = 0; i < PARAMETERS; ++i)
             values[i] = DESCRIBED[i].normal;
@@ -119,7 +120,9 @@ protected:
         case STATUS:
             if (resources->model == nullptr)
                 return NO_MODEL;
-            return !engine.hasQuery() ? NO_QUERY : engine.tooManySounds() ? TOO_MANY_SOUNDS : READY;
+            if (!engine.hasQuery())
+                return NO_QUERY;
+            return engine.tooManySounds() ? TOO_MANY_SOUNDS : doubted() ? DOUBTED_WORDS : READY;
         case REDUCTION:
             return engine.reductionDb();
         case LATENCY:
@@ -202,6 +205,23 @@ private:
         return index;
     }
 
+    Query embed(const std::string& sentence) const
+    {
+        Query query = resources->embed(sentence);
+        if (!query.warning.empty())
+            d_stderr2("marssep: %s", query.warning.c_str());
+        return query;
+    }
+
+    void use(const Query& query)
+    {
+        engine.setQuery(query);
+        advisedDb = query.limitDb;
+    }
+
+    // Whether the typed words are unlike what the model knows, and attenuate more than they should.
+    bool doubted() const { return values[QUERY] > OWN_QUERY - 0.5f && values[LIMIT] > advisedDb; }
+
     unsigned rate() const { return unsigned(getSampleRate() + 0.5); }
 
     void changed()
@@ -222,6 +242,7 @@ private:
     const std::shared_ptr<const Resources> resources;
     Engine engine;
     OwnQuery own;
+    std::atomic<float> advisedDb{NO_LIMIT_DB}; // the attenuation limit that the own query asks for
     unsigned told = 0; // the latency
     bool active = false;
 

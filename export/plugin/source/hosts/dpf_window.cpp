@@ -5,10 +5,12 @@
 #include <cstdio>
 #include <string>
 
+#include "DistrhoPluginUtils.hpp"
 #include "DistrhoUI.hpp"
 
 #include "parameters.hpp"
 #include "sentence.hpp"
+#include "words.hpp"
 
 START_NAMESPACE_DISTRHO
 
@@ -36,12 +38,23 @@ std::string joined(const std::vector<std::string>& names)
     return all;
 }
 
+Words packedWords()
+{
+    try {
+        return Words::beside(std::filesystem::path(getBinaryFilename()).parent_path());
+    } catch (const std::exception& e) {
+        d_stderr2("marssep: %s", e.what());
+        return {};
+    }
+}
+
 } // namespace
 
 class MarssepWindow : public UI {
 public:
     MarssepWindow()
         : UI(DISTRHO_UI_DEFAULT_WIDTH, DISTRHO_UI_DEFAULT_HEIGHT, true)
+        , words(packedWords())
     {
         loadSharedResources();
         for (std::size_t i = 0; i < PARAMETERS; ++i)
@@ -61,7 +74,7 @@ protected:
     {
         const std::string name = key;
         if (name == STATE_KEYS[2])
-            typed = text = value;
+            know(typed = value);
         else if (name == STATE_KEYS[1] && *value != 0)
             choose(OWN_QUERY);
         repaint();
@@ -83,7 +96,7 @@ protected:
             showSlider(SLIDERS[i], SLIDER_PARAMETERS[i]);
         for (unsigned i = 0; i < std::size(METER_PARAMETERS); ++i)
             showMeter(METERS.part(i, std::size(METER_PARAMETERS)), METER_PARAMETERS[i]);
-        write(status().c_str(), 16, 290, 12, values[STATUS] > 0.5f ? WARNING : DIM, ALIGN_LEFT);
+        write(status().c_str(), 16, 290, 12, values[STATUS] > 0.5f || warns() ? WARNING : DIM, ALIGN_LEFT);
     }
 
     bool onMouse(const MouseEvent& event) override
@@ -98,8 +111,10 @@ protected:
         else if (CHOICE.has(at))
             step(at.getX() < CHOICE.x + CHOICE.w / 2 ? -1 : 1);
         for (unsigned i = 0; i < 3; ++i) {
-            if (OUTPUT_ROW.part(i, 3).has(at))
+            if (OUTPUT_ROW.part(i, 3).has(at)) {
+                turned = false;
                 set(OUTPUT, float(i));
+            }
             if (SLIDERS[i].has(at)) {
                 dragged = int(i);
                 drag(at);
@@ -157,15 +172,16 @@ private:
         return {at.getX() / scale, at.getY() / scale};
     }
 
-    // The sentence that was typed. "no dog" is the dog's residual.
+    // The sentence that was typed. "no dog" is the dog's residual, "background noise" that of speech and music.
     void take()
     {
-        const Wish wish = understand(typed);
-        if (wish.remove) {
+        const Wish wish = words.resolved(understand(typed));
+        if (wish.remove)
             typed = joined(wish.keep);
-            set(OUTPUT, 1.0f);
-        }
-        text = typed;
+        if (wish.remove || (turned && values[OUTPUT] == 1.0f))
+            set(OUTPUT, wish.remove ? 1.0f : 0.0f);
+        turned = wish.remove;
+        know(typed);
         setState(STATE_KEYS[2], text.c_str());
         choose(OWN_QUERY);
     }
@@ -190,6 +206,18 @@ private:
         set(SLIDER_PARAMETERS[dragged], described.low + share * (described.high - described.low));
     }
 
+    // The text of the own query, as the plug-in has it.
+    void know(const std::string& taken)
+    {
+        text = taken;
+        warning.clear();
+        for (const std::string& sound : words.resolved(understand(text)).keep)
+            if (warning.empty())
+                warning = words.ownWarning(sound);
+    }
+
+    bool warns() const { return values[STATUS] < 0.5f && values[QUERY] == OWN_QUERY && !warning.empty(); }
+
     std::string status() const
     {
         switch (Status(values[STATUS] + 0.5f)) {
@@ -199,9 +227,13 @@ private:
             return "no model: the plug-in is incomplete, install it again";
         case TOO_MANY_SOUNDS:
             return "too many sounds for this computer in real time: name fewer, or render offline";
+        case DOUBTED_WORDS:
+            return "unlike the sounds that the model was trained on: lower Max Attenuation";
         case READY:
             break;
         }
+        if (warns())
+            return warning;
         const auto missed = static_cast<unsigned long>(values[MISSED]);
         return missed == 0 ? "ready" : std::to_string(missed) + " samples missed: increase the block size, or export with --extra-latency 2";
     }
@@ -286,8 +318,10 @@ private:
     }
 
     std::array<float, PARAMETERS> values{};
-    std::string typed, text; // in the field; as it was taken
+    std::string typed, text, warning; // in the field; as it was taken; one sentence on it, or empty
+    const Words words;
     bool writing = false;
+    bool turned = false; // whether the sentence, not the user, chose the residual
     int dragged = -1; // a slider
 
     DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(MarssepWindow)

@@ -11,7 +11,7 @@ namespace marssep {
 
 enum Parameter { QUERY, WET, LIMIT, GAIN, OUTPUT, OFFLINE, LEVEL, PRESENCE, MISSED, STATUS, REDUCTION, MIX, LATENCY, PARAMETERS };
 
-enum Status { READY, NO_QUERY, NO_MODEL, TOO_MANY_SOUNDS };
+enum Status { READY, NO_QUERY, NO_MODEL, TOO_MANY_SOUNDS, DOUBTED_WORDS };
 
 enum class Role { Knob, Choice, Switch, Meter, Hidden };
 
@@ -33,7 +33,7 @@ namespace mixer = contract::mixer;
 inline constexpr float NO_LIMIT_DB = mixer::NO_LIMIT_DB;
 inline constexpr const char* QUERIES[] = {MARSSEP_QUERIES, "Own query"}; // the last one is typed or loaded
 inline constexpr const char* OUTPUTS[] = {"Target", "Residual", "Bypass"};
-inline constexpr const char* STATUSES[] = {"ready", "no query", "no model", "too many sounds"};
+inline constexpr const char* STATUSES[] = {"ready", "no query", "no model", "too many sounds", "doubted words"};
 inline constexpr float OWN_QUERY = MARSSEP_QUERY_COUNT;
 
 inline constexpr Described DESCRIBED[PARAMETERS] = {

@@ -58,7 +58,7 @@ Query Resources::embed(const std::string& sentence) const
         throw std::runtime_error("this plug-in has no text encoder; load a .query file");
     const GraphInfo& info = graph();
     if (text == nullptr)
-        text = std::make_unique<const TextEncoder>(model->runtime, folder / "text.onnx", folder / "wordpiece.json", info.encoder, info.queryDim);
+        text = std::make_unique<const TextEncoder>(model->runtime, folder, info.encoder, info.queryDim);
     return text->query(sentence);
 }
 

@@ -1,0 +1,34 @@
+// Words that people type and that are no label, as marssep_rt/query/words.py reads them.
+
+import { withoutArticle } from "./language.mjs";
+
+const plain = (text) => withoutArticle(text).toLowerCase();
+
+export class Words {
+  // families, residual: { word: sounds }; own: { word for one person's voice: the nearest word }. Without them every word is embedded.
+  constructor({ families = {}, residual = {}, own = {} } = {}) {
+    [this.families, this.residual, this.own] = [families, residual, own].map((words) => new Map(Object.entries(words)));
+  }
+
+  // The labels of a family, and of the nearest one for one's own voice; [] for other texts.
+  labelsOf(text) {
+    return this.families.get(plain(this.nearestOf(text) ?? text)) ?? [];
+  }
+
+  // The word that is nearest to one person's voice, which no word can name; else null.
+  nearestOf(text) {
+    return this.own.get(text.toLowerCase()) ?? null;
+  }
+
+  // "background noise" as everything but speech and music. Beside other sounds, to leave it out says nothing new.
+  resolved({ keep, drop, remove }) {
+    const kept = keep.map((text) => this.keptOf(text));
+    if (!drop.length && kept.length && kept.every((sounds) => sounds.length)) return { keep: [...new Set(kept.flat())], drop: [], remove: !remove };
+    return { keep, drop: drop.filter((text) => !this.keptOf(text).length), remove };
+  }
+
+  // The sounds that a word for everything else leaves; [] for other texts.
+  keptOf(text) {
+    return this.residual.get(plain(text)) ?? [];
+  }
+}
