@@ -18,6 +18,7 @@ from scipy.signal import correlate, correlation_lags
 
 import marssep_rt
 from marssep_rt.model import bundle as bundles
+from offline_training.cli.measuring import held_out_labels
 from offline_training.data.corpus import SAMPLE_RATE, Corpus
 from offline_training.data.eval_mixtures import EvalConfig
 from offline_training.evaluation import questions, suite
@@ -67,7 +68,8 @@ def main():
     parser.add_argument("--mixtures", type=int, default=100)
     parser.add_argument("--bundle", type=Path)
     options = parser.parse_args()
-    sources = questions.Sources(Corpus(options.corpus), replace(EvalConfig(), split=options.split))
+    config = replace(EvalConfig(), split=options.split)
+    sources = questions.Sources(Corpus(options.corpus), config, held_out_labels(Path("sound_queries")))
     asked = list(questions.speech(sources, Voice(), options.mixtures))
     ours = suite.measure(BundleListener(bundles.load(options.bundle)), iter(asked))
     theirs = suite.measure(Denoiser(), iter(asked))
