@@ -57,6 +57,10 @@ class MixtureConfig:
     thin_label_power: Annotated[
         float, share("Labels are drawn by their number of recordings to this power.")
     ] = 0.5
+    favoured_labels: Annotated[
+        tuple[str, ...], Key("Labels that are drawn more often: what people ask for most.", named=True)
+    ] = ()
+    favour: Annotated[float, Key("How many times as often as they would be.", least=1)] = 4.0
     sibling_count: Annotated[int, Key("How many labels count as near to one.", least=1)] = 6
     query_kinds: Annotated[
         tuple[float, float, float, float],
@@ -280,7 +284,11 @@ class MixtureDataset(Dataset[Batch]):
             label for name in ("music", "musical instrument") for label in table.families.get(name, ())
         }
         groups = np.array([len({c.group for c in self.clips[label]}) for label in self.labels], np.float64)
-        self.weights = groups**config.thin_label_power / np.sum(groups**config.thin_label_power)
+        favour = np.array(
+            [config.favour if label in config.favoured_labels else 1.0 for label in self.labels]
+        )
+        weights = np.where(favoured, config.favour, 1.0) * groups**config.thin_label_power
+        self.weights = weights / weights.sum()
         self.siblings = table.siblings(self.labels, config.sibling_count)
 
     def __len__(self) -> int:

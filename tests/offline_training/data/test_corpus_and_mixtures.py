@@ -141,6 +141,17 @@ def test_batches_hold_what_they_promise(corpus, table):
     assert 0.08 < absent / total < 0.18
 
 
+def test_favoured_labels_are_drawn_so_many_times_as_often(corpus, table):
+    plain = MixtureDataset(corpus, table, MixtureConfig(), 1, seed=1)
+    first, second = plain.labels[:2]
+    favoured = MixtureDataset(corpus, table, MixtureConfig(favoured_labels=(first,), favour=3.0), 1, seed=1)
+    assert favoured.weights.sum() == pytest.approx(1)
+    before, after = (data.weights[0] / data.weights[1] for data in (plain, favoured))
+    assert after == pytest.approx(3 * before)
+    drawn = [favoured.draw_label(np.random.default_rng(i)) for i in range(300)]
+    assert drawn.count(first) > 1.5 * drawn.count(second)
+
+
 def test_only_training_clips_are_drawn(corpus, table):
     dataset = MixtureDataset(corpus, table, MixtureConfig(), 10, seed=1)
     assert {c.split for group in dataset.clips.values() for c in group} == {"train"}
