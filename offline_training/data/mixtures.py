@@ -284,9 +284,7 @@ class MixtureDataset(Dataset[Batch]):
             label for name in ("music", "musical instrument") for label in table.families.get(name, ())
         }
         groups = np.array([len({c.group for c in self.clips[label]}) for label in self.labels], np.float64)
-        favour = np.array(
-            [config.favour if label in config.favoured_labels else 1.0 for label in self.labels]
-        )
+        favoured = [label in config.favoured_labels for label in self.labels]
         weights = np.where(favoured, config.favour, 1.0) * groups**config.thin_label_power
         self.weights = weights / weights.sum()
         self.siblings = table.siblings(self.labels, config.sibling_count)
