@@ -159,7 +159,7 @@ def counting_runtime():
 
 
 @cache
-def plugins(channels=2, /):
+def plugins(channels, /):
     """A folder with every format of a plug-in that listens to QUERIES."""
     folder = scratch()[1] / f"plugins{channels}"
     bundle = bundles.load(None)

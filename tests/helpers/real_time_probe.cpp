@@ -82,7 +82,11 @@ int main(int, char** arguments)
     std::vector<float> vector(model->info.queryDim);
     std::ifstream(arguments[3], std::ios::binary).read(reinterpret_cast<char*>(vector.data()), std::streamsize(vector.size() * 4));
     std::vector<float> other(vector.rbegin(), vector.rend());
-    marssep::Engine engine(model, 2, {{"", "", vector, {}, {}}, {"", "", vector, {vector, other}, {other}}});
+    marssep::Query one, several;
+    one.vector = several.vector = vector;
+    several.keep = {vector, other};
+    several.drop = {other};
+    marssep::Engine engine(model, 2, {one, several});
     unsigned blocks = 0;
     for (const unsigned rate : {48000u, 44100u}) {
         const unsigned most = 256;

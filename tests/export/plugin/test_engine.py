@@ -282,7 +282,7 @@ def test_the_engine_is_tested_as_it_ships():
 @pytest.mark.parametrize("what", ["engine", "plugin"])
 def test_a_host_that_loads_the_plugin_keeps_its_denormals(what):
     """Linked with -ffast-math alone, a library turns them off in the thread that loads it."""
-    loaded = core() if what == "engine" else next(plugins().glob("*.lv2/*.so"))
+    loaded = core() if what == "engine" else next(plugins(2).glob("*.lv2/*.so"))
     program = f"import ctypes; ctypes.CDLL({str(loaded)!r}); print(5e-324 > 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
