@@ -41,7 +41,7 @@ class Controls:
     Attributes:
         remove: Whether the output is the residual instead of the target.
         wet: Mix, from 0 (dry) to 1 (wet).
-        limit_db: Attenuation limit in dB, 0..200; None is no limit.
+        limit_db: Attenuation limit in dB, 0..200; None and 200 are no limit.
         gain_db: Output gain in dB, -60..40.
         bypass: Whether the output is the dry signal, whatever the other settings are.
 
@@ -66,10 +66,15 @@ class Controls:
         return self if self.limit_db is not None else replace(self, limit_db=limit_db)
 
     @property
+    def leak(self) -> float:
+        """What the attenuation limit leaves of everything but the target, as a factor."""
+        limited = self.limit_db is not None and self.limit_db < MIXER.limit_db_max
+        return 10 ** (-self.limit_db / 20) if limited else 0.0  # type: ignore[operator]
+
+    @property
     def strength(self) -> float:
         """The strength in percent that attenuates everything but the target as much as mix and limit do."""
-        leak = 0.0 if self.limit_db is None else 10 ** (-self.limit_db / 20)
-        rest = self.wet * leak + 1.0 - self.wet
+        rest = self.wet * self.leak + 1.0 - self.wet
         return 100.0 if rest <= 0 else min(100.0, -2000 / MIXER.strength_db * math.log10(rest) + 0.0)
 
     def coefficients(self) -> tuple[float, float]:
@@ -80,8 +85,7 @@ class Controls:
         """
         if self.bypass:
             return 0.0, 1.0
-        leak = 0.0 if self.limit_db is None else 10 ** (-self.limit_db / 20)
-        target, rest = (leak, 1.0) if self.remove else (1.0, leak)
+        target, rest = (self.leak, 1.0) if self.remove else (1.0, self.leak)
         gain = 10 ** (self.gain_db / 20)
         # target and rest are the weights of t and of x' - t in z
         return gain * self.wet * (target - rest), gain * (self.wet * rest + 1.0 - self.wet)
@@ -91,6 +95,8 @@ class Controls:
         if "strength" in changes:
             changes = changes | strength_settings(changes["strength"])  # type: ignore[arg-type]
             del changes["strength"]
+            if changes["limit_db"] is None:
+                changes["limit_db"] = MIXER.limit_db_max  # a wish for no limit, which doubted words respect
         if unknown := changes.keys() - {f.name for f in fields(self)}:
             known = ", ".join(("strength", *(f.name for f in fields(self))))
             raise UsageError(f"there is no setting {', '.join(sorted(unknown))}; there are {known}")

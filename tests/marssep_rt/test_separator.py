@@ -177,7 +177,10 @@ def test_doubted_words_leave_the_rest_audible():
         limited = Separator(DOUBTED)
     with pytest.warns(UserWarning, match="unless a limit is set"):
         free = Separator(DOUBTED, limit_db=200)
+    with pytest.warns(UserWarning, match=DOUBTED):
+        assert Separator(DOUBTED, strength=100).mixing.coefficients() == free.mixing.coefficients()
     assert Separator("dog barking").mixing.limit_db is None
+    assert Separator("dogs").mixing.limit_db is None  # a plural is no doubt
     late = np.concatenate([np.zeros(free.latency, np.float32), x])[: len(x)]
     target = free.process(x)
     leak = 10 ** (-12 / 20)

@@ -324,7 +324,7 @@ class LiveController:
         """The mixer settings in one line."""
         c = self.mixing
         what = "bypass" if c.bypass else "residual" if c.remove else "target"
-        limit = "no limit" if c.limit_db is None else f"limit {c.limit_db:g} dB"
+        limit = "no limit" if c.limit_db in (None, MIXER.limit_db_max) else f"limit {c.limit_db:g} dB"
         return f"{what}   strength {c.strength:.0f}%   wet {c.wet:.0%}   {limit}   gain {c.gain_db:+g} dB"
 
 
