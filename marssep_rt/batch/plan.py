@@ -83,6 +83,10 @@ def plan_of(
     if folder is None and output is not None:
         target = Path(output)
         if is_stream(target):
+            if len(found.files) > 1:
+                raise UsageError(
+                    f"one output takes one sound, and there are {len(found.files)}; give a folder with -o"
+                )
             if residual:
                 raise UsageError("the residual needs a second name; give a file with -o")
         else:

@@ -194,12 +194,20 @@ def planned(options: FileOptions) -> list[Job]:
 def print_sounds(options: FileOptions) -> None:
     """``--list-sounds``."""
     bundle = bundles.load(options.model)
+    failed = False
     for path in options.inputs:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name the files whose sounds are to be listed")
-        lines = [str(sound) for sound in list_sounds(path, bundle)]
+        try:
+            lines = [str(sound) for sound in list_sounds(path, bundle)]
+        except AudioFileError as e:
+            print_error(str(e))
+            failed = True
+            continue
         for line in lines or ["nothing that is known"]:
             print(f"{path}: {line}")
+    if failed:
+        raise typer.Exit(1)
 
 
 def select_jobs(jobs: Sequence[Job], report: Report, options: FileOptions) -> tuple[list[Job], list[str]]:

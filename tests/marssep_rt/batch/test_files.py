@@ -174,6 +174,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     check_job(Job(tmp_path / "a.wav", tmp_path / "b.wav", None), overwrite=True)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length(tmp_path):
     """Ten minutes of stereo are 230 MB; the process may grow by a small part of that."""
     if not Path("/proc/self/status").exists():

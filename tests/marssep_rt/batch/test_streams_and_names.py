@@ -213,3 +213,14 @@ def test_ctrl_c_while_a_pipe_is_silent(tmp_path):
 def test_a_version_in_a_name_makes_no_twin(tmp_path):
     jobs = plan([tmp_path / "take 1.5", tmp_path / "take 1.wav"], None, False, False, None)
     assert [j.output.name for j in jobs] == ["take 1.5.marssep.wav", "take 1.marssep.wav"]
+
+
+def test_one_output_takes_one_sound(tmp_path):
+    """Two WAVs end to end are no WAV."""
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, mixture(4_800), RATE)
+    command = [BIN / "marssep-file", "--query", "rain", tmp_path / "a.wav", tmp_path / "b.wav", "-o", "-"]
+    done = subprocess.run(command, capture_output=True)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert b"one output takes one sound" in done.stderr.replace(b"\n", b" ")

@@ -72,6 +72,12 @@ def test_a_file_is_listed_and_nothing_is_written(bundle, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "siren  0:00-0:02, 0:04-0:06  -" in done.stdout
     assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
+    (tmp_path / "no.wav").write_bytes(b"no sound")
+    files = [tmp_path / "no.wav", tmp_path / "missing.wav", tmp_path / "a.wav"]
+    done = subprocess.run([command, "--list-sounds", *files], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "siren" in done.stdout
+    assert done.stderr.count("error:") == 2
     done = subprocess.run([command, "--list-sounds", tmp_path], capture_output=True, text=True)
     assert done.returncode == 2
     assert "is a folder" in done.stderr

@@ -14,6 +14,8 @@ from offline_training.alignment.trainer import Alignment
 from offline_training.encoders.audio_image import EncoderShape
 from offline_training.encoders.builtin import build_encoders
 
+pytestmark = pytest.mark.slow
+
 UPPER = ("audio.head", "audio.trunk.blocks.12", "log_scale")
 STAGE = StageConfig(
     0,

@@ -249,6 +249,7 @@ def test_presence_of_silence_is_none_and_of_the_sound_is_some():
     assert meter.presence() == 0.0
 
 
+@pytest.mark.slow
 def test_presence_of_a_run(control, bundle):
     """A dog among other sounds: there when it is asked for, not when something else is."""
     parts = demo_parts(5.0)

@@ -104,6 +104,7 @@ def test_a_refusal_leaves_nothing_behind(pactl):
     assert log.read_text().splitlines()[-1] == "unload-module 3"
 
 
+@pytest.mark.slow
 def test_without_pactl_the_command_says_what_to_do(tmp_path):
     done = subprocess.run(
         [LIVE, "--query", "rain", "--virtual-mic"],
@@ -141,6 +142,7 @@ def test_the_unit_quotes_what_systemd_would_expand(tmp_path):
     assert "WorkingDirectory=/home/a b" in text
 
 
+@pytest.mark.slow
 def test_the_unit_is_written_and_another_program_s_is_left_alone(tmp_path, monkeypatch):
     env = os.environ | {"XDG_CONFIG_HOME": str(tmp_path)}
     command = [LIVE, "--query", "rain", "--virtual-mic", "--install-service"]
