@@ -147,6 +147,7 @@ def test_blend_of_all_kinds_with_a_negative(bundle, examples):
     assert q.label.endswith(" + siren.ogg (siren) - rain")
 
 
+@pytest.mark.slow
 def test_the_commands_take_examples(examples, tmp_path):
     bin_ = Path(sys.executable).parent
     run = [

@@ -179,6 +179,7 @@ def test_an_interrupt_before_anything_is_found_is_one(wished):
         wished(stop_after=1)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_query(bundle, recordings):
     request = QueryRequest(audios=recordings)
     found = [tune(bundle, request, options=TINY).vector for _ in range(2)]

@@ -74,6 +74,7 @@ def test_the_last_lap_trains_on_val_too_but_never_on_test(corpus, table):
         small(splits=["train", "test"])
 
 
+@pytest.mark.slow
 def test_an_encoder_may_begin_anew_beside_one_that_is_kept(corpus, table):
     first = builtin(corpus, None, table, small(seed=1))[0]
     kept = {k: v.clone() for k, v in first.state_dict().items()}

@@ -38,6 +38,7 @@ def test_the_example_is_short_and_an_encoder(recordings):
     assert heard @ said[0] > heard @ said[1] + 0.2
 
 
+@pytest.mark.slow
 def test_a_query_table_and_a_query_file_by_it(recordings, corpus, tmp_path):
     name = f"{EXAMPLE}:MeanSpectrum"
     table = query_table(
