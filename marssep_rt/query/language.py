@@ -17,22 +17,23 @@ ALL_BUT = (
 )
 REMOVE = (
     r"(?:please\s+)?(?:remove|removing|delete|drop|mute|silence|suppress|reduce|cancel|kill|eliminate|exclude|"
-    r"discard|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|"
+    r"discard|stop|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|"
     r"turn\s+off)"
 )
 UNWANTED = (
     r"(?:i\s+)?(?:do\s+not|don(?:'|\u2019)?t|never)\s+(?:want|need|like|play|keep|hear|let\s+me\s+hear)"
     r"(?:\s+to\s+hear)?"
 )
-BARE = rf"(?:{UNWANTED}|no|not|without|except(?:\s+for)?|minus|non|never|neither)"
+BARE = rf"(?:{UNWANTED}|no|not|less|without|except(?:\s+for)?|minus|non|never|neither)"
 LEADING = re.compile(rf"^(?:{ALL_BUT}|{REMOVE}|{BARE})\s+(?P<rest>.+)$", re.IGNORECASE)
 TRAILING = re.compile(
     r"^(?P<rest>.+?)\s+(?:removal|removed|remover|suppression|reduction|cancellation)$", re.IGNORECASE
 )
 # A sentence that names what to keep first and what to leave out after it.
 KEEP_NOT = re.compile(
-    r"^(?P<keep>.+?)[,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|"
-    r"rather\s+than|instead\s+of)\s+(?P<drop>.+)$",
+    rf"^(?P<keep>.+?)(?:[,;]\s*(?:(?:and|but)\s+)?(?:no|{REMOVE})|"
+    r"[,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|"
+    r"rather\s+than|instead\s+of))\s+(?P<drop>.+)$",
     re.IGNORECASE,
 )
 WANT = re.compile(
@@ -47,6 +48,10 @@ ARTICLE = re.compile(
 SEVERAL = re.compile(
     r"\s*(?:,\s*(?:and\s+)?|;\s*|\s+(?:and|nor)\s+|\s*&\s*|\s+plus\s+|\s*\+\s*)\s*", re.IGNORECASE
 )
+# Inside a list of what is to go: "no drums and no bass", "no cat or dog".
+NO_AGAIN = re.compile(r"(?P<before>^|[\s,;])(?:no|not|without)\s+", re.IGNORECASE)
+OR = re.compile(r"\s+or\s+", re.IGNORECASE)
+NOTHING_ELSE = re.compile(r"[,;]?\s+(?:and\s+)?nothing\s+else$", re.IGNORECASE)
 # One sound with "and" in its name.
 NAMES = frozenset(
     {
@@ -112,17 +117,17 @@ def understand(sentence: str) -> Wish:
     Returns:
         The wish; a sentence without negation or "and" is one description, unchanged.
     """
-    text = " ".join(sentence.split()).rstrip(".!?")
+    text = NOTHING_ELSE.sub("", " ".join(sentence.split()).rstrip(".!?"))
     if text.lower() in NAMES:
         return Wish((text,))
     for pattern in (LEADING, TRAILING):
         if (match := pattern.match(text)) is not None:
-            return Wish(parts(match["rest"]), remove=True)
+            return Wish(unwanted(match["rest"]), remove=True)
     if (match := KEEP_NOT.match(text)) is not None:
         kept = wanted(match["keep"])
         if kept.lower() in ("everything", "anything", "all", "all sounds"):
-            return Wish(parts(match["drop"]), remove=True)
-        return Wish(parts(kept), parts(match["drop"]))
+            return Wish(unwanted(match["drop"]), remove=True)
+        return Wish(parts(kept), unwanted(match["drop"]))
     named = wanted(text)
     several = parts(named)
     return Wish(several if len(several) > 1 else (named,))
@@ -142,6 +147,11 @@ def parts(text: str) -> tuple[str, ...]:
         return (without_article(text),)
     found = [without_article(part) for part in SEVERAL.split(text) if part.strip()]
     return tuple(part for part in found if part) or (without_article(text),)
+
+
+def unwanted(text: str) -> tuple[str, ...]:
+    """The sounds of a list that is to go: "or" lists them too, and "no" may come again."""
+    return parts(OR.sub(" and ", NO_AGAIN.sub(r"\g<before>", text)))
 
 
 def without_article(text: str) -> str:

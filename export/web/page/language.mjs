@@ -7,18 +7,19 @@ const ALL_BUT =
   String.raw`(?:but|except(?:\s+for)?|besides|without|minus|other than|apart from)`;
 const REMOVE =
   String.raw`(?:please\s+)?(?:remove|removing|delete|drop|mute|silence|suppress|reduce|cancel|kill|eliminate|exclude|` +
-  String.raw`discard|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|` +
+  String.raw`discard|stop|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|` +
   String.raw`turn\s+off)`;
 const UNWANTED =
   String.raw`(?:i\s+)?(?:do\s+not|don(?:'|’)?t|never)\s+(?:want|need|like|play|keep|hear|let\s+me\s+hear)` +
   String.raw`(?:\s+to\s+hear)?`;
-const BARE = String.raw`(?:${UNWANTED}|no|not|without|except(?:\s+for)?|minus|non|never|neither)`;
+const BARE = String.raw`(?:${UNWANTED}|no|not|less|without|except(?:\s+for)?|minus|non|never|neither)`;
 const LEADING = new RegExp(String.raw`^(?:${ALL_BUT}|${REMOVE}|${BARE})\s+(?<rest>.+)$`, "iu");
 const TRAILING = /^(?<rest>.+?)\s+(?:removal|removed|remover|suppression|reduction|cancellation)$/iu;
 // A sentence that names what to keep first and what to leave out after it.
 const KEEP_NOT = new RegExp(
-  String.raw`^(?<keep>.+?)[,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|` +
-    String.raw`rather\s+than|instead\s+of)\s+(?<drop>.+)$`,
+  String.raw`^(?<keep>.+?)(?:[,;]\s*(?:(?:and|but)\s+)?(?:no|${REMOVE})|` +
+    String.raw`[,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|` +
+    String.raw`rather\s+than|instead\s+of))\s+(?<drop>.+)$`,
   "iu",
 );
 const WANT = new RegExp(
@@ -29,6 +30,10 @@ const WANT = new RegExp(
 const ONLY_BEHIND = /^(?<rest>.+?)\s+(?:only|alone)$/iu;
 const ARTICLE = /^(?:(?:all|any|of|the|a|an|that|those|these|this|my|some|other)\s+)+(?=\S)/iu;
 const SEVERAL = /\s*(?:,\s*(?:and\s+)?|;\s*|\s+(?:and|nor)\s+|\s*&\s*|\s+plus\s+|\s*\+\s*)\s*/iu;
+// Inside a list of what is to go: "no drums and no bass", "no cat or dog".
+const NO_AGAIN = /(^|[\s,;])(?:no|not|without)\s+/giu;
+const OR = /\s+or\s+/giu;
+const NOTHING_ELSE = /[,;]?\s+(?:and\s+)?nothing\s+else$/iu;
 // One sound with "and" in its name.
 const NAMES = new Set([
   "bits and pieces",
@@ -61,15 +66,15 @@ const wish = (keep, drop = [], remove = false) => ({ keep, drop, remove });
 // A sentence -> { keep, drop, remove }: the sounds that it names (with remove: those that are to go), the sounds to leave out,
 // and whether the residual is asked for. One without negation or "and" is one description, unchanged.
 export function understand(sentence) {
-  const text = sentence.split(/\s+/u).filter(Boolean).join(" ").replace(/[.!?]+$/u, "");
+  const text = sentence.split(/\s+/u).filter(Boolean).join(" ").replace(/[.!?]+$/u, "").replace(NOTHING_ELSE, "");
   if (NAMES.has(text.toLowerCase())) return wish([text]);
   for (const pattern of [LEADING, TRAILING]) {
     const match = pattern.exec(text);
-    if (match) return wish(parts(match.groups.rest), [], true);
+    if (match) return wish(unwanted(match.groups.rest), [], true);
   }
   const match = KEEP_NOT.exec(text);
   if (match) {
-    const kept = wanted(match.groups.keep), dropped = parts(match.groups.drop);
+    const kept = wanted(match.groups.keep), dropped = unwanted(match.groups.drop);
     return ALL.includes(kept.toLowerCase()) ? wish(dropped, [], true) : wish(parts(kept), dropped);
   }
   const named = wanted(text), several = parts(named);
@@ -99,6 +104,9 @@ function parts(text) {
   const found = text.split(SEVERAL).filter((part) => part.trim()).map(withoutArticle).filter(Boolean);
   return found.length ? found : [whole];
 }
+
+// The sounds of a list that is to go: "or" lists them too, and "no" may come again.
+const unwanted = (text) => parts(text.replace(NO_AGAIN, "$1").replace(OR, " and "));
 
 // A description without the words before its noun.
 export function withoutArticle(text) {

@@ -20,16 +20,20 @@ std::regex pattern(const std::string& text)
 const std::string ALL_BUT = R"((?:everything|anything|all|all sounds?|all (?:the )?rest)\s+)"
                             R"((?:but|except(?:\s+for)?|besides|without|minus|other than|apart from))";
 const std::string REMOVE = R"((?:please\s+)?(?:remove|removing|delete|drop|mute|silence|suppress|reduce|cancel|kill|eliminate|exclude|)"
-                           R"(discard|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|turn\s+off))";
+                           R"(discard|stop|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|turn\s+off))";
 const std::string UNWANTED = R"((?:i\s+)?(?:do\s+not|don(?:'|’)?t|never)\s+(?:want|need|like|play|keep|hear|let\s+me\s+hear))"
                              R"((?:\s+to\s+hear)?)";
-const std::string BARE = "(?:" + UNWANTED + R"(|no|not|without|except(?:\s+for)?|minus|non|never|neither))";
+const std::string BARE = "(?:" + UNWANTED + R"(|no|not|less|without|except(?:\s+for)?|minus|non|never|neither))";
 
 struct Grammar {
     const std::regex leading = pattern("^(?:" + ALL_BUT + "|" + REMOVE + "|" + BARE + R"()\s+(.+)$)");
     const std::regex trailing = pattern(R"(^(.+?)\s+(?:removal|removed|remover|suppression|reduction|cancellation)$)");
-    const std::regex keepNot = pattern(R"(^(.+?)[,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|)"
-                                       R"(rather\s+than|instead\s+of)\s+(.+)$)");
+    const std::regex keepNot = pattern(R"(^(.+?)(?:[,;]\s*(?:(?:and|but)\s+)?(?:no|)" + REMOVE + R"()|)"
+        R"([,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|)"
+        R"(rather\s+than|instead\s+of))\s+(.+)$)");
+    const std::regex noAgain = pattern(R"((^|[\s,;])(?:no|not|without)\s+)");
+    const std::regex listed = pattern(R"(\s+or\s+)");
+    const std::regex nothingElse = pattern(R"([,;]?\s+(?:and\s+)?nothing\s+else$)");
     const std::regex want = pattern(R"(^(?:please\s+)?(?:only|just|keep|isolate|extract|solo|separate|give\s+me|i\s+(?:only\s+)?want(?:\s+to\s+hear)?|)"
                                     R"(let\s+me\s+hear|play|hear)\s+(?:only\s+|just\s+)?(.+)$)");
     const std::regex onlyBehind = pattern(R"(^(.+?)\s+(?:only|alone)$)");
@@ -90,6 +94,12 @@ std::vector<std::string> parts(const std::string& text)
     return found.empty() ? std::vector<std::string>{whole} : found;
 }
 
+// The sounds of a list that is to go: "or" lists them too, and "no" may come again.
+std::vector<std::string> unwanted(const std::string& text)
+{
+    return parts(std::regex_replace(std::regex_replace(text, grammar().noAgain, "$1"), grammar().listed, " and "));
+}
+
 // The description in "only the dog", "I want to hear a dog", "dog alone".
 std::string wanted(const std::string& text)
 {
@@ -106,17 +116,18 @@ Wish understand(const std::string& sentence)
 {
     std::string text = tidy(sentence);
     text.erase(text.find_last_not_of(".!?") + 1);
+    text = std::regex_replace(text, grammar().nothingElse, "");
     if (isName(text))
         return {{text}, {}, false};
     std::smatch match;
     for (const std::regex* some : {&grammar().leading, &grammar().trailing})
         if (std::regex_match(text, match, *some))
-            return {parts(match[1]), {}, true};
+            return {unwanted(match[1]), {}, true};
     if (std::regex_match(text, match, grammar().keepNot)) {
         const std::string kept = wanted(match[1]);
         if (std::set<std::string>{"everything", "anything", "all", "all sounds"}.count(lower(kept)))
-            return {parts(match[2]), {}, true};
-        return {parts(kept), parts(match[2]), false};
+            return {unwanted(match[2]), {}, true};
+        return {parts(kept), unwanted(match[2]), false};
     }
     const std::string named = wanted(text);
     const std::vector<std::string> several = parts(named);
