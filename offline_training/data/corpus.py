@@ -22,6 +22,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+FULL_SCALE = 32_768  # of the 16-bit samples on disk, written and read
 SAMPLE_RATE = 48_000
 SPLITS = ("train", "val", "test")
 BACKGROUNDS = ("ambience",)  # labels of recordings of places: nothing in particular, so nobody asks for them
@@ -111,7 +112,7 @@ def decode_clip(path: Path) -> npt.NDArray[np.int16]:
     peak = float(np.abs(mono).max(initial=0.0))
     if peak > 1.0:
         mono = mono / peak
-    return np.round(mono * 32767.0).astype(np.int16)
+    return np.clip(np.round(mono * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def decode(manifest: Path, folder: Path) -> Iterator[tuple[int, int]]:
@@ -204,7 +205,7 @@ class Corpus:
     def samples(self, clip: Clip, first: int = 0, count: int | None = None) -> npt.NDArray[np.float32]:
         """A clip, or ``count`` samples of it from ``first``, float32 [length] with full scale 1.0."""
         last = clip.length if count is None else first + count
-        return self.audio(clip)[first:last].astype(np.float32) / np.float32(32768.0)
+        return self.audio(clip)[first:last].astype(np.float32) / np.float32(FULL_SCALE)
 
     def by_label(self, split: str) -> dict[str, list[Clip]]:
         """Clips of a split, grouped by label, labels in alphabetical order."""

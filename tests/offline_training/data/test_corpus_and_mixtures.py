@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import torch
 
-from offline_training.data.corpus import Corpus, CorpusError, attributions, decode, read_manifest
+from offline_training.data.corpus import Corpus, CorpusError, attributions, decode, decode_clip, read_manifest
 from offline_training.data.eval_mixtures import EvalConfig, draw_pairs, render
 from offline_training.data.mixtures import MixtureConfig, MixtureDataset, place
 from offline_training.data.query_table import QueryTable
@@ -30,6 +30,13 @@ def test_decoded_samples_are_the_files(corpus, clips):
     clip = corpus.clips[5]
     expected, _ = soundfile.read(clips.parent / clip.path, dtype="float32")
     np.testing.assert_allclose(corpus.audio(clip) / 32767.0, expected, atol=1e-4)
+
+
+def test_16_bit_samples_are_kept_to_the_bit(tmp_path):
+    """Written and read with one full scale."""
+    samples = np.array([-32_768, -12_345, -1, 0, 1, 12_345, 32_767], np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, RATE, subtype="PCM_16")
+    np.testing.assert_array_equal(decode_clip(tmp_path / "a.wav"), samples)
 
 
 def test_other_rates_and_stereo_become_mono_48k(tmp_path):
