@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from marssep_rt.dsp.mixer import Controls
 from offline_training.data.lexicon import read_lines, read_paraphrases
 from offline_training.evaluation import questions as q
 from offline_training.evaluation.bootstrap import interval
@@ -92,10 +93,13 @@ def outputs(listener: Listener, group: Sequence[Question]) -> list[Tensor]:
 def limited(target: Tensor, question: Question) -> Tensor:
     """An output [samples] with the smallest attenuation limit of what is asked, as the runtime mixes it."""
     limits = [ask.limit_db for ask in question.asks if ask.limit_db is not None]
-    if not limits:
-        return target
-    leak = 10 ** (-min(limits) / 20)
-    return target + leak * (torch.from_numpy(question.mixture[: len(target)]) - target)
+    return with_limit(target, question, min(limits)) if limits else target
+
+
+def with_limit(target: Tensor, question: Question, limit_db: float) -> Tensor:
+    """An output [samples] with an attenuation limit in dB, by the runtime's mixer settings."""
+    a, b = Controls(limit_db=limit_db).coefficients()
+    return a * target + b * torch.from_numpy(question.mixture[: len(target)])
 
 
 def summary(answers: Sequence[Answer]) -> dict[str, Any]:

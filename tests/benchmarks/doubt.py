@@ -17,34 +17,20 @@ import numpy as np
 import torch
 
 from marssep_rt.model import bundle as bundles
-from marssep_rt.query.encoders import text_encoder
 from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.query.words import Words
 from marssep_rt.utils.atomic_io import write_whole
 from offline_training.cli.measuring import held_out_labels
 from offline_training.data.corpus import Corpus
 from offline_training.data.eval_mixtures import EvalConfig
+from offline_training.encoders.builtin import BuiltinEncoder
 from offline_training.evaluation import questions, suite
 from offline_training.evaluation.listeners import BundleListener
 from offline_training.evaluation.metrics import si_sdr
+from offline_training.evaluation.voice import EncoderVoice
 
 LIMITS = (200.0, 30.0, 25.0, 20.0, 15.0, 12.0, 9.0, 6.0)  # dB; the first is none
 COSINES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-
-
-class Voice:
-    """A bundle's words, never limited."""
-
-    def __init__(self, bundle):
-        self.encoder, self.labels_of = text_encoder(bundle.path), Words.of(bundle).labels_of
-
-    def text(self, words):
-        vectors = [self.encoder.embed(label) for label in self.labels_of(words) or [words]]
-        mean = np.mean(vectors, axis=0)
-        return mean / np.linalg.norm(mean)
-
-    def limit_db(self, words):
-        return None
 
 
 def asked(sources, voice, mixtures):
@@ -71,8 +57,8 @@ def gains(listener, given):
                 torch.from_numpy(x[: len(output)]) for x in (question.mixture, question.target)
             )
             before = si_sdr(mixture, target)
-            leaks = [10 ** (-limit / 20) for limit in LIMITS]
-            rows.append([float(si_sdr(output + g * (mixture - output), target) - before) for g in leaks])
+            mixed = [suite.with_limit(output, question, limit) for limit in LIMITS]
+            rows.append([float(si_sdr(one, target) - before) for one in mixed])
     return np.array(rows)
 
 
@@ -87,8 +73,11 @@ def main():
     bundle = bundles.load(options.bundle)
     known = Vocabulary.of(bundle)
     config = replace(EvalConfig(), split=options.split, mixtures=options.mixtures, unseen_mixtures=100)
-    sources = questions.Sources(Corpus(options.corpus), config, held_out_labels(Path("sound_queries")))
-    given = asked(sources, Voice(bundle), options.mixtures)
+    corpus = Corpus(options.corpus)
+    sources = questions.Sources(corpus, config, held_out_labels(Path("sound_queries")))
+    # without the vocabulary, which would limit the doubted words
+    voice = EncoderVoice(BuiltinEncoder(text=bundle.path), corpus, labels_of=Words.of(bundle).labels_of)
+    given = asked(sources, voice, options.mixtures)
     gain = gains(BundleListener(bundle), given)
     places = known.vectors[: known.asked]
     cosine = np.array([(places @ question.asks[0].query).max() for _, question in given])

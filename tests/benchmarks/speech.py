@@ -16,13 +16,14 @@ import torch
 from pyrnnoise import RNNoise
 from scipy.signal import correlate, correlation_lags
 
-import marssep_rt
 from marssep_rt.model import bundle as bundles
 from offline_training.cli.measuring import held_out_labels
 from offline_training.data.corpus import SAMPLE_RATE, Corpus
 from offline_training.data.eval_mixtures import EvalConfig
+from offline_training.encoders.builtin import BuiltinEncoder
 from offline_training.evaluation import questions, suite
 from offline_training.evaluation.listeners import BundleListener
+from offline_training.evaluation.voice import EncoderVoice
 
 LARGEST_DELAY = 2_400  # samples
 
@@ -53,14 +54,6 @@ def aligned(output, mixture):
     return np.roll(np.pad(output, LARGEST_DELAY), -delay)[LARGEST_DELAY:-LARGEST_DELAY]
 
 
-class Voice:
-    text = staticmethod(marssep_rt.embed_text)
-
-    @staticmethod
-    def limit_db(words):
-        return None
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("cache/corpus"))
@@ -69,9 +62,11 @@ def main():
     parser.add_argument("--bundle", type=Path)
     options = parser.parse_args()
     config = replace(EvalConfig(), split=options.split)
-    sources = questions.Sources(Corpus(options.corpus), config, held_out_labels(Path("sound_queries")))
-    asked = list(questions.speech(sources, Voice(), options.mixtures))
-    ours = suite.measure(BundleListener(bundles.load(options.bundle)), iter(asked))
+    bundle, corpus = bundles.load(options.bundle), Corpus(options.corpus)
+    sources = questions.Sources(corpus, config, held_out_labels(Path("sound_queries")))
+    voice = EncoderVoice(BuiltinEncoder(text=bundle.path), corpus)
+    asked = list(questions.speech(sources, voice, options.mixtures))
+    ours = suite.measure(BundleListener(bundle), iter(asked))
     theirs = suite.measure(Denoiser(), iter(asked))
     ahead = float(np.mean([a.si_sdri > b.si_sdri for a, b in zip(ours, theirs, strict=True)]))
     print(
