@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from offline_training.data.eval_mixtures import EvalConfig
 from offline_training.data.mixtures import MixtureConfig
@@ -23,6 +23,9 @@ class TrainConfig:
     lr: Annotated[float, Key("Learning rate between the two.", least=0)] = 1e-3
     weight_decay: Annotated[float, Key("AdamW's, of matrices and kernels.", least=0)] = 0.05
     betas: Annotated[tuple[float, float], share("AdamW's decays of the moments.")] = (0.9, 0.98)
+    optimiser: Annotated[
+        Literal["adamw", "muon"], Key("What moves matrices and kernels; AdamW moves the rest in any case.")
+    ] = "adamw"
     clip: Annotated[float, Key("Largest norm of a gradient.", least=0)] = 1.0
     ema: Annotated[float, share("Decay of the averaged weights, which are measured and kept.")] = 0.999
     snr_weight: Annotated[float, Key("Weight of -SNR.", least=0)] = 1.0

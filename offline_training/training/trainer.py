@@ -32,7 +32,8 @@ from offline_training.utils import checkpoint_io
 from offline_training.utils.distributed import Processes
 from offline_training.utils.journal import Advance, Write, open_journal, unwatched
 from offline_training.utils.loop import Loop, Position, Rhythm
-from offline_training.utils.optimisation import descend, follow, parameter_groups, set_rate, young
+from offline_training.utils.muon import MuonWithAdamW
+from offline_training.utils.optimisation import Optimiser, descend, follow, parameter_groups, set_rate, young
 from offline_training.utils.precision import half
 from offline_training.utils.recipe import RecipeError, read
 from offline_training.utils.run import RunError, check_recipe
@@ -152,11 +153,15 @@ class Trainer:
         self.model.unet = self.processes.with_norms(self.model.unet, self.method.frozen_norms)  # type: ignore[assignment]
         self.model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            parameter_groups(self.model.parameters(), self.config.weight_decay),
-            lr=self.config.lr,
-            betas=self.config.betas,
-        )
+        self.optimiser = self.new_optimiser()
+
+    def new_optimiser(self) -> Optimiser:
+        """The recipe's optimiser, which has seen no gradient yet."""
+        config, parameters = self.config, self.model.parameters()
+        if config.optimiser == "muon":
+            return MuonWithAdamW(parameters, config.lr, config.weight_decay, config.betas)
+        groups = parameter_groups(parameters, config.weight_decay)
+        return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
 
     def begin_with(self, content: Mapping[str, Any], start: Path | None) -> None:
         """Take the weights of a checkpoint; raises RunError for one of another query space."""
@@ -174,10 +179,14 @@ class Trainer:
     def resume(self, content: dict[str, Any]) -> None:
         """Go on where ``last.pt`` stopped; raises RunError for another recipe, unless ``changed``."""
         now = json.loads(json.dumps(asdict(self.recipe)))
-        check_recipe(self.folder, self.stored_recipe(content), now, self.changed)
+        stored = self.stored_recipe(content)
+        check_recipe(self.folder, stored, now, self.changed)
         checkpoint_io.load_weights(self.model, content["model"])
         checkpoint_io.load_weights(self.average, content["weights"])
-        self.optimiser.load_state_dict(content["optimiser"])
+        if now["train"]["optimiser"] == stored["train"].get("optimiser", "adamw"):
+            self.optimiser.load_state_dict(
+                content["optimiser"]
+            )  # a changed recipe's other optimiser begins anew
         self.position = Position(content["step"], content["best"], content.get("stale", 0))
         self.heard_before = heard.heard_of(content)
 

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from offline_training.utils.distributed import Processes
+
+
+class Optimiser(Protocol):
+    """What training needs of an optimiser; torch's have it."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]: ...
+
+    def zero_grad(self, set_to_none: bool = ...) -> None: ...
+
+    def step(self) -> Any: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 def parameter_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
@@ -19,14 +34,14 @@ def parameter_groups(parameters: Iterable[nn.Parameter], weight_decay: float) ->
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimiser: Optimiser, rate: float) -> None:
     """The learning rate of every parameter."""
     for group in optimiser.param_groups:
         group["lr"] = rate
 
 
 def descend(
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     loss: Tensor,
     parameters: Sequence[nn.Parameter],
     clip: float = 1.0,

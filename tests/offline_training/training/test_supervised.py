@@ -74,6 +74,24 @@ def test_resumed_equals_uninterrupted(corpus, table, tmp_path):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
 
 
+def test_muon_learns_resumes_and_takes_over(corpus, table, tmp_path):
+    whole = supervised_trainer(tmp_path / "a", corpus, table, recipe(steps=8, optimiser="muon"))
+    whole.run()
+    half = supervised_trainer(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4, optimiser="muon"))
+    stop_after(half, 4)
+    again = supervised_trainer(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4, optimiser="muon"))
+    again.run()
+    for a, b in zip(whole.average.state_dict().values(), again.average.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+    adamw = supervised_trainer(tmp_path / "c", corpus, table, recipe(steps=8, log_every=4))
+    stop_after(adamw, 4)
+    changed = recipe(steps=8, log_every=4, optimiser="muon")
+    muon = supervised_trainer(tmp_path / "c", corpus, table, changed, changed=True)
+    assert muon.step == 4
+    muon.run()
+    assert muon.step == 8 and "muon" in muon.content()["optimiser"]
+
+
 def stop_after(trainer, steps):
     import os
     import signal
