@@ -89,7 +89,8 @@ def test_muon_learns_resumes_and_takes_over(corpus, table, tmp_path):
     muon = supervised_trainer(tmp_path / "c", corpus, table, changed, changed=True)
     assert muon.step == 4
     muon.run()
-    assert muon.step == 8 and "muon" in muon.content()["optimiser"]
+    assert muon.step == 8
+    assert "muon" in muon.content()["optimiser"]
 
 
 def stop_after(trainer, steps):

@@ -32,7 +32,8 @@ def test_a_kernel_moves_along_the_orthogonal_factor_of_its_gradient():
     step = matrix_view(kernel.detach()) - matrix_view(before[0]) * (1 - RATE * DECAY)
     lengths = torch.linalg.svdvals(step) / (RATE * 0.2 * (16 * 2 * 3) ** 0.5)  # of AdamW's size
     assert lengths.shape == (24,)
-    assert 0.5 < lengths.min() and lengths.max() < 1.5  # as near to one as five iterations come
+    assert lengths.min() > 0.5  # five iterations come as near to one as this
+    assert lengths.max() < 1.5
 
 
 def test_the_order_inside_a_kernel_means_nothing():
@@ -58,7 +59,8 @@ def test_the_rest_is_adamws():
     for _ in range(3):
         biases[0].grad, biases[1].grad = gradients[1], gradients[3]
         adamw.step()
-    assert torch.equal(model[0].bias, biases[0]) and torch.equal(model[2].bias, biases[1])
+    assert torch.equal(model[0].bias, biases[0])
+    assert torch.equal(model[2].bias, biases[1])
 
 
 def test_its_state_goes_on():
