@@ -1,7 +1,7 @@
 """What lossy codecs cost: the mixtures of ``marssep train suite --only seen``, coded and decoded before the
 separator hears them.
 
-    python tests/benchmarks/lossy_codecs.py --corpus cache/corpus [--split val] [--mixtures 60] [--bundle BUNDLE]
+    python tests/benchmarks/lossy_codecs.py --corpus cache/corpus [--split val] [--mixtures 60] [--bundle B]
 
 The target is coded in the same way, so that what the codec cuts off is not counted against the separator.
 """
