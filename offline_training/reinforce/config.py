@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal, Self
 
 from offline_training.reinforce import policy
+from offline_training.reinforce.advantage import AdvantageConfig
 from offline_training.reinforce.reward import RewardConfig
 from offline_training.reinforce.surrogate import SurrogateConfig
 from offline_training.training.config import SuperviseRecipe
@@ -20,6 +21,12 @@ class ReinforceConfig:
     group: Annotated[int, Key("Masks for a mixture and query.", least=1)] = 6
     inner_steps: Annotated[int, Key("Gradient steps on the same masks.", least=1)] = 2
     refresh_every: Annotated[int, Key("Updates after which the old policy is replaced.", least=1)] = 1
+    learn: Annotated[
+        Literal["surrogate", "winner"],
+        Key(
+            "From masks: by the clipped surrogate, or by regression on each group's best (expert iteration)."
+        ),
+    ] = "surrogate"
     supervised: Annotated[float, Key("Weight of the supervised loss beside the surrogate.", least=0)] = 0.0
     audible_db: Annotated[float, Key("Bins further under the mixture's loudest do not count.", least=0)] = (
         60.0
@@ -40,6 +47,7 @@ class ReinforceRecipe(SuperviseRecipe):
         Key("What outputs are compared with: a fitted pooling of recording, words and image, or their mean."),
     ] = "mlbp"
     reinforce: ReinforceConfig = field(default_factory=ReinforceConfig)
+    advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
     surrogate: SurrogateConfig = field(default_factory=SurrogateConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
 

@@ -31,15 +31,17 @@ from offline_training.models.registry import Separator
 from offline_training.models.separator import Spectra
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
+from offline_training.reinforce.advantage import (
+    Advantages,
+    advantages_of_terms,
+    group_advantages,
+    moving_baseline,
+)
 from offline_training.reinforce.anchor import mean_anchor
 from offline_training.reinforce.config import ReinforceRecipe
-from offline_training.reinforce.reward import SoundVectors, rewards
-from offline_training.reinforce.surrogate import (
-    group_advantages,
-    importance_ratio,
-    moving_baseline,
-    objective,
-)
+from offline_training.reinforce.reward import SoundVectors, terms_of, total, weights_of
+from offline_training.reinforce.surrogate import importance_ratio, objective
+from offline_training.reinforce.winners import Winners, imitation, winners
 from offline_training.training.objective import mask_losses, whole_hops
 from offline_training.training.trainer import Trainer
 from offline_training.utils import checkpoint_io
@@ -56,6 +58,7 @@ class Rollout(NamedTuple):
     rewards: Tensor  # [Q, G]
     advantages: Tensor  # [Q, G]
     figures: dict[str, float]
+    winners: Winners | None = None  # for expert iteration
 
 
 class Anchors:
@@ -149,43 +152,75 @@ class Reinforcement:
         """Draw G masks for every query around the old policy's P [Q, T, bands], make sound of them, reward
         it.
         """
-        config, rows = self.rl, batch["mixture_of"]
-        count, group = len(rows), config.group
-        masks = self.draw(proposal, group)
-        latency, hop = self.run.model.latency, self.run.model.config.spectral.hop
-        n = batch["targets"].shape[1] // hop * hop - latency
-        targets, mixture = batch["targets"][:, :n], batch["mixtures"][rows, :n]
-        anchor = self.anchors(targets, batch["labels"])
+        config, count = self.rl, len(batch["mixture_of"])
+        masks = self.draw(proposal, config.group)
         heard = policy.centred(masks, config.kappa) if config.centred else masks
-        earned, said = [], []
-        for g in range(group):  # one mask a query at a time: G times the memory would buy nothing
-            estimate = self.run.model.apply_mask(spectra, heard[:, g], Memory())[:, 0, latency:]
-            reward, terms = rewards(
-                self.ear, estimate, targets, mixture, anchor, batch["absent"], self.recipe.reward
-            )
-            earned.append(reward)
-            said.append(terms)
-        reward = torch.stack(earned, 1)
+        anchor = self.anchors(self.targets(batch), batch["labels"])
+        # one mask a query at a time: G times the memory would buy nothing
+        said = [self.terms(spectra, heard[:, g], batch, anchor) for g in range(config.group)]
+        terms = {name: torch.stack([one[name] for one in said], 1) for name in said[0]}
+        deployed = self.terms(spectra, proposal, batch, anchor) if self.needs_deployed else {}
         # where every mask stands alone the batch is the group, and that is everybody's batch
         gather, rank = self.run.processes.gather, self.run.processes.rank
-        whole = gather(reward)
-        advantages = group_advantages(whole, self.baseline)
-        mine = advantages.values[rank * count : (rank + 1) * count]
-        self.baseline = moving_baseline(self.baseline, whole, config.baseline_decay)
-        present = gather(~batch["absent"])
-        figures = {
-            name: gather(torch.stack([t[name] for t in said], 1))[present].mean().item()
-            for name in said[0]
-            if name != "absent"
+        whole = {name: gather(value) for name, value in terms.items()}
+        reward = total(whole, self.recipe.reward)
+        advantages = self.advantages(whole, reward, {name: gather(value) for name, value in deployed.items()})
+        mine = slice(rank * count, (rank + 1) * count)
+        self.baseline = moving_baseline(self.baseline, reward, config.baseline_decay)
+        best = None
+        if config.learn == "winner":
+            # on the scale on which their mean is P: imitation of plain masks would pull P to the middle
+            best = winners(
+                policy.centred(masks, config.kappa), reward[mine], total(deployed, self.recipe.reward)
+            )
+        counted = self.audible(spectra)
+        figures = self.reward_figures(whole, reward, gather(~batch["absent"]), advantages)
+        return Rollout(
+            masks, proposal[:, None], counted[:, None], reward[mine], advantages.values[mine], figures, best
+        )
+
+    @property
+    def needs_deployed(self) -> bool:
+        """Whether the deployed masks are rewarded, too."""
+        return self.recipe.advantage.against == "deployed" or self.rl.learn == "winner"
+
+    def targets(self, batch: Batch) -> Tensor:
+        """The targets [Q, samples] as long as outputs are."""
+        model = self.run.model
+        return batch["targets"][:, : whole_hops(model, batch) - model.latency]
+
+    def terms(self, spectra: Spectra, mask: Tensor, batch: Batch, anchor: Tensor) -> dict[str, Tensor]:
+        """What masks [Q, T, bands] earn, term by term [Q]."""
+        model, targets = self.run.model, self.targets(batch)
+        estimate = model.apply_mask(spectra, mask, Memory())[:, 0, model.latency :]
+        mixture = batch["mixtures"][batch["mixture_of"], : targets.shape[1]]
+        return terms_of(self.ear, estimate, targets, mixture, anchor, batch["absent"], self.recipe.reward)
+
+    def advantages(self, terms: dict[str, Tensor], reward: Tensor, deployed: dict[str, Tensor]) -> Advantages:
+        """Advantages of all masks of the batch, of the reward or of each of its terms."""
+        config = self.recipe.advantage
+        if config.each and reward.shape[1] > 1:
+            return advantages_of_terms(terms, weights_of(self.recipe.reward, terms), config, deployed)
+        earned = total(deployed, self.recipe.reward) if deployed else None
+        return group_advantages(reward, self.baseline, config, earned)
+
+    def reward_figures(
+        self, terms: dict[str, Tensor], reward: Tensor, present: Tensor, advantages: Advantages
+    ) -> dict[str, float]:
+        """What the log says of a rollout's rewards."""
+        figures = {name: terms[name][present].mean().item() for name in terms if name != "absent"}
+        figures["reward"] = reward[torch.isfinite(reward)].mean().item()
+        figures["reward_spread"] = reward.std(1, unbiased=False).nan_to_num().mean().item()
+        return figures | {
+            "flat_groups": float(advantages.flat_groups),
+            "non_finite": float(advantages.non_finite),
         }
-        figures["reward"] = whole[torch.isfinite(whole)].mean().item()
-        figures["reward_spread"] = whole.std(1, unbiased=False).nan_to_num().mean().item()
-        figures |= {"flat_groups": float(advantages.flat_groups), "non_finite": float(advantages.non_finite)}
+
+    def audible(self, spectra: Spectra) -> Tensor:
+        """1 where a bin is loud enough to count, else 0: [Q, T, bands]."""
         power = spectra.band_power
         loudest = power.amax((1, 2), keepdim=True)
-        counted = (power > loudest * 10 ** (-config.audible_db / 10)).float()
-        assert masks.shape[:2] == (count, group)
-        return Rollout(masks, proposal[:, None], counted[:, None], reward, mine, figures)
+        return (power > loudest * 10 ** (-self.rl.audible_db / 10)).float()
 
     def draw(self, proposal: Tensor, group: int) -> Tensor:
         """G masks for each proposal [Q, T, bands], every shard of the batch by a seed of its own: [Q, G, T,
@@ -253,6 +288,9 @@ class Reinforcement:
         """
         proposal = torch.sigmoid(logits)
         terms = self.surrogate(proposal, rollout, reference)
+        if rollout.winners is not None:
+            terms["imitation"] = imitation(proposal, rollout.winners, rollout.counted[:, 0])
+            terms["loss"] = terms["imitation"]
         if self.rl.supervised:
             losses = mask_losses(
                 self.run.model, spectra, logits, batch, self.run.config, self.run.config.bce_steps

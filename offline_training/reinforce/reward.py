@@ -7,7 +7,7 @@ R = cos(phi_a(separated), z*), with the audio encoder frozen and everything in f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -26,6 +26,9 @@ class RewardConfig:
     """Weights of the reward's terms. The paper's reward is the cosine alone."""
 
     cosine: Annotated[float, Key("Weight of the cosine to the anchor.", least=0)] = 1.0
+    margin: Annotated[
+        float, Key("Weight of the cosine of the output minus that of the residual.", least=0)
+    ] = 0.0
     level: Annotated[float, Key("Weight of a guard against silence and all-pass.", least=0)] = 0.0
     si_sdr: Annotated[float, Key("Weight of a tenth of the SI-SDR in dB.", least=0)] = 0.0
     absent: Annotated[
@@ -72,7 +75,7 @@ def silence(estimate: Tensor, mixture: Tensor, floor_db: float = -30.0) -> Tenso
 
 
 @torch.no_grad()
-def rewards(
+def terms_of(
     ear: SoundVectors,
     estimate: Tensor,
     target: Tensor,
@@ -80,20 +83,34 @@ def rewards(
     anchor: Tensor,
     absent: Tensor,
     config: RewardConfig,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Rewards [B] of outputs [B, samples] and the unweighted terms [B]; target, mixture and anchor row by
-    row, ``absent`` [B] bool.
+) -> dict[str, Tensor]:
+    """The unweighted terms [B] of outputs [B, samples]; target, mixture and anchor row by row, ``absent`` [B]
+    bool.
 
-    Rows with an absent target have no anchor: they earn ``silence`` times its weight.
+    The cosine is always there, for the log. Rows with an absent target have no anchor: they earn ``absent``
+    alone, and the others none of it.
     """
     estimate = estimate.float()
-    terms = {"cosine": (ear(estimate) * anchor).sum(-1)}
+    cosine = (ear(estimate) * anchor).sum(-1)
+    terms = {"cosine": cosine}
+    if config.margin:
+        terms["margin"] = cosine - (ear(mixture - estimate) * anchor).sum(-1)
     if config.level:
         terms["level"] = level_guard(estimate, target)
     if config.si_sdr:
         terms["si_sdr"] = quality(estimate, target)
-    total = torch.stack([getattr(config, name) * value for name, value in terms.items()]).sum(0)
+    earned = {name: torch.where(absent, torch.zeros_like(value), value) for name, value in terms.items()}
     if absent.any():
-        terms["absent"] = silence(estimate, mixture)
-        total = torch.where(absent, config.absent * terms["absent"], total)
-    return total, terms
+        earned["absent"] = torch.where(absent, silence(estimate, mixture), torch.zeros_like(cosine))
+    return earned
+
+
+def weights_of(config: RewardConfig, names: Iterable[str]) -> dict[str, float]:
+    """The weights of terms."""
+    return {name: float(getattr(config, name)) for name in names}
+
+
+def total(terms: Mapping[str, Tensor], config: RewardConfig) -> Tensor:
+    """The reward: the weighted sum of its terms."""
+    weights = weights_of(config, terms)
+    return torch.stack([weights[name] * value for name, value in terms.items()]).sum(0)

@@ -50,52 +50,6 @@ def clipped(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Advantages:
-    """``values`` [M, G]; ``flat_groups``: mixtures whose masks all earned the same; ``non_finite``: rewards
-    that were no numbers.
-    """
-
-    values: Tensor
-    flat_groups: int
-    non_finite: int
-
-
-def group_advantages(rewards: Tensor, baseline: float | None = None, eps: float = 1e-6) -> Advantages:
-    """Rewards [M, G] of G masks for each of M mixtures -> standardised advantages, detached, fp32.
-
-    G > 1: (R - mean) / (std + eps) within a mixture's group (population std). G = 1: there is no group, so
-    the batch is one, after the moving ``baseline`` is taken off (section 4 of the paper). A reward that is
-    not finite gets no advantage and does not touch the others'; a group without variance gets none at all.
-    """
-    r = rewards.detach().float()
-    good = torch.isfinite(r)
-    lost = int((~good).sum())
-    r = torch.where(good, r, torch.zeros_like(r))
-    alone = r.shape[1] == 1
-    if alone:
-        r = ((r - (baseline or 0.0)) * good).reshape(1, -1)
-        good = good.reshape(1, -1)
-    count = good.sum(1, keepdim=True).clamp(min=1)
-    mean = r.sum(1, keepdim=True) / count
-    centred = torch.where(good, r - mean, torch.zeros_like(r))
-    std = (centred.square().sum(1, keepdim=True) / count).sqrt()
-    flat = std <= eps
-    values = torch.where(flat, torch.zeros_like(r), centred / (std + eps))
-    return Advantages(values.reshape(rewards.shape), int(flat.sum()), lost)
-
-
-def moving_baseline(baseline: float | None, rewards: Tensor, decay: float = 0.92) -> float | None:
-    """b <- decay b + (1 - decay) mean(R), starting from the first mean; rewards that are not finite do not
-    count.
-    """
-    good = rewards[torch.isfinite(rewards)]
-    if not len(good):
-        return baseline
-    new = float(good.mean())
-    return new if baseline is None else decay * baseline + (1 - decay) * new
-
-
-@dataclass(frozen=True)
 class SurrogateConfig:
     """The clipped surrogate."""
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,29 @@ def test_rewarded_masks_become_likelier(corpus, table, tmp_path, start):
     assert first["ratio_mean"] == pytest.approx(1.0, abs=0.05)
     assert first["reward_spread"] > 0
     for _ in range(80):
+        figures = trainer.train_step(batch)
+    assert figures["skipped"] == figures["non_finite"] == 0
+    assert mean_reward(trainer, batch) > before + 0.05
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        {"advantage": {"against": "deployed", "floor": 0.005, "most": 3.0}},
+        {"advantage": {"each": True}, "reward": {"cosine": 1.0, "margin": 1.0}},
+        {"reinforce": {"group": 8, "block": [10, 16], "learn": "winner"}},
+    ],
+    ids=["against the deployed mask", "each reward for itself", "expert iteration"],
+)
+def test_other_ways_to_reward_learn_too(corpus, table, tmp_path, start, ways):
+    plain = recipe({"group": 8, "block": [10, 16]}, steps=1000, lr=3e-3)
+    parts = asdict(plain) | {k: asdict(plain)[k] | v for k, v in ways.items()}
+    trainer = make(
+        tmp_path / "rl", corpus, table, start, read(ReinforceRecipe, json.loads(json.dumps(parts)))
+    )
+    batch = next(b for b in batches(trainer, 50) if not b["absent"].any())
+    before = mean_reward(trainer, batch)
+    for _ in range(120):
         figures = trainer.train_step(batch)
     assert figures["skipped"] == figures["non_finite"] == 0
     assert mean_reward(trainer, batch) > before + 0.05

@@ -11,8 +11,9 @@ from offline_training.reinforce.reward import (
     RewardConfig,
     level_guard,
     quality,
-    rewards,
     silence,
+    terms_of,
+    total,
 )
 
 T = torch.linspace(0, 1, 4800)
@@ -24,6 +25,11 @@ def ear(sound):
     tone = (sound @ TONE / TONE.norm()).abs()
     rest = (sound.square().sum(-1) - tone.square()).clamp(min=0).sqrt()
     return torch.nn.functional.normalize(torch.stack([tone, rest], 1), dim=1)
+
+
+def rewards(ear, estimate, target, mixture, anchor, absent, config):
+    terms = terms_of(ear, estimate, target, mixture, anchor, absent, config)
+    return total(terms, config), terms
 
 
 def test_terms_by_hand():
@@ -69,6 +75,15 @@ def test_absent_targets_earn_silence_alone():
         RewardConfig(absent=2),
     )
     torch.testing.assert_close(found, torch.tensor([0.0, 2.0]), atol=1e-4, rtol=0)
+
+
+def test_the_margin_is_what_the_residual_lacks():
+    """Half the tone earns the same cosine as all of it; only the margin says that a half is left."""
+    mixture, half = TONE.expand(2, -1), torch.stack([TONE, 0.5 * TONE])
+    anchor, absent = torch.tensor([[1.0, 0.0]]).expand(2, -1), torch.zeros(2, dtype=torch.bool)
+    found, terms = rewards(ear, half, mixture, mixture, anchor, absent, RewardConfig(cosine=0.0, margin=1.0))
+    torch.testing.assert_close(terms["cosine"], torch.ones(2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found, torch.tensor([1.0, 0.0]), atol=1e-3, rtol=0)
 
 
 def test_a_tower_hears_in_fp32_without_gradient_under_autocast():

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from offline_training.reinforce import policy
+from offline_training.reinforce.advantage import group_advantages
 from offline_training.reinforce.surrogate import (
     SurrogateConfig,
     clipped,
-    group_advantages,
     importance_ratio,
-    moving_baseline,
     objective,
     over_bins,
 )
@@ -56,38 +55,6 @@ def test_clipping_on_both_sides(ratio, advantage, expected, moves):
     assert value.item() == pytest.approx(expected)
     value.sum().backward()
     assert r.grad.item() == pytest.approx(advantage if moves else 0.0)
-
-
-def test_advantages_by_hand():
-    found = group_advantages(torch.tensor([[1.0, 2.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0]]))
-    s = math.sqrt(0.5)
-    torch.testing.assert_close(
-        found.values, torch.tensor([[-1 / s, 0.0, 1 / s, 0.0], [0.0] * 4]), atol=1e-5, rtol=1e-5
-    )
-    assert (found.flat_groups, found.non_finite) == (1, 0)
-
-
-def test_rewards_that_are_no_numbers_are_contained():
-    nan, inf = float("nan"), float("inf")
-    found = group_advantages(torch.tensor([[1.0, nan, 3.0], [nan, inf, -inf], [0.0, 1.0, 2.0]]))
-    torch.testing.assert_close(
-        found.values[:2], torch.tensor([[-1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]), atol=1e-5, rtol=1e-5
-    )
-    torch.testing.assert_close(found.values[2], group_advantages(torch.tensor([[0.0, 1.0, 2.0]])).values[0])
-    assert (found.flat_groups, found.non_finite) == (1, 4)
-
-
-def test_one_mask_a_mixture_falls_back_to_the_batch():
-    found = group_advantages(torch.tensor([[1.0], [2.0], [3.0]]), baseline=7.0)
-    torch.testing.assert_close(
-        found.values, torch.tensor([[-1.0], [0.0], [1.0]]) * math.sqrt(1.5), atol=1e-5, rtol=1e-5
-    )
-
-
-def test_moving_baseline():
-    assert moving_baseline(None, torch.tensor([1.0, 3.0])) == 2.0
-    assert moving_baseline(2.0, torch.tensor([3.0, float("nan")])) == pytest.approx(0.92 * 2 + 0.08 * 3)
-    assert moving_baseline(2.0, torch.tensor([float("nan")])) == 2.0
 
 
 def terms(p, old, mask, advantage, config, counted=None):
