@@ -41,6 +41,9 @@ class UNetConfig:
     band_memory: Annotated[
         tuple[int, ...], Key("Bands of the levels whose encoder remembers each band for itself.", least=1)
     ] = ()
+    decoder_memory: Annotated[
+        tuple[int, ...], Key("Bands of the levels whose decoder does, too; the outermost has 64.", least=1)
+    ] = ()
     band_dilations: Annotated[tuple[int, ...], Key("Their dilations in frames.", least=1)] = (
         1,
         4,
@@ -134,6 +137,14 @@ class BandMemory(nn.Module):
         return x + self.mix(nn.functional.leaky_relu(y, 0.1))
 
 
+def band_memories(name: str, channels: int, bands: int, config: UNetConfig) -> nn.ModuleList:
+    """One after another, a memory for each of the dilations."""
+    return nn.ModuleList(
+        BandMemory(f"{name}_{i}", channels, bands, dilation)
+        for i, dilation in enumerate(config.band_dilations)
+    )
+
+
 INNER = slice(1, 3)  # of a kernel over four bands: what meets two bands with nothing beside them
 
 
@@ -223,13 +234,13 @@ class StreamingUNet(nn.Module):
             )  # time is the bottleneck's business: two frames here cost a third less than three
             self.encoder.append(CausalBlock(f"encoder{level}", channels, hidden, bands, kernel))
             if bands in config.band_memory:
-                self.remember[str(level)] = nn.ModuleList(
-                    BandMemory(f"band_memory{level}_{i}", channels, bands, dilation)
-                    for i, dilation in enumerate(config.band_dilations)
-                )
+                self.remember[str(level)] = band_memories(f"band_memory{level}", channels, bands, config)
             if level < len(config.channels) - 1:
                 self.ups.append(Up(config.channels[level + 1], channels))
                 self.decoder.append(CausalBlock(f"decoder{level}", channels, hidden, bands, kernel))
+                if bands in config.decoder_memory:
+                    name = f"decoder_memory{level}"
+                    self.remember[f"decoder{level}"] = band_memories(name, channels, bands, config)
             before = channels
         self.bottleneck = nn.ModuleList(
             CausalBlock(f"bottleneck{i}", before, hidden, 1, (3, 1), dilation)
@@ -266,6 +277,13 @@ class StreamingUNet(nn.Module):
             h = h + self.query_outer(nn.functional.leaky_relu(self.query_inner(joined), 0.1))
         return h  # type: ignore[no-any-return]
 
+    def remembered(self, place: str, x: Tensor, memory: Memory) -> Tensor:
+        """What the band memories of a place make of its output; the output where it has none."""
+        if place in self.remember:
+            for remember in self.remember[place]:  # type: ignore[attr-defined]
+                x = remember(x, memory)
+        return x
+
     def forward(self, features: Tensor, query: Tensor, memory: Memory, other: Tensor | None = None) -> Tensor:
         h = self.query_features(query, other)
         blocks = self.blocks()
@@ -275,15 +293,14 @@ class StreamingUNet(nn.Module):
         x = self.input_norm(features)
         skips: list[Tensor] = []
         for level, (down, block) in enumerate(zip(self.downs, self.encoder, strict=True)):
-            x = block(down(x), asked[block], memory)
-            if str(level) in self.remember:
-                for remember in self.remember[str(level)]:  # type: ignore[attr-defined]
-                    x = remember(x, memory)
+            x = self.remembered(str(level), block(down(x), asked[block], memory), memory)
             skips.append(x)
         for block in self.bottleneck:
             x = block(x, asked[block], memory)
-        for up, block, skip in reversed(list(zip(self.ups, self.decoder, skips[:-1], strict=True))):
-            x = block(up(x, skip), asked[block], memory)
+        for level in reversed(range(len(self.ups))):
+            block = self.decoder[level]
+            x = block(self.ups[level](x, skips[level]), asked[block], memory)
+            x = self.remembered(f"decoder{level}", x, memory)
         maps = self.components(x).permute(0, 2, 3, 1)  # [B, T, bands, K]; a view in channels_last
         weights = torch.sigmoid(self.component_gate(h)) * self.component_scale
         batch, _frames, bands, components = maps.shape

@@ -190,6 +190,7 @@ def listening_model():
         other=True,
         query_inner=6,
         band_memory=(16, 8),
+        decoder_memory=(8,),
         band_dilations=(1, 3),
     )
     model = MaskSeparator(SeparatorConfig(unet=unet))
@@ -218,6 +219,7 @@ def test_a_graph_with_the_other_input_keeps_the_contract(listening_model):
     assert told["other"] is True
     assert told["presence"] == {"both": [0, 1, 2], "share": [0, 1]}
     assert {"band_memory2_0", "band_memory2_1", "band_memory3_0", "band_memory3_1"} <= told["states"].keys()
+    assert {"decoder_memory3_0", "decoder_memory3_1"} <= told["states"].keys()
     audio = probe_signal(1, 1, 480 * 8, 48_000, np.random.default_rng(0))
     query, away = (np.eye(2, 384, dtype=np.float32)[i : i + 1] for i in range(2))
     silent, pushed = (run_graph(session, audio, query, [8], other) for other in (None, away))
@@ -255,7 +257,15 @@ def test_parts_that_begin_as_nothing_change_nothing(model):
     config = model.config.unet
     grown = MaskSeparator(
         SeparatorConfig(
-            unet=UNetConfig(**{**vars(config), "other": True, "query_inner": 6, "band_memory": (16,)})
+            unet=UNetConfig(
+                **{
+                    **vars(config),
+                    "other": True,
+                    "query_inner": 6,
+                    "band_memory": (16,),
+                    "decoder_memory": (16, 4),
+                }
+            )
         )
     )
     checkpoint_io.load_weights(grown, model.state_dict(), may_lack=tuple(f"unet.{part}" for part in ADDED))
