@@ -26,6 +26,7 @@ app = typer.Typer(
     help="Bundles, graphs, plug-ins and web pages from a trained separator.",
 )
 
+NO_RESIDUAL = "a graph holds a sound, not its residual: name the sound here, and subtract its output yourself"
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 
 
@@ -188,19 +189,24 @@ class ChoiceOptions:
         return QueryRequest(self.query or [], self.image or [], self.audio or [], self.query_file or [])
 
 
-def choices(bundle: Bundle, request: QueryRequest) -> list[Query]:
+def choices(bundle: Bundle, request: QueryRequest, residuals: bool = False) -> list[Query]:
     """Embed every part of a request as a query of its own and print its warnings.
 
+    Args:
+        bundle: The bundle whose encoders are used.
+        request: The parts.
+        residuals: Whether a query may ask for a residual ("no dog").
+
     Raises:
-        UsageError: The request is empty.
+        UsageError: The request is empty, or asks for a residual where there is none.
     """
-    from marssep_rt.query.build import NO_RESIDUAL, build_query
+    from marssep_rt.query.build import build_query
 
     queries = [build_query(bundle, part) for part in request.split()]
     if not queries:
         raise UsageError('say what there is to choose: --query "dog barking" (repeat for more)')
-    if any(query.remove for query in queries):
-        raise UsageError(NO_RESIDUAL.format("an export"))
+    if not residuals and any(query.remove for query in queries):
+        raise UsageError(NO_RESIDUAL)
     print_understood(query.understood for query in queries)
     print_warnings(warning for query in queries for warning in query.warnings)
     return queries
@@ -274,7 +280,7 @@ class PluginCommandOptions(ChoiceOptions):
 
 @command(app, PluginCommandOptions, name="plugin")
 def plugin_command(options: PluginCommandOptions) -> None:
-    """Build VST3, CLAP and LV2 plug-ins a JACK program: marssep export plugin --query dog -o plugins"""
+    """Build VST3, CLAP and LV2 plug-ins and a JACK program: marssep export plugin --query dog -o plugins"""
     from export.plugin.build import FORMATS, PluginSettings, build
     from export.plugin.toolchain import find, find_window
     from marssep_rt.model import bundle as bundles
@@ -286,7 +292,7 @@ def plugin_command(options: PluginCommandOptions) -> None:
     if widths is None:
         raise UsageError(f"channels is {options.channels!r}; choose stereo, mono or both")
     bundle = bundles.load(options.model)
-    queries = choices(bundle, options.request)
+    queries = choices(bundle, options.request, residuals=True)
     tools = find(options.dpf, options.headers, options.library)
     window = find_window(options.window)
     for width in widths:

@@ -22,7 +22,8 @@ class Formats:
     Attributes:
         bundle: Newest format of ``card.json`` that is understood.
         graph: Newest format of the graph's metadata.
-        query: Newest format of ``.query`` files.
+        query: Newest format of ``.query`` files: such that ask for a residual.
+        query_of_sounds: Format of all others, which earlier versions read as well.
         metadata_key: The graph's metadata property, whose value is JSON.
         query_suffix: Of query files.
     """
@@ -30,6 +31,7 @@ class Formats:
     bundle: int
     graph: int
     query: int
+    query_of_sounds: int
     metadata_key: str
     query_suffix: str
 
@@ -40,8 +42,8 @@ class MixerConstants:
 
     Attributes:
         wet_min, wet_max, wet_default: Mix.
-        limit_db_min, limit_db_max: Attenuation limit in dB.
-        no_limit_db: From here on a host's parameter means no limit; the runtime says None.
+        limit_db_min: Attenuation limit in dB.
+        no_limit_db: From here on there is no limit; a host's parameter ends here.
         gain_db_min, gain_db_max, gain_db_default: Output gain in dB.
         strength_db: Attenuation of everything but the target towards a strength of 100 %.
         ramp_seconds: Time of a change in the plug-in. The runtime ramps over one step of the model.
@@ -52,7 +54,6 @@ class MixerConstants:
     wet_max: float
     wet_default: float
     limit_db_min: float
-    limit_db_max: float
     no_limit_db: float
     gain_db_min: float
     gain_db_max: float

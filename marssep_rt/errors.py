@@ -24,6 +24,10 @@ class UsageError(MarssepError):
     code = 2
 
 
+class ArgumentError(UsageError, TypeError):
+    """An argument that a function does not have, or one that it lacks; also a TypeError, as Python's is."""
+
+
 class BundleError(UsageError):
     """A bundle is missing, incomplete, damaged or too new."""
 

@@ -18,6 +18,7 @@ from marssep_rt.batch.output_stage import OutputStage
 from marssep_rt.batch.separate import HOPS_AT_ONCE, damaged, separate_source
 from marssep_rt.errors import AudioFileError, UsageError
 from marssep_rt.separator import Separator, checked_rate
+from marssep_rt.utils.arguments import named_arguments
 from marssep_rt.utils.audio_arrays import as_audio
 
 
@@ -33,6 +34,7 @@ class Separated(NamedTuple):
     sample_rate: int
 
 
+@named_arguments
 def separate(
     source: str | Path | npt.ArrayLike, query: Any = None, *, sample_rate: int | None = None, **settings: Any
 ) -> Separated:

@@ -13,14 +13,16 @@ import numpy.typing as npt
 from marssep_rt.arrays import Array
 from marssep_rt.contract import MIXER
 from marssep_rt.dsp.hop_adapter import HopAdapter, adapter_latency
-from marssep_rt.dsp.mixer import Controls
+from marssep_rt.dsp.mixer import STRENGTH_ALONE, Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import QueryError, UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.providers import open_graph
 from marssep_rt.model.stream import GraphInfo
-from marssep_rt.query.build import MOST_SOUNDS, build_query, embed_text, in_one
+from marssep_rt.query.build import MOST_SOUNDS, build_query, in_one, negative_sounds
+from marssep_rt.query.language import negatives
 from marssep_rt.query.types import Query, QueryRequest
+from marssep_rt.utils.arguments import named_arguments
 from marssep_rt.utils.audio_arrays import as_audio
 from marssep_rt.utils.vectors import unit_vector
 
@@ -69,10 +71,10 @@ class Separator:
         negative: A text, or several, of sounds that are taken out of the target.
         remove: Whether the output is the residual instead of the target.
         wet: Mix, from 0 (input) to 1 (separated).
-        limit_db: Attenuation limit in dB, 0..200; None is no limit, but for words that the model hardly knows
-            (a UserWarning says so).
+        limit_db: Attenuation limit in dB; 100 and more is no limit. None is no limit, but for words that the
+            model hardly knows (a UserWarning says so).
         gain_db: Output gain in dB, -60..40.
-        strength: Mix and limit in one: 0 (input) to 100 (no limit, the default).
+        strength: Mix and limit in one, instead of both: 0 (input) to 100 (no limit, the default).
         bundle: A model bundle; None is the built-in one.
         provider: "auto", "cpu" or "cuda".
         sample_rate: Of the blocks in Hz, 8000..192000; None is the model's. For another rate the target is
@@ -90,6 +92,7 @@ class Separator:
     A query that is out of vocabulary gives a UserWarning.
     """
 
+    @named_arguments
     def __init__(
         self,
         query: str | Sequence[str] | Array | None = None,
@@ -113,8 +116,8 @@ class Separator:
         self.query = self._query(query, image, audio, query_file, negative)
         self.controls = Controls(self.query.removes(bool(remove)), wet, limit_db, gain_db)
         if strength is not None:
-            if wet != 1.0 or limit_db is not None:
-                raise UsageError("strength sets mix and limit; leave out wet and limit_db")
+            if wet != MIXER.wet_default or limit_db is not None:
+                raise UsageError(STRENGTH_ALONE)
             self.controls = self.controls.with_changes(strength=strength)
         self._session, self.provider = open_graph(self.bundle, provider)
         self._adapter: HopAdapter | None = None
@@ -143,8 +146,9 @@ class Separator:
                     f"{MOST_SOUNDS}, not {query.shape}"
                 )
             rows = np.stack([unit_vector(row) for row in np.atleast_2d(query)])
-            away = [embed_text(str(text), self.bundle) for text in _several(negative, "negative")]
-            drop = np.stack(away) if away else None
+            names = [name for text in _several(negative, "negative") for name in negatives(str(text))]
+            away = [sound.vectors for sound in negative_sounds(self.bundle, names)]
+            drop = np.concatenate(away) if away else None
             keep = rows if len(rows) > 1 or away else None
             return Query(in_one(rows, drop), self.bundle.encoder, "vector", keep=keep, drop=drop)
         request = QueryRequest(
@@ -161,7 +165,7 @@ class Separator:
         except QueryError as e:
             raise type(e)(_in_python(str(e))) from e
         for warning in asked.warnings:
-            warnings.warn(_in_python(warning), stacklevel=3)
+            warnings.warn(_in_python(warning), stacklevel=4)  # who called the public, decorated method
         return asked
 
     def __repr__(self) -> str:
@@ -222,6 +226,7 @@ class Separator:
         """Return to the initial state; the next block may have another channel count."""
         self._adapter = None
 
+    @named_arguments
     def set_query(
         self,
         query: str | Sequence[str] | Array | None = None,
@@ -238,7 +243,12 @@ class Separator:
         self.set_controls(**({} if self.query.remove == before.remove else {"remove": self.query.remove}))
 
     def set_controls(self, **changes: object) -> None:
-        """Change ``remove``, ``wet``, ``limit_db``, ``gain_db`` or ``strength``, ramped over one hop."""
+        """Change ``remove``, ``wet``, ``limit_db``, ``gain_db`` or ``strength``, ramped over one hop.
+
+        Raises:
+            UsageError: A value is out of range, there is no such setting, or ``strength`` stands beside
+                ``wet`` or ``limit_db``, which it sets.
+        """
         self.controls = self.controls.with_changes(**changes)
         if self._adapter is not None:
             self._adapter.set_controls(self.mixing)

@@ -5,6 +5,7 @@ Everything is built in a temporary folder and moved to its place when it is whol
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -47,7 +48,6 @@ UNITS = (
 )
 WINDOW_UNITS = ("dpf_window.cpp", "sentence.cpp", "words.cpp")
 MAX_QUERIES = 100
-DIGITS = 6  # of vectors in text, after the point: more than float16 has
 # of latency: with none, a minute under JACK had late samples (docs/performance.md)
 SPARE_HOPS = LATENCY.plugin_extra_hops
 WIDTHS = {1: "mono", 2: "stereo"}
@@ -167,14 +167,14 @@ def build(
     settings = settings or PluginSettings()
     if not 1 <= len(queries) <= MAX_QUERIES:
         raise UsageError(f"a plug-in listens to 1 to {MAX_QUERIES} queries, not {len(queries)}")
-    title = settings.title or (f"marssep {queries[0].label}" if len(queries) == 1 else "marssep")
+    title = settings.title or (f"marssep {queries[0].name}" if len(queries) == 1 else "marssep")
     naming = Naming.of(title, settings.channels)
     goals = {kind: output / folder_name(kind, naming) for kind in settings.formats}
     for goal in goals.values():
         refuse_existing(goal, overwrite)
     with workplace(output, f"plug-ins to {output}") as work:
         say(f"compiling {naming.title}")
-        _compile(work, naming, [query.label for query in queries], toolchain, settings)
+        _compile(work, naming, [query.name for query in queries], toolchain, settings)
         made = {}
         for kind in goals:
             say(f"packing {kind}")
@@ -230,8 +230,10 @@ def text_resources(bundle: Bundle) -> dict[str, bytes]:
     if bundle.has(words.FILE):
         files[words.FILE] = bundle.read(words.FILE)
     if (known := Vocabulary.of(bundle)) is not None and known.doubt is not None:
-        asked = [[round(float(x), DIGITS) for x in vector] for vector in known.vectors[: known.asked]]
-        files["doubt.json"] = json.dumps({**asdict(known.doubt), "vectors": asked}).encode()
+        asked = known.vectors[: known.asked]
+        packed = base64.b64encode(asked.astype("<f2").tobytes()).decode()
+        doubt = {**asdict(known.doubt), "dim": asked.shape[1], "vectors": packed}
+        files["doubt.json"] = json.dumps(doubt).encode()
     return files
 
 

@@ -2,9 +2,9 @@
 
 A line has ``source``, ``content`` (SHA-256 of the file), ``settings`` (SHA-256 of everything else that the
 output depends on), ``status`` (done, failed, skipped), ``outputs``, and if known ``seconds`` (of audio),
-``took`` (seconds of work), ``nan_samples``, ``notes`` (what was lost, mended or clipped), ``query`` (in
-words), ``presence`` (0..1, see ``dsp.match``), ``output_level_db`` (energy of the output relative to the
-input) and ``error``.
+``took`` (seconds of work), ``nan_samples``, ``notes`` (what was lost, mended or clipped), ``query`` (the
+sounds in words), ``mode`` (target or residual), ``presence`` (0..1, see ``dsp.match``), ``output_level_db``
+(energy of the output relative to the input) and ``error``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def settings_key(bundle: Bundle, query: Query, controls: Controls, kind: str, re
     sounds = b"".join(x.tobytes() for x in (query.vector, query.keep, query.drop) if x is not None)
     said = {
         "separator": bundle.card["files"]["separator.onnx"],
-        "controls": asdict(controls),
+        "controls": asdict(controls.limited(query.limit_db)),
         "format": kind,
         "residual": residual,
     }
@@ -127,7 +127,8 @@ class Report:
                 entry["notes"] = list(outcome.notes)
         if outcome is not None and outcome.match is not None:
             match = outcome.match
-            entry |= {"query": self.query, "presence": round(match.presence, 3)}
+            entry |= {"query": self.query, "mode": "residual" if match.removed else "target"}
+            entry["presence"] = round(match.presence, 3)
             entry["output_level_db"] = round(match.output_level_db, 1)
         if took is not None:
             entry["took"] = round(took, 3)

@@ -126,7 +126,7 @@ Limit = Annotated[
     float | None,
     typer.Option(
         "--attenuation-limit",
-        help="Maximum attenuation in dB; 200 is no limit. Doubted words have one of their own.",
+        help="Maximum attenuation in dB; 100 is no limit. Doubted words have one of their own.",
         metavar="DB",
         rich_help_panel=MIXER_PANEL,
     ),

@@ -15,7 +15,7 @@ from marssep_rt.contract import FORMATS
 from marssep_rt.errors import UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
-from marssep_rt.query.build import NO_RESIDUAL, build_query
+from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import write_query
 from marssep_rt.query.types import Query, QueryRequest
 from marssep_rt.utils.atomic_io import refuse_existing
@@ -63,12 +63,10 @@ def main(options: FileOptions) -> None:
         raise UsageError("--background belongs to --tune")
     bundle = bundles.load(options.model)
     query = _tuned(bundle, options) if options.tune else build_query(bundle, options.request)
-    if query.remove:
-        raise UsageError(NO_RESIDUAL.format("a query file"))
     print_understood([query.understood])
     print_warnings(query.warnings)
     write_query(output, query)
-    console.print(f"{query.label} -> {output}", markup=False, soft_wrap=True)
+    console.print(f"{query.name} -> {output}", markup=False, soft_wrap=True)
 
 
 def _tuned(bundle: Bundle, options: FileOptions) -> Query:

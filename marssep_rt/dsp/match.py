@@ -33,18 +33,25 @@ class Match:
         presence: Presence of the target where it is clearest, 0..1.
         output_level_db: Energy of the output relative to the input in dB, at least -120; 0 for silence.
         silent: Whether the input is silence.
+        removed: Whether the output is the residual.
     """
 
     presence: float
     output_level_db: float
     silent: bool = False
+    removed: bool = False
 
     def sentence(self, label: str) -> str:
-        """In words: "cat: hardly there (0.12), output 35 dB below the input"."""
+        """In words: "cat: hardly there (0.12), output 35 dB below the input".
+
+        Of a residual: "cat: there to remove (0.93), output 2.4 dB below the input". Most of the input stays
+        there, so tenths of a dB count.
+        """
         if self.silent:
             return f"{label}: the input is silent"
         found = "there" if self.presence >= PRESENCE_THRESHOLD else "hardly there"
-        level = round(self.output_level_db)
+        found += " to remove" if self.removed else ""
+        level = round(self.output_level_db, 1 if self.removed else None)
         if level <= QUIETEST_DB:
             loud = "the output is silent"
         elif level == 0:
@@ -109,5 +116,6 @@ class MatchMeter:
         (a, b), (target, dry, both) = controls.coefficients(), self.energies
         output = a * a * target + b * b * dry + 2 * a * b * both
         if dry <= 0:
-            return Match(presence, 0.0, silent=True)
-        return Match(presence, max(QUIETEST_DB, 10 * math.log10(max(output, 0.0) / dry + 1e-12)))
+            return Match(presence, 0.0, True, controls.remove)
+        level = max(QUIETEST_DB, 10 * math.log10(max(output, 0.0) / dry + 1e-12))
+        return Match(presence, level, removed=controls.remove)

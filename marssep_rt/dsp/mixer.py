@@ -9,7 +9,10 @@ import numpy as np
 
 from marssep_rt.arrays import Array
 from marssep_rt.contract import MIXER
-from marssep_rt.errors import UsageError
+from marssep_rt.errors import ArgumentError, UsageError
+from marssep_rt.utils.arguments import meant
+
+STRENGTH_ALONE = "strength sets mix and limit; leave out wet and limit_db"
 
 
 def strength_settings(percent: float) -> dict[str, float | None]:
@@ -41,7 +44,8 @@ class Controls:
     Attributes:
         remove: Whether the output is the residual instead of the target.
         wet: Mix, from 0 (dry) to 1 (wet).
-        limit_db: Attenuation limit in dB, 0..200; None and 200 are no limit.
+        limit_db: Attenuation limit in dB, at least 0; 100 and more is no limit. None is one where the user
+            has set none, which a query may limit (``limited``).
         gain_db: Output gain in dB, -60..40.
         bypass: Whether the output is the dry signal, whatever the other settings are.
 
@@ -57,8 +61,11 @@ class Controls:
 
     def __post_init__(self) -> None:
         _check("wet", self.wet, "", MIXER.wet_min, MIXER.wet_max)
-        if self.limit_db is not None:
-            _check("limit", self.limit_db, " dB", MIXER.limit_db_min, MIXER.limit_db_max)
+        if self.limit_db is not None and not _between(self.limit_db, MIXER.limit_db_min, math.inf):
+            raise UsageError(
+                f"limit is {_said(self.limit_db)} dB; it must be at least {MIXER.limit_db_min:g}, and from "
+                f"{MIXER.no_limit_db:g} on there is no limit"
+            )
         _check("gain", self.gain_db, " dB", MIXER.gain_db_min, MIXER.gain_db_max)
 
     def limited(self, limit_db: float | None) -> Controls:
@@ -68,8 +75,8 @@ class Controls:
     @property
     def leak(self) -> float:
         """What the attenuation limit leaves of everything but the target, as a factor."""
-        limited = self.limit_db is not None and self.limit_db < MIXER.limit_db_max
-        return 10 ** (-self.limit_db / 20) if limited else 0.0  # type: ignore[operator]
+        limit = MIXER.no_limit_db if self.limit_db is None else self.limit_db
+        return 10 ** (-limit / 20) if limit < MIXER.no_limit_db else 0.0
 
     @property
     def strength(self) -> float:
@@ -93,13 +100,15 @@ class Controls:
     def with_changes(self, **changes: object) -> Controls:
         """A checked copy; ``strength`` in percent stands for mix and limit. Raises UsageError."""
         if "strength" in changes:
+            if changes.keys() & {"wet", "limit_db"}:
+                raise UsageError(STRENGTH_ALONE)
             changes = changes | strength_settings(changes["strength"])  # type: ignore[arg-type]
             del changes["strength"]
             if changes["limit_db"] is None:
-                changes["limit_db"] = MIXER.limit_db_max  # a wish for no limit, which doubted words respect
+                changes["limit_db"] = MIXER.no_limit_db  # a wish for no limit, which doubted words respect
         if unknown := changes.keys() - {f.name for f in fields(self)}:
-            known = ", ".join(("strength", *(f.name for f in fields(self))))
-            raise UsageError(f"there is no setting {', '.join(sorted(unknown))}; there are {known}")
+            known, name = ["strength", *(f.name for f in fields(self))], min(unknown)
+            raise ArgumentError(f"there is no setting {name}; {meant(name, known)}")
         return replace(self, **changes)  # type: ignore[arg-type]
 
 

@@ -20,18 +20,19 @@ from marssep_rt.errors import QueryError, UsageError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.encoders import audio_encoder, check_text, image_encoder, text_encoder
-from marssep_rt.query.language import Wish, combined, parts
+from marssep_rt.query.language import Wish, combined, negatives, understand
 from marssep_rt.query.query_file import read_query
 from marssep_rt.query.types import Query, QueryRequest
 from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.query.words import Words, words_of
+from marssep_rt.utils.arguments import named_arguments
 from marssep_rt.utils.vectors import unit_vector
 
 NEGATIVE_WEIGHT = QUERY.negative_weight
 MOST_SOUNDS = QUERY.most_sounds
-NO_RESIDUAL = "{} holds a sound, not what to do with it: name the sound here, and remove it where it is used"
 
 
+@named_arguments
 def embed_text(text: str, bundle: Bundle | Path | str | None = None) -> Array:
     """Embed a text.
 
@@ -43,13 +44,22 @@ def embed_text(text: str, bundle: Bundle | Path | str | None = None) -> Array:
         Unit vector, float32 [D].
 
     Raises:
-        QueryError: The text is empty or too long, or the bundle has no text encoder.
+        QueryError: The text is empty or too long or negates ("no dog"), or the bundle has no text encoder.
     """
     _checked(text, str, "text")
-    check_text(text)
-    return text_encoder(_loaded(bundle).path).embed(text)
+    if understand(check_text(text)).negated:
+        raise QueryError(
+            f"“{text}” negates, which no vector can say; Separator(query=...) understands negation"
+        )
+    return _embedded(text, _loaded(bundle))
 
 
+def _embedded(text: str, bundle: Bundle) -> Array:
+    """A description of one sound -> unit vector [D]."""
+    return text_encoder(bundle.path).embed(text)
+
+
+@named_arguments
 def embed_audio(path: Path | str, bundle: Bundle | Path | str | None = None) -> Array:
     """Embed an audio file of any length, sample rate and channel count that libsndfile reads.
 
@@ -67,6 +77,7 @@ def embed_audio(path: Path | str, bundle: Bundle | Path | str | None = None) -> 
     return audio_encoder(_loaded(bundle).path).embed(path)
 
 
+@named_arguments
 def embed_image(path: Path | str, bundle: Bundle | Path | str | None = None) -> Array:
     """Embed an image that Pillow reads, with at least 16 pixels a side.
 
@@ -109,37 +120,68 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
     Raises:
         QueryError: The request is empty, or a part cannot be used with this bundle.
     """
-    wish = combined([check_text(text) for text in request.texts])
-    alone, words = not (request.images or request.audios or request.files), words_of(bundle.path)
-    if wish.remove and not alone:
-        wish = Wish((), wish.keep)  # beside other parts "no dog" says what they shall not be
-    wish, complement = _without_residual_words(wish, words, alone)
     files = [_fitting(bundle, path) for path in request.files]
-    sounds = _sounds(bundle, replace(request, texts=wish.keep), files)
+    wish, complement = _asked(request, files, words_of(bundle.path))
+    going = [] if wish.remove else [file for file in files if file.remove]
+    staying = [file for file in files if wish.remove or not file.remove]
+    sounds = _sounds(bundle, replace(request, texts=wish.keep), staying)
     if not sounds:
         raise QueryError(
             'say what to hear: --query "dog barking" (or --audio FILE, --image FILE, --query-file FILE.query)'
         )
-    negatives = [part for text in request.negatives for part in parts(check_text(text))]
-    away = [_named(bundle, text) for text in (*wish.drop, *negatives) if not words.kept_of(text)]
+    away = [*(_of_file(file) for file in going), *negative_sounds(bundle, wish.drop)]
+    changed = complement or wish.remove or away or len(wish.keep) > len(request.texts)
+    understood = Wish(tuple(s.label for s in sounds), tuple(s.label for s in away), wish.remove)
+    away += negative_sounds(bundle, [part for text in request.negatives for part in negatives(text)])
     kept = np.concatenate([sound.vectors for sound in sounds])
     nothing = np.zeros((0, bundle.query_dim), np.float32)
-    dropped = np.concatenate([nothing, *(file.dropped for file in files), *(sound.vectors for sound in away)])
+    dropped = np.concatenate([nothing, *(f.dropped for f in staying), *(s.vectors for s in away)])
     if len(kept) + len(dropped) > MOST_SOUNDS:
         raise QueryError(f"the query names {len(kept) + len(dropped)} sounds; name at most {MOST_SOUNDS}")
-    changed = complement or wish.remove or wish.drop or len(wish.keep) > len(request.texts)
     return Query(
         in_one(kept, dropped),
         bundle.encoder,
         " + ".join(sound.label for sound in sounds) + "".join(f" - {sound.label}" for sound in away),
         tuple(warning for sound in sounds for warning in sound.warnings),
         wish.remove,
-        str(wish) if changed else "",
+        str(understood) if changed else "",
         kept if len(kept) > 1 or len(dropped) else None,
         dropped if len(dropped) else None,
         complement,
         min((s.limit_db for s in sounds if s.limit_db is not None), default=None),
     )
+
+
+def _asked(request: QueryRequest, files: Sequence[Query], words: Words) -> tuple[Wish, bool]:
+    """What texts and query files ask for together.
+
+    It is a residual if all of them ask for one and there are no other parts. Else "no dog" says what the
+    other parts shall not be.
+
+    Args:
+        request: The parts.
+        files: Its query files, read.
+        words: The bundle's words.
+
+    Returns:
+        The wish, with the sounds of texts alone, and whether it is for everything else in such words.
+
+    Raises:
+        QueryError: A file of "background noise" is not the only part.
+    """
+    wish = combined([check_text(text) for text in request.texts])
+    examples = bool(request.images or request.audios)
+    if len(files) == 1 and not request.texts and not examples:
+        return replace(wish, remove=files[0].remove), files[0].complement
+    for path, file in zip(request.files, files, strict=True):
+        if file.remove and file.complement:
+            raise QueryError(f"{path} asks for {file.name}, which works only as the whole query")
+    removing = [file.remove for file in files] + [wish.remove] * bool(request.texts)
+    if removing and all(removing) and not examples:
+        wish = replace(wish, remove=True)
+    elif wish.remove:
+        wish = Wish((), wish.keep)
+    return _without_residual_words(wish, words, not (examples or files))
 
 
 @dataclass(frozen=True)
@@ -194,16 +236,26 @@ def _without_residual_words(wish: Wish, words: Words, alone: bool) -> tuple[Wish
     return Wish(tuple(kept), (), not wish.remove), True
 
 
+def negative_sounds(bundle: Bundle, texts: Sequence[str]) -> list[Sound]:
+    """The sounds that texts name and that are to go; to leave out the residual says nothing new."""
+    return [_named(bundle, text) for text in texts if not words_of(bundle.path).kept_of(text)]
+
+
 def _named(bundle: Bundle, text: str) -> Sound:
     """The sound of a text; a family lies in the middle of its labels."""
     text, words = check_text(text), words_of(bundle.path)
     if labels := words.labels_of(text):
-        middle = np.mean([embed_text(label, bundle) for label in labels], axis=0)
+        middle = np.mean([_embedded(label, bundle) for label in labels], axis=0)
         sound = Sound(text, unit_vector(middle)[None])
     else:
-        sound = _described(bundle, [("text", text, embed_text(text, bundle))])
+        sound = _described(bundle, [("text", text, _embedded(text, bundle))])
     warning = words.own_warning(text)
     return replace(sound, warnings=(warning,)) if warning else sound
+
+
+def _of_file(file: Query) -> Sound:
+    """The sound of a query file."""
+    return Sound(file.label, file.kept, file.warnings, file.limit_db)
 
 
 def _fitting(bundle: Bundle, path: Path) -> Query:
@@ -221,7 +273,7 @@ def _sounds(bundle: Bundle, request: QueryRequest, files: Sequence[Query]) -> li
     """The sounds that the parts name; ``files``: the query files, read."""
     named = [
         *(_named(bundle, text) for text in request.texts),
-        *(Sound(file.label, file.kept) for file in files),
+        *(_of_file(file) for file in files),
     ]
     examples = [("image", path.name, embed_image(path, bundle)) for path in request.images]
     examples += [("audio", path.name, embed_audio(path, bundle)) for path in request.audios]
@@ -231,7 +283,7 @@ def _sounds(bundle: Bundle, request: QueryRequest, files: Sequence[Query]) -> li
         return [*named, _described(bundle, examples)]
     if request.texts:
         text = check_text(request.texts[0])
-        return [_described(bundle, [("text", text, embed_text(text, bundle)), *examples])]
+        return [_described(bundle, [("text", text, _embedded(text, bundle)), *examples])]
     shown, (file,) = _described(bundle, examples), named
     together = unit_vector(np.mean([*file.vectors, *shown.vectors], axis=0))
     return [Sound(f"{shown.label} + {file.label}", together[None], shown.warnings)]

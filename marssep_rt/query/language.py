@@ -6,79 +6,11 @@ The grammar is small and deliberate; what it does not know stays a description o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# A sentence that begins so asks for everything but what follows.
-ALL_BUT = (
-    r"(?:everything|anything|all|all sounds?|all (?:the )?rest)\s+"
-    r"(?:but|except(?:\s+for)?|besides|without|minus|other than|apart from)"
-)
-REMOVE = (
-    r"(?:please\s+)?(?:remove|removing|delete|drop|mute|silence|suppress|reduce|cancel|kill|eliminate|exclude|"
-    r"discard|stop|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|"
-    r"turn\s+off)"
-)
-UNWANTED = (
-    r"(?:i\s+)?(?:do\s+not|don(?:'|\u2019)?t|never)\s+(?:want|need|like|play|keep|hear|let\s+me\s+hear)"
-    r"(?:\s+to\s+hear)?"
-)
-BARE = rf"(?:{UNWANTED}|no|not|less|without|except(?:\s+for)?|minus|non|never|neither)"
-LEADING = re.compile(rf"^(?:{ALL_BUT}|{REMOVE}|{BARE})\s+(?P<rest>.+)$", re.IGNORECASE)
-TRAILING = re.compile(
-    r"^(?P<rest>.+?)\s+(?:removal|removed|remover|suppression|reduction|cancellation)$", re.IGNORECASE
-)
-# A sentence that names what to keep first and what to leave out after it.
-KEEP_NOT = re.compile(
-    rf"^(?P<keep>.+?)(?:[,;]\s*(?:(?:and|but)\s+)?(?:no|{REMOVE})|"
-    r"[,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|"
-    r"rather\s+than|instead\s+of))\s+(?P<drop>.+)$",
-    re.IGNORECASE,
-)
-WANT = re.compile(
-    r"^(?:please\s+)?(?:only|just|keep|isolate|extract|solo|separate|give\s+me|i\s+(?:only\s+)?want(?:\s+to\s+hear)?|"
-    r"let\s+me\s+hear|play|hear)\s+(?:only\s+|just\s+)?(?P<rest>.+)$",
-    re.IGNORECASE,
-)
-ONLY_BEHIND = re.compile(r"^(?P<rest>.+?)\s+(?:only|alone)$", re.IGNORECASE)
-ARTICLE = re.compile(
-    r"^(?:(?:all|any|of|the|a|an|that|those|these|this|my|some|other)\s+)+(?=\S)", re.IGNORECASE
-)
-SEVERAL = re.compile(
-    r"\s*(?:,\s*(?:and\s+)?|;\s*|\s+(?:and|nor)\s+|\s*&\s*|\s+plus\s+|\s*\+\s*)\s*", re.IGNORECASE
-)
-# Inside a list of what is to go: "no drums and no bass", "no cat or dog".
-NO_AGAIN = re.compile(r"(?P<before>^|[\s,;])(?:no|not|without)\s+", re.IGNORECASE)
-OR = re.compile(r"\s+or\s+", re.IGNORECASE)
-NOTHING_ELSE = re.compile(r"[,;]?\s+(?:and\s+)?nothing\s+else$", re.IGNORECASE)
-# One sound with "and" in its name.
-NAMES = frozenset(
-    {
-        "bits and pieces",
-        "call and response",
-        "cats and dogs",
-        "crashes and hats",
-        "dogs and wolves",
-        "drum & bass",
-        "drum and bass",
-        "hustle and bustle",
-        "knife and fork",
-        "lambs and kids",
-        "lions and tigers",
-        "marimba and xylophone",
-        "nuts and bolts",
-        "planes and helicopters",
-        "pots and pans",
-        "r and b",
-        "r&b",
-        "rhythm and blues",
-        "rock and roll",
-        "sheep and goats",
-        "song and dance",
-        "violins and cellos",
-    }
-)
+from marssep_rt.errors import QueryError
+from marssep_rt.query import grammar
 
 
 @dataclass(frozen=True)
@@ -98,7 +30,12 @@ class Wish:
     @property
     def plain(self) -> bool:
         """Whether it is one description of one sound, with nothing to explain."""
-        return len(self.keep) == 1 and not self.drop and not self.remove
+        return len(self.keep) == 1 and not self.negated
+
+    @property
+    def negated(self) -> bool:
+        """Whether anything is to go."""
+        return bool(self.drop) or self.remove
 
     def __str__(self) -> str:
         """The wish in words: "dog and rain without wind", "everything but the dog"."""
@@ -116,54 +53,116 @@ def understand(sentence: str) -> Wish:
 
     Returns:
         The wish; a sentence without negation or "and" is one description, unchanged.
+
+    Raises:
+        QueryError: The sentence can be read in two ways, as "don't remove the dog" and "not only the dog".
     """
-    text = NOTHING_ELSE.sub("", " ".join(sentence.split()).rstrip(".!?"))
-    if text.lower() in NAMES:
+    text, asked = without_asking(without_signs(" ".join(sentence.split()).rstrip(".!?")))
+    if text.lower() in grammar.NAMES:
         return Wish((text,))
-    for pattern in (LEADING, TRAILING):
+    if (match := grammar.KEEP_ONLY.match(text)) is not None:
+        return understand(f"only {match['rest']}")
+    if (match := grammar.TWICE.match(text)) is not None:
+        raise unclear(text, match["rest"])
+    for pattern in (grammar.LEADING, grammar.TRAILING, grammar.AROUND):
         if (match := pattern.match(text)) is not None:
-            return Wish(unwanted(match["rest"]), remove=True)
-    if (match := KEEP_NOT.match(text)) is not None:
-        kept = wanted(match["keep"])
-        if kept.lower() in ("everything", "anything", "all", "all sounds"):
+            return without(text, match["rest"])
+    if (match := grammar.KEEP_NOT.match(text)) is not None:
+        if (twice := grammar.LEADING.match(match["drop"])) is not None:
+            raise unclear(text, twice["rest"])
+        kept = wanted(without_asking(match["keep"])[0], asked)
+        if grammar.EVERYTHING.match(kept):
             return Wish(unwanted(match["drop"]), remove=True)
         return Wish(parts(kept), unwanted(match["drop"]))
-    named = wanted(text)
+    named = wanted(text, asked)
     several = parts(named)
     return Wish(several if len(several) > 1 else (named,))
 
 
-def wanted(text: str) -> str:
-    """The description in "only the dog", "I want to hear a dog", "dog alone"."""
-    for pattern in (WANT, ONLY_BEHIND):
-        if (match := pattern.match(text)) is not None:
-            return without_article(match["rest"])
-    return text
+def without_signs(text: str) -> str:
+    """A sentence with words for signs ("-dog" is "no dog"), in one piece, with a negated aside at its end."""
+    text = grammar.SIGN_AFTER.sub(", no ", grammar.SIGN_FIRST.sub("no ", grammar.STOP.sub(", ", text)))
+    if (match := grammar.ASIDE.match(grammar.SIGN_INSIDE.sub("(no ", text))) is None:
+        return text
+    named = f"{match['before']}{match['after']}".strip()
+    return f"{named}, {match['aside']}" if named else match["aside"]
+
+
+def without_asking(text: str) -> tuple[str, bool]:
+    """A sentence without "please", "I want to hear" and the like, and whether it had any such words."""
+    short = text
+    while (shorter := grammar.THANKS.sub("", grammar.ASKING.sub("", short))) != short:
+        short = shorter
+    return short, short != text
+
+
+def without(text: str, rest: str) -> Wish:
+    """The wish of a sentence in which ``rest`` is to go.
+
+    Raises:
+        QueryError: ``rest`` negates, too.
+    """
+    if (twice := grammar.TRAILING.match(rest)) is not None:
+        raise unclear(text, twice["rest"])
+    for pattern in (grammar.NOT_KEEP, grammar.NOT_ONLY):
+        if (match := pattern.match(rest)) is not None:
+            return Wish(parts(match["keep"]), unwanted(match["drop"]))
+    return Wish(unwanted(grammar.BUT_NOT.sub("", rest)), remove=True)
+
+
+def unclear(text: str, rest: str) -> QueryError:
+    """The error for a sentence with two negations, or with "not only"."""
+    name = " and ".join(unwanted(rest))
+    return QueryError(
+        f"“{text}” can be read in two ways; say “{name}” to hear it, or “no {name}” to take it out"
+    )
+
+
+def wanted(text: str, asked: bool) -> str:
+    """The description in "the dog only"; after words that ask for it (``asked``), without its article."""
+    if (match := grammar.ONLY_BEHIND.match(text)) is not None:
+        return without_article(match["rest"])
+    return without_article(text) if asked else text
 
 
 def parts(text: str) -> tuple[str, ...]:
     """The sounds that a list names, articles taken off."""
-    if text.lower() in NAMES or without_article(text).lower() in NAMES:
+    if text.lower() in grammar.NAMES or without_article(text).lower() in grammar.NAMES:
         return (without_article(text),)
-    found = [without_article(part) for part in SEVERAL.split(text) if part.strip()]
+    found = [without_article(part) for part in grammar.SEVERAL.split(text) if part.strip()]
     return tuple(part for part in found if part) or (without_article(text),)
 
 
 def unwanted(text: str) -> tuple[str, ...]:
     """The sounds of a list that is to go: "or" lists them too, and "no" may come again."""
-    return parts(OR.sub(" and ", NO_AGAIN.sub(r"\g<before>", text)))
+    listed = grammar.NO_INSIDE.sub(", ", grammar.NO_AGAIN.sub(r"\1", text))
+    return parts(grammar.OR.sub(" and ", listed))
+
+
+def negatives(text: str) -> tuple[str, ...]:
+    """The sounds of a negative query.
+
+    Raises:
+        QueryError: The text negates, so that it would negate twice.
+    """
+    wish = understand(text)
+    if wish.negated:
+        names = " and ".join(wish.keep if wish.remove else wish.drop)
+        raise QueryError(
+            f"a negative query names the sounds that are to go, and “{text}” negates again; say “{names}”"
+        )
+    return tuple(name for part in wish.keep for name in unwanted(part))
 
 
 def without_article(text: str) -> str:
     """A description without the words before its noun."""
-    return ARTICLE.sub("", text.strip()) or text.strip()
+    return grammar.ARTICLE.sub("", text.strip()) or text.strip()
 
 
 def combined(sentences: Sequence[str]) -> Wish:
     """Several sentences as one wish: all that they keep and drop; a residual if every one asks for it."""
     wishes = [understand(sentence) for sentence in sentences]
-    removing = [wish for wish in wishes if wish.remove]
-    if wishes and len(removing) == len(wishes):
+    if wishes and all(wish.remove for wish in wishes):
         return Wish(tuple(name for wish in wishes for name in wish.keep), remove=True)
     kept = tuple(name for wish in wishes if not wish.remove for name in wish.keep)
     dropped = tuple(name for wish in wishes for name in (wish.keep if wish.remove else wish.drop))

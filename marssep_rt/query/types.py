@@ -18,7 +18,7 @@ class Query:
     Attributes:
         vector: Unit vector, float32 [D]: the whole query as one vector, for hosts that take no more.
         encoder: Id of the encoder that the vector belongs to.
-        label: The query in words.
+        label: The sounds in words.
         warnings: One sentence for every part that is out of vocabulary.
         remove: Whether the words ask for everything but the sound ("no dog").
         understood: How the words were read, if they are more than one description; else "".
@@ -40,6 +40,11 @@ class Query:
     drop: Array | None = None
     complement: bool = False
     limit_db: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What is heard, in words."""
+        return f"everything but {self.label}" if self.remove else self.label
 
     def removes(self, wanted: bool) -> bool:
         """Whether the output is the residual; ``wanted``: whether the user asks for it beside the words."""

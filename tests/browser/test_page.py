@@ -1,6 +1,7 @@
 """What a visitor of the page does; what comes out must equal the runtime's output on the page's own input."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -144,6 +145,9 @@ def test_errors_and_doubts_vanish_when_they_are_over(page, tmp_path):
     expect(status(page)).to_have_text("Say what you want to hear.")
     ask(page, ", ".join("abcdefghijklmnop") + " and q")
     expect(status(page)).to_have_text("That names 17 sounds; 16 at once work.")
+    ask(page, "don't remove the dog")
+    expect(status(page)).to_contain_text("can be read in two ways; say “dog” to hear it")
+    expect(status(page)).to_have_class("error")
     ask(page, FAR)
     expect(status(page)).to_contain_text(f"“{FAR}” is unlike every sound")
     ask(page, QUERY)
@@ -160,6 +164,11 @@ def test_doubted_words_attenuate_less_until_the_user_says_how_much(page, tmp_pat
     limited = audio(saved(page, "#save-after")[1])
     leak = 10 ** (-doubted.limit_db / 20)
     page.locator("#strength").fill("50")
+    name, content = saved(page, "#query-files button")
+    (tmp_path / name).write_bytes(content)
+    kept = build_query(bundles.load(None), QueryRequest(files=[tmp_path / name]))
+    assert kept.limit_db == doubted.limit_db
+    assert kept.warnings[0].endswith(doubted.warnings[0].rpartition(";")[2])
     half = 10 ** (-strength_settings(50)["limit_db"] / 20)
     target = (audio(saved(page, "#save-after")[1]) - half * x) / (1 - half)
     close(limited, target + leak * (x - target))
@@ -176,6 +185,10 @@ def test_words_for_families_and_for_everything_else(page, tmp_path):
     expect(status(page)).to_have_text("Done: everything but speech and music, in my meeting.wav.")
     expect(page.locator("input[value=residual]")).to_be_checked()
     close(audio(saved(page, "#save-after")[1]), runtime(x, "background noise"))
+    expect(page.locator("#facts")).to_contain_text("There is hardly anything to remove.")
+    expect(page.locator("#facts")).to_contain_text(
+        re.compile(r"Output level: (as|\d+\.\d dB below) the input")
+    )
     ask(page, "accompaniment")
     expect(status(page)).to_have_text("Done: accompaniment, in my meeting.wav.")
     name, content = saved(page, "#query-files button")

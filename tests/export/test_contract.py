@@ -1,16 +1,17 @@
-"""The contract's files for C++ and JavaScript are what the generator writes."""
+"""The files that C++ and JavaScript share with Python are what the generator writes."""
 
 import json
 from dataclasses import asdict
 
 import marssep_rt.contract as contract
-from export.contract import HEADER, MODULE, cpp, javascript
+from export.contract import FILES
 
 
 def test_the_committed_files_are_what_the_generator_writes():
-    """After a change of contract.json: python -m export.contract."""
-    assert HEADER.read_text(encoding="utf-8") == cpp()
-    assert MODULE.read_text(encoding="utf-8") == javascript()
+    """After a change of contract.json or query/grammar.py: python -m export.contract."""
+    assert len(FILES) == 4
+    for path, text in FILES.items():
+        assert path.read_text(encoding="utf-8") == text(), path
 
 
 def test_python_has_every_constant_of_the_file():

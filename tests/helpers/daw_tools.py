@@ -131,7 +131,7 @@ def golden():
     loaded.golden_mixer.argtypes = [c.c_float, c.c_float, c.c_float, c.c_int, FLOATS]
     loaded.golden_resample.argtypes = [c.c_uint, c.c_uint, FLOATS, c.c_uint, FLOATS]
     loaded.golden_latency.argtypes = [c.c_uint] * 6
-    loaded.golden_query.argtypes = [c.c_char_p, c.c_char_p, c.c_uint, FLOATS]
+    loaded.golden_query.argtypes = [c.c_char_p, c.c_char_p, c.c_uint, FLOATS, FLOATS]
     return loaded
 
 

@@ -35,12 +35,15 @@ unsigned golden_latency(unsigned rate, unsigned hop, unsigned latency, unsigned 
     return Delays::of(graph, hostRate, block, extraHops, ticks).total();
 }
 
-// Returns 0 when the file was taken; ``vector`` [dim] is then its unit vector.
-int golden_query(const char* file, const char* encoder, unsigned dim, float* vector)
+// Returns 0 when the file was taken; ``vector`` [dim] is then its unit vector, ``more`` its limit, remove, complement.
+int golden_query(const char* file, const char* encoder, unsigned dim, float* vector, float* more)
 {
     try {
         const Query query = readQuery(file, encoder, dim);
         std::copy(query.vector.begin(), query.vector.end(), vector);
+        more[0] = query.limitDb;
+        more[1] = query.remove ? 1.0f : 0.0f;
+        more[2] = query.complement ? 1.0f : 0.0f;
         return 0;
     } catch (const std::exception&) {
         return 1;

@@ -29,6 +29,9 @@ def mixer():
     """Coefficients of target and dry for mixer settings; ``limit_db`` null is no limit."""
     cases = [(1.0, None, 0.0), (0.0, None, 0.0), (0.5, 12.0, -6.0), (1.0, 0.0, 0.0), (0.25, 40.0, 40.0)]
     cases += [(1.0, MIXER.no_limit_db - 1, MIXER.gain_db_min)]
+    cases += [
+        (1.0, limit, 0.0) for limit in (MIXER.no_limit_db - 60, MIXER.no_limit_db, 2 * MIXER.no_limit_db)
+    ]
     for mode, (wet, limit, gain) in product(MODES, cases):
         pair = Controls(mode == "residual", wet, limit, gain, mode == "bypass").coefficients()
         yield {"mode": mode, "wet": wet, "limit_db": limit, "gain_db": gain, "coefficients": rounded(pair, 9)}
@@ -133,24 +136,40 @@ def query_files():
         {"drop": [[0.5] * DIM, [0.5]]},
         {"drop": [[0.0] * DIM]},
         {"keep": "x"},
+        {"format": FORMATS.query_of_sounds},
+        {"limit_db": 12.0, "warnings": ["a word is doubted"]},
+        {"limit_db": None},
+        {"limit_db": 0},
+        {"limit_db": -1.0},
+        {"limit_db": "12"},
+        {"limit_db": True},
+        {"limit_db": float("nan")},
+        {"remove": True},
+        {"remove": True, "complement": True, "limit_db": 20},
+        {"complement": True},
+        {"remove": 1},
+        {"complement": "yes"},
     ]
     texts = [json.dumps(good | change) for change in changes]
     texts += [json.dumps({k: v for k, v in good.items() if k != key}) for key in good]
     texts += ["", "nonsense", "[]", "null", json.dumps(good)[:-9]]
     for text in texts:
-        yield {"text": text, "vector": query_vector(text)}
+        yield {"text": text, **read_text(text)}
 
 
-def query_vector(text):
-    """The unit vector of a query file's text, None where it is refused."""
+def read_text(text):
+    """What a query file's text holds; no vector where it is refused."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.query"
         path.write_text(text, encoding="utf-8")
         try:
             query = read_query(path)
         except QueryError:
-            return None
-    return rounded(query.vector, 7) if (query.encoder, len(query.vector)) == (ENCODER, DIM) else None
+            return {"vector": None}
+    if (query.encoder, len(query.vector)) != (ENCODER, DIM):
+        return {"vector": None}
+    flags = {"remove": query.remove, "complement": query.complement}
+    return {"vector": rounded(query.vector, 7), "limit_db": query.limit_db, **flags}
 
 
 def rounded(values, digits):

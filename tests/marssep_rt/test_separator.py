@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marssep_rt import Separator, UsageError
+from marssep_rt import Separator, UsageError, embed_audio, embed_text, separate
 from marssep_rt.errors import QueryError
 from signals import mixture
 
@@ -165,6 +165,51 @@ def test_denormal_input_is_processed_like_silence(vector):
     s.process(tiny)
     fresh.process(np.zeros(4800, np.float32))
     np.testing.assert_allclose(s.process(x), fresh.process(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda s: Separator(qery="dog"), r"^Separator has no argument qery; did you mean query\?$"),
+        (lambda s: Separator("dog", volume=3), "no argument volume; there are query, image, .*sample_rate"),
+        (lambda s: Separator("dog", "cat"), "too many positional arguments"),
+        (lambda s: s.set_query(qury="dog"), r"set_query has no argument qury; did you mean query\?"),
+        (lambda s: s.set_controls(strenght=50), r"no setting strenght; did you mean strength\?"),
+        (lambda s: separate(np.zeros(9), quary="dog"), r"no argument quary; did you mean query\?"),
+        (lambda s: separate(sorce=np.zeros(9)), r"separate has no argument sorce; did you mean source\?"),
+        (lambda s: embed_text(txt="dog"), r"embed_text has no argument txt; did you mean text\?"),
+        (lambda s: embed_audio(), "embed_audio: missing a required argument: 'path'"),
+    ],
+)
+def test_arguments_that_there_are_not(separator, call, words):
+    """Errors of the project, and still what Python raises."""
+    with pytest.raises(UsageError, match=words) as found:
+        call(separator)
+    assert isinstance(found.value, TypeError)
+
+
+def test_an_error_inside_is_no_wrong_argument(monkeypatch):
+    monkeypatch.setattr(Separator, "_query", lambda *_: 3 + "a")
+    with pytest.raises(TypeError, match="unsupported operand") as found:
+        Separator("dog")
+    assert not isinstance(found.value, UsageError)
+
+
+def test_strength_beside_what_it_sets_is_refused(vector):
+    s = Separator(vector)
+    for changes in ({"strength": 50, "wet": 0.3}, {"strength": 50, "limit_db": 6}):
+        before = s.controls
+        with pytest.raises(UsageError, match="strength sets mix and limit; leave out wet and limit_db"):
+            s.set_controls(**changes)
+        assert s.controls == before
+        with pytest.raises(UsageError, match="strength sets mix and limit"):
+            Separator(vector, **changes)
+
+
+def test_a_warning_points_at_who_asked():
+    with pytest.warns(UserWarning, match="unlike|every voice") as told:
+        Separator(DOUBTED).set_query("my voice")
+    assert [warning.filename for warning in told] == [__file__, __file__]
 
 
 DOUBTED = "geyser"  # training never asked for it

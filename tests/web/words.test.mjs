@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { demoSound } from "../../export/web/page/demo.mjs";
 import { clock, outputName, slug } from "../../export/web/page/names.mjs";
 import { colour, heightOf, hzAt, levels, timeInWords, timeTicks } from "../../export/web/page/spectrogram.mjs";
-import { levelWords, presenceWords, reasons, statusOf } from "../../export/web/page/status.mjs";
+import { carried, levelWords, nothingWords, presenceWords, reasons, statusOf } from "../../export/web/page/status.mjs";
 import { microphoneRefused, noMicrophone } from "../../export/web/page/support.mjs";
 
 const dog = { keep: ["dog"], drop: [], remove: false };
@@ -76,6 +76,24 @@ test("presence and level in words", () => {
   assert.equal(levelWords(-12.4), "Output level: 12 dB below the input");
   assert.equal(levelWords(0.2), "Output level: as the input");
   assert.equal(levelWords(-120), "Output level: silence");
+});
+
+test("of a residual they say whether there was something to remove, and how far the output fell", () => {
+  assert.equal(presenceWords({ dog: 0.93 }, 0.5, "residual"), "Presence: dog 0.93");
+  assert.equal(presenceWords({ dog: 0.12 }, 0.5, "residual"), "There is hardly anything to remove. Presence: dog 0.12 (hardly there)");
+  assert.equal(nothingWords("target"), "Nothing matches your query.");
+  assert.equal(levelWords(-1.24, "residual"), "Output level: 1.2 dB below the input");
+  assert.equal(levelWords(-0.04, "residual"), "Output level: as the input");
+});
+
+test("a query file carries the limit of words that are doubted", () => {
+  assert.deepEqual(carried("dog"), {});
+  const { limit_db, warnings } = carried("geyser", undefined, 12);
+  assert.equal(limit_db, 12);
+  assert.deepEqual(warnings, ["“geyser” is unlike the sounds that the model was trained on; it attenuates by at most 12 dB unless a limit is set"]);
+  assert.deepEqual(Object.keys(carried("geyser", ["stream"])), ["warnings"]);
+  assert.match(carried("my voice", undefined, undefined, "voice").warnings[0], /^“my voice” is every voice to the model; .* --audio FILE$/);
+  assert.match(carried("geyser", ["stream"], 12).warnings[0], /the nearest are stream; expect a poor separation; it attenuates by at most 12 dB/);
 });
 
 test("files keep their names", () => {

@@ -4,7 +4,8 @@
 export const FORMATS = Object.freeze({
   bundle: 1,
   graph: 1,
-  query: 1,
+  query: 2,
+  query_of_sounds: 1,
   metadata_key: "marssep",
   query_suffix: ".query",
 });
@@ -14,7 +15,6 @@ export const MIXER = Object.freeze({
   wet_max: 1.0,
   wet_default: 1.0,
   limit_db_min: 0.0,
-  limit_db_max: 200.0,
   no_limit_db: 100.0,
   gain_db_min: -60.0,
   gain_db_max: 40.0,

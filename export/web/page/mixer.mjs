@@ -7,10 +7,11 @@ export function strengthSettings(percent) {
   return { wet: 1, limitDb: percent === 100 ? null : (MIXER.strength_db * percent) / 100 };
 }
 
-// [a, b] of y = a * target + b * dry. output: target, residual or bypass; wet: the mix, 0 (dry) to 1; limitDb: null is no limit.
+// [a, b] of y = a * target + b * dry. output: target, residual or bypass; wet: the mix, 0 (dry) to 1; limitDb: null, or from
+// MIXER.no_limit_db on, is no limit.
 export function coefficients({ output, wet, limitDb = null }) {
   if (output === "bypass") return [0, 1];
-  const leak = limitDb === null ? 0 : 10 ** (-limitDb / 20);
+  const leak = limitDb === null || limitDb >= MIXER.no_limit_db ? 0 : 10 ** (-limitDb / 20);
   const [target, rest] = output === "residual" ? [leak, 1] : [1, leak];
   return [wet * (target - rest), wet * rest + 1 - wet];
 }

@@ -8,7 +8,7 @@ import { strengthSettings } from "./mixer.mjs";
 import { slug } from "./names.mjs";
 import { Absence } from "./presence.mjs";
 import { Results, save } from "./results.mjs";
-import { reasons, statusOf } from "./status.mjs";
+import { carried, nothingWords, reasons, statusOf } from "./status.mjs";
 import { microphoneRefused, noMicrophone } from "./support.mjs";
 import { Words } from "./words.mjs";
 
@@ -81,7 +81,13 @@ function choose(output) {
 function query(sentence) {
   applied = sentence;
   if (!sentence.trim()) return fail("Say what you want to hear");
-  const wish = typed.resolved(understand(sentence)), count = wish.keep.length + wish.drop.length;
+  let wish;
+  try {
+    wish = typed.resolved(understand(sentence));
+  } catch (error) {
+    return fail(error.message);
+  }
+  const count = wish.keep.length + wish.drop.length;
   if (count > MOST_SOUNDS) return fail(`That names ${count} sounds; ${MOST_SOUNDS} at once work`);
   change({});
   if (model) ask("query", { wish, number: ++asked });
@@ -120,12 +126,13 @@ function reveal(element) {
 }
 
 // The query's vectors as files for the plug-in and the commands, one for each sound.
-function offerQueries(keep, vectors) {
+function offerQueries(keep, vectors, { far, limits, own }) {
   $("queries").hidden = false;
   $("query-files").replaceChildren(
     ...keep.map((words, i) => {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: `Save the query “${words}”` });
-      const kept = { format: FORMATS.query, encoder: model.encoder, dim: vectors[i].length, label: words, vector: [...vectors[i]] };
+      const sound = { format: FORMATS.query_of_sounds, encoder: model.encoder, dim: vectors[i].length, label: words, vector: [...vectors[i]] };
+      const kept = { ...sound, ...carried(words, far[words], limits[words], own[words]) };
       button.addEventListener("click", () => save(new Blob([JSON.stringify(kept)], { type: "application/json" }), `${slug(words)}${FORMATS.query_suffix}`));
       return button;
     }),
@@ -149,7 +156,7 @@ const answers = {
   },
   query({ number, wish, vectors, far, limits, own }) {
     if (number !== asked) return;
-    offerQueries(wish.keep, vectors);
+    offerQueries(wish.keep, vectors, { far, limits, own });
     const { residual } = state;
     absence = new Absence();
     change({ wish, far, limits, own, residual: wish.remove });
@@ -185,7 +192,7 @@ const answers = {
       $(id).ariaValueText = $(`${id}-value`).textContent = words;
     }
     const unmatched = absence.add(performance.now() / 1000, input, presence) && settings().output !== "bypass";
-    $("unmatched").textContent = unmatched ? "Nothing matches your query." : "";
+    $("unmatched").textContent = unmatched ? nothingWords(settings().output) : "";
     $("timing").textContent = `Latency: ${late.toFixed(0)} ms on this page; ${hop.toFixed(1)} ms of work for every 10 ms of sound${missing}`;
   },
   error({ words }) {

@@ -119,10 +119,10 @@ export class Results {
       if (!this.input) return;
       if (this.inputToo) draw(this.$("before"), this.input[0], this.rate);
       this.inputToo = false;
-      const output = this.target ? this.output() : this.input.map((row) => new Float32Array(row.length));
+      const { output: mode } = this.settings, output = this.target ? this.output() : this.input.map((row) => new Float32Array(row.length));
       draw(this.$("after"), output[0], this.rate);
       this.$("facts").textContent = this.target
-        ? `${presenceWords(this.presences, PRESENCE_THRESHOLD)}.\n${levelWords(ratioDb(output, this.input))}.`
+        ? `${presenceWords(this.presences, PRESENCE_THRESHOLD, mode)}.\n${levelWords(ratioDb(output, this.input), mode)}.`
         : "";
       this.follow();
     }, REDRAW_MS);

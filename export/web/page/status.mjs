@@ -39,22 +39,38 @@ function loadingWords({ got, total }) {
 // near: the nearest labels to words that are far from all of them; limit: the attenuation limit of words that are doubted; nearest: the word
 // for one person's voice; or undefined.
 function doubtWords(words, near, limit, nearest) {
-  let doubt = nearest ? `“${words}” is every ${nearest} to the model` : "";
-  if (near) doubt = `“${words}” is unlike every sound that the model was trained on; the nearest are ${near.join(", ")}; expect a poor separation`;
-  else if (limit !== undefined) doubt = `“${words}” is unlike the sounds that the model was trained on`;
+  const doubt = farWords(words, near, limit) ?? (nearest ? `“${words}” is every ${nearest} to the model` : "");
   return limit === undefined ? doubt : `${doubt}; at a strength of 100 % it attenuates by at most ${limit} dB`;
 }
 
-// How well the sounds were found in a file. presences: { words: 0..1 }; threshold: from here on a sound counts as present.
-export function presenceWords(presences, threshold) {
-  const found = Object.entries(presences).map(([words, p]) => `${words} ${p.toFixed(2)}${p < threshold ? " (hardly there)" : ""}`);
-  const nothing = Object.values(presences).every((p) => p < threshold);
-  return `${nothing ? "Nothing matches your query. " : ""}Presence: ${found.join(", ")}`;
+// Words that are far from what the model knows; undefined for others.
+function farWords(words, near, limit) {
+  if (near) return `“${words}” is unlike every sound that the model was trained on; the nearest are ${near.join(", ")}; expect a poor separation`;
+  return limit === undefined ? undefined : `“${words}” is unlike the sounds that the model was trained on`;
 }
 
-// The output's level against the input's, in dB.
-export function levelWords(db) {
-  const n = Math.abs(Math.round(db));
+// What a .query file of words carries beside their vector, as marssep_rt/query/query_file.py writes it: the attenuation limit of words that
+// are doubted, and a warning.
+export function carried(words, near, limit, nearest) {
+  const doubt = farWords(words, near, limit);
+  if (limit !== undefined) return { limit_db: limit, warnings: [`${doubt}; it attenuates by at most ${limit} dB unless a limit is set`] };
+  if (doubt) return { warnings: [doubt] };
+  return nearest ? { warnings: [`“${words}” is every ${nearest} to the model; a recording may tell it from others: --audio FILE`] } : {};
+}
+
+// That no sound of the query is there.
+export const nothingWords = (output) => (output === "residual" ? "There is hardly anything to remove." : "Nothing matches your query.");
+
+// How well the sounds were found in a file. presences: { words: 0..1 }; threshold: from here on a sound counts as present.
+export function presenceWords(presences, threshold, output) {
+  const found = Object.entries(presences).map(([words, p]) => `${words} ${p.toFixed(2)}${p < threshold ? " (hardly there)" : ""}`);
+  const nothing = Object.values(presences).every((p) => p < threshold);
+  return `${nothing ? `${nothingWords(output)} ` : ""}Presence: ${found.join(", ")}`;
+}
+
+// The output's level against the input's, in dB. Most of the input stays in a residual, so tenths count there.
+export function levelWords(db, output) {
+  const n = Number(Math.abs(db).toFixed(output === "residual" ? 1 : 0));
   if (db <= -100) return "Output level: silence";
   return n === 0 ? "Output level: as the input" : `Output level: ${n} dB ${db < 0 ? "below" : "above"} the input`;
 }

@@ -324,7 +324,7 @@ class LiveController:
         """The mixer settings in one line."""
         c = self.mixing
         what = "bypass" if c.bypass else "residual" if c.remove else "target"
-        limit = "no limit" if c.limit_db in (None, MIXER.limit_db_max) else f"limit {c.limit_db:g} dB"
+        limit = "no limit" if c.leak == 0 else f"limit {c.limit_db:g} dB"
         return f"{what}   strength {c.strength:.0f}%   wet {c.wet:.0%}   {limit}   gain {c.gain_db:+g} dB"
 
 
@@ -336,5 +336,6 @@ def _stepped(now: Controls, what: str, sign: int) -> Controls:
         return now.with_changes(wet=round(min(1.0, max(0.0, now.wet + sign * WET_STEP)), 3))
     if what == "gain":
         return now.with_changes(gain_db=min(MAX_GAIN_DB, max(MIN_GAIN_DB, now.gain_db + sign * GAIN_STEP)))
-    limit = (MAX_LIMIT_DB + LIMIT_STEP if now.limit_db is None else now.limit_db) + sign * LIMIT_STEP
+    at = MAX_LIMIT_DB + LIMIT_STEP  # no limit lies one step beyond
+    limit = (at if now.limit_db is None else min(at, now.limit_db)) + sign * LIMIT_STEP
     return now.with_changes(limit_db=None if limit > MAX_LIMIT_DB else max(0.0, limit))

@@ -89,4 +89,6 @@ def _preset(table: Any, where: str, base: Path) -> Preset:
         else:
             known = ", ".join((*PARTS, "not", "remove", *NUMBERS))
             raise UsageError(f"{where}: {key} = {value!r} is no setting; there are {known}")
+    if "strength" in settings and settings.keys() & {"wet", "limit"}:
+        raise UsageError(f"{where}: strength sets mix and limit; leave out wet and limit")
     return Preset(QueryRequest(**parts), **settings)

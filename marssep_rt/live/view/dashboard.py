@@ -16,7 +16,7 @@ from marssep_rt.live.realtime.stats import EngineStats
 if TYPE_CHECKING:
     from marssep_rt.live.control.controller import LiveController
 
-NOTHING = "nothing matches your query"
+NOTHING = {False: "nothing matches your query", True: "there is hardly anything to remove"}  # by residual
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def dashboard(info: RunInfo, control: LiveController, keys: str, seconds: float)
     table.add_row("in", meter(t.level_in))
     table.add_row("out", meter(t.level_out))
     table.add_row("presence", bar(control.engine.presence()))
-    table.add_row("", Text(NOTHING if control.unmatched else "", style="yellow"))
+    table.add_row("", Text(NOTHING[control.controls.remove] if control.unmatched else "", style="yellow"))
     times = t.hop_times
     trouble = t.misses + t.underruns + t.overflows
     table.add_row(

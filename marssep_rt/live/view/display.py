@@ -66,7 +66,8 @@ class PlainDisplay:
             ignore_closed_terminal(partial(print, line, flush=True))
         if self.control.unmatched != self.unmatched:
             self.unmatched = self.control.unmatched
-            sentence = NOTHING if self.unmatched else "the query matches again"
+            nothing = NOTHING[self.control.controls.remove]
+            sentence = nothing if self.unmatched else "the query matches again"
             ignore_closed_terminal(partial(print, sentence, flush=True))
         if self.control.message != self.message:
             self.message = self.control.message

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.plugin import build as builder
 from export.plugin import toolchain
 from export.plugin.build import SOURCE, PluginSettings, amended, build, config
 from export.plugin.naming import Naming, c_string
@@ -46,6 +47,16 @@ def test_the_header_names_every_query():
     assert '#define MARSSEP_QUERIES "dog", "a \\042b\\042"\n' in text
     assert "#define MARSSEP_QUERY_COUNT 2\n" in text
     assert '#define MARSSEP_URI "urn:marssep:marssep"\n' in text
+
+
+def test_a_query_that_asks_for_a_residual_is_named_so(bundle, tmp_path, monkeypatch):
+    labels = []
+    monkeypatch.setattr(
+        builder, "_compile", lambda work, naming, names, *_: (labels.extend([naming.title, *names]), 1 / 0)
+    )
+    with pytest.raises(ZeroDivisionError):
+        build(bundle, [Query(query().vector, "", "dog", remove=True)], tmp_path / "out", None)
+    assert labels == ["marssep everything but dog", "everything but dog"]
 
 
 def elf(path, machine):

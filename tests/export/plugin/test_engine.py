@@ -197,6 +197,25 @@ def test_another_query_and_a_query_file(engine, x, tmp_path):
     np.testing.assert_allclose(aligned(e, x, [512]), reference(x, "rain"), atol=1e-5)
 
 
+@pytest.mark.parametrize("words", ["no dog", "background noise", "no background noise", "dog but not rain"])
+@pytest.mark.parametrize("output", [0, 1, 2])
+def test_a_query_file_of_a_residual_gives_the_residual(engine, x, tmp_path, words, output):
+    """The parameter stays; where it is the residual, as with ``--mode residual`` beside the words."""
+    query = build_query(marssep_rt.model.bundle.load(None), QueryRequest(texts=[words]))
+    write_query(tmp_path / "x.query", query)
+    e = engine()
+    assert e("query_file", str(tmp_path / "x.query").encode()) == 0, library().marssep_error()
+    e("select", len(QUERIES))
+    e("controls", 1.0, 20.0, 0.0, output)
+    e.start()
+    expected = x if output == 2 else reference(x, words, remove=output == 1, limit_db=20.0)
+    np.testing.assert_allclose(aligned(e, x, [512]), expected, atol=2e-5)
+    e("select", 0)
+    e.start()
+    expected = x if output == 2 else reference(x, QUERIES[0], remove=output == 1, limit_db=20.0)
+    np.testing.assert_allclose(aligned(e, x, [512]), expected, atol=2e-5)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

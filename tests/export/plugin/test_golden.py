@@ -39,9 +39,12 @@ def test_the_latency():
 
 @pytest.mark.parametrize("case", VECTORS["query_files"], ids=lambda case: case["text"][:60])
 def test_a_query_file(case, tmp_path):
-    path, vector = tmp_path / "x.query", np.zeros(DIM, np.float32)
+    path, vector, more = tmp_path / "x.query", np.zeros(DIM, np.float32), np.zeros(3, np.float32)
     path.write_text(case["text"], encoding="utf-8")
-    refused = golden().golden_query(str(path).encode(), ENCODER.encode(), DIM, floats(vector))
+    given = str(path).encode(), ENCODER.encode(), DIM
+    refused = golden().golden_query(*given, floats(vector), floats(more))
     assert bool(refused) == (case["vector"] is None)
     if case["vector"]:
         np.testing.assert_allclose(vector, case["vector"], atol=1e-6)
+        limit = MIXER.no_limit_db if case["limit_db"] is None else case["limit_db"]
+        assert more.tolist() == [limit, case["remove"], case["complement"]]

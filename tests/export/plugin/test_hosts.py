@@ -21,7 +21,7 @@ from export.plugin.presets import MIXER, PRESETS
 from marssep_rt import Separator, contract
 from marssep_rt.dsp.presence import PresenceMeter
 from marssep_rt.query.build import build_query
-from marssep_rt.query.query_file import write_query
+from marssep_rt.query.query_file import as_plain, write_query
 from marssep_rt.query.types import QueryRequest
 
 BIN = Path(sys.executable).parent
@@ -235,7 +235,10 @@ def typed(text, **others):
     return state_of({"query": OWN}, query="", query_file="", query_text=text, **others)
 
 
-@pytest.mark.parametrize("text", ["rain", "the dog and the rain, but not the wind", "žába 狗 frogs"])
+TYPED = ("rain", "the dog and the rain, but not the wind", "žába 狗 frogs", "no dog", "background noise")
+
+
+@pytest.mark.parametrize("text", TYPED)
 def test_clap_hears_a_query_that_is_typed(clap, stereo, text):
     """Against the runtime: the vector, and what it lets through."""
     host, x = clap(), read(stereo[0])
@@ -247,14 +250,15 @@ def test_clap_hears_a_query_that_is_typed(clap, stereo, text):
         if vectors is not None:
             np.testing.assert_allclose(query[sounds], vectors, atol=1e-5)
         assert (sounds in query) == (vectors is not None)
+    assert query.get("remove", False) == expected.remove
     padded = np.concatenate([x, np.zeros((2, host.latency), np.float32)], axis=1)
-    s = Separator(query=text, limit_db=contract.MIXER.limit_db_max)  # the parameter is the host's
+    s = Separator(query=text, limit_db=contract.MIXER.no_limit_db)  # the parameter is the host's
     y = s.process(np.concatenate([x, np.zeros((2, s.latency), np.float32)], axis=1))[:, s.latency :]
     np.testing.assert_allclose(host.run(padded)[:, host.latency :], y, atol=1e-4)
     assert status(host) == ("ready" if expected.limit_db is None else "doubted words")
 
 
-@pytest.mark.parametrize("text", ["no dog", "?!", "x" * 600])
+@pytest.mark.parametrize("text", ["don't remove the dog", "?!", "x" * 600])
 def test_clap_says_that_a_text_is_no_query(clap, stereo, text, capfd):
     host = clap()
     assert host.load(typed("rain"))
@@ -285,6 +289,60 @@ def test_clap_says_that_it_doubts_words_until_the_attenuation_is_limited(clap, s
     assert moved.load(typed("speech"))
     assert status(moved) == "ready"
     np.testing.assert_allclose(own_query(moved)["vector"], embedded("speech").vector, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["no dog", "background noise"])
+def test_clap_keeps_a_residual_in_its_state(clap, stereo, text):
+    """The state is what a host's own preset holds; the parameter Output stays where it is."""
+    host, moved, x = clap(), clap(), read(stereo[0])
+    assert host.load(typed(text))
+    y = host.run(x)
+    assert moved.load(host.save())
+    assert moved.parameters()["Output"][4] == 0.0
+    np.testing.assert_array_equal(moved.run(x), y)
+    other = clap()
+    assert other.load(typed(embedded(text).label.replace(" + ", " and ")))
+    assert np.abs(other.run(x) - y).max() > 1e-3
+
+
+def test_clap_takes_limit_and_residual_of_a_query_file(clap, stereo, tmp_path, capfd):
+    host, x = clap(), read(stereo[0])
+    write_query(tmp_path / "doubted.query", embedded("geyser"))
+    assert host.load(state_of({"query": OWN}, query="", query_file=str(tmp_path / "doubted.query")))
+    assert status(host) == "doubted words"
+    assert "“geyser” is unlike the sounds" in capfd.readouterr().err
+    host.set("Max Attenuation", embedded("geyser").limit_db)
+    host.run(x)
+    assert status(host) == "ready"
+    write_query(tmp_path / "noise.query", embedded("background noise"))
+    state = state_of({"query": OWN, "limit": 100.0}, query="", query_file=str(tmp_path / "noise.query"))
+    assert host.load(state)
+    host.reset()
+    padded = np.concatenate([x, np.zeros((2, host.latency), np.float32)], axis=1)
+    s = Separator("background noise")
+    expected = np.concatenate([s.process(x), s.flush()], axis=1)[:, s.latency :]
+    host.run(np.zeros((2, 4096), np.float32))  # the ramp
+    host.reset()
+    np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
+
+
+def test_queries_that_are_built_in_may_ask_for_a_residual(stereo, tmp_path):
+    shutil.copytree(plugins(2) / "marssep-clap", tmp_path / "p")
+    built = [embedded("no dog"), embedded("geyser")]
+    (tmp_path / "p" / "queries.json").write_text(json.dumps([as_plain(query) for query in built]))
+    host, x = ClapHost(tmp_path / "p" / "marssep.clap"), read(stereo[0])
+    host.set("Offline Render", 1.0)
+    host.process(np.zeros((2, 64), np.float32))
+    host.reset()
+    s = Separator("no dog")
+    expected = np.concatenate([s.process(x), s.flush()], axis=1)[:, s.latency :]
+    padded = np.concatenate([x, np.zeros((2, host.latency), np.float32)], axis=1)
+    np.testing.assert_allclose(host.run(padded)[:, host.latency :], expected, atol=1e-4)
+    assert status(host) == "ready"
+    host.set("Query", 1.0)
+    host.run(x)
+    assert status(host) == "doubted words"
+    host.close()
 
 
 def test_clap_keeps_the_query_not_the_path(clap, stereo, tmp_path):
@@ -369,11 +427,12 @@ def test_clap_meters_are_the_runtimes(clap, stereo):
     assert values["Latency"] == pytest.approx(host.latency / 48)
 
 
-def test_lv2_hears_a_query_that_is_set_as_a_property():
-    """patch:Set with a string through a worker, then the state in another instance."""
+@pytest.mark.parametrize("text", ["rain", "background noise"])
+def test_lv2_hears_a_query_that_is_set_as_a_property(text):
+    """patch:Set with a string through a worker, then the state in another instance; there is no window."""
     folder = plugins(2) / "marssep.lv2"
     done = subprocess.run(
-        [helper("lv2_host"), folder / "marssep.so", f"{folder}/", "urn:marssep:marssep", "rain"],
+        [helper("lv2_host"), folder / "marssep.so", f"{folder}/", "urn:marssep:marssep", text],
         capture_output=True,
         text=True,
         timeout=120,

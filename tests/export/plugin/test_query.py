@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +14,14 @@ from export.plugin.build import text_resources
 from export.plugin.wordpiece import ranges, wordpiece
 from marssep_rt import embed_text
 from marssep_rt.contract import MIXER
+from marssep_rt.errors import QueryError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.build import build_query
 from marssep_rt.query.language import understand
 from marssep_rt.query.types import QueryRequest
+from marssep_rt.query.vocabulary import Vocabulary
 
+GOLDEN = Path(__file__).parents[2] / "marssep_rt" / "query" / "golden_sentences.json"
 SOUNDS = (
     "dog barking",
     "a violin",
@@ -172,10 +176,20 @@ SENTENCES = (
 )
 
 
-def test_sentences_are_understood_as_in_the_runtime():
-    for sentence, line in zip(SENTENCES, said(SENTENCES), strict=True):
+def read(sentence):
+    """What the runtime reads, as words.cpp says it."""
+    try:
         wish = understand(sentence)
-        assert json.loads(line) == [list(wish.keep), list(wish.drop), wish.remove], sentence
+    except QueryError as e:
+        return str(e)
+    return [list(wish.keep), list(wish.drop), wish.remove]
+
+
+def test_sentences_are_understood_as_in_the_runtime():
+    sentences = [*SENTENCES, *(row["sentence"] for row in json.loads(GOLDEN.read_text(encoding="utf-8")))]
+    assert len(sentences) > 150
+    for sentence, line in zip(sentences, said(sentences), strict=True):
+        assert json.loads(line) == read(sentence), sentence
 
 
 WORDS = (
@@ -218,7 +232,8 @@ def test_typed_words_give_the_query_of_the_runtime(packed):
     assert "speech" in json.loads((packed / "words.json").read_text())["families"]
     for text, found in zip(WORDS, typed(WORDS, packed), strict=True):
         query = build_query(bundle, QueryRequest([text]))
-        assert (found["remove"], found["label"]) == (query.remove, query.label), text
+        said_of = found["remove"], found["complement"], found["label"]
+        assert said_of == (query.remove, query.complement, query.label), text
         np.testing.assert_allclose(found["vector"], query.vector, atol=1e-5, err_msg=text)
         np.testing.assert_allclose(found["keep"], query.kept, atol=1e-5, err_msg=text)
         dropped = np.reshape(found["drop"], (-1, bundle.query_dim))
@@ -238,18 +253,44 @@ def test_doubted_words_are_warned_of(packed):
     assert found["limit"] < MIXER.no_limit_db
 
 
+def test_what_is_doubted_is_small_and_what_the_runtime_doubts(packed):
+    """Words on both sides of the cosine from which on they are doubted."""
+    assert (packed / "doubt.json").stat().st_size < 300_000
+    bundle = bundles.load(None)
+    known = Vocabulary.of(bundle)
+    nearest = {word: float((known.vectors[: known.asked] @ embed_text(word)).max()) for word in known.labels}
+    edge = sorted(nearest, key=lambda word: abs(nearest[word] - known.doubt.cosine))[:30]
+    edge = [word for word in edge if build_query(bundle, QueryRequest([word])).understood == ""]
+    limits = [build_query(bundle, QueryRequest([word])).limit_db for word in edge]
+    assert {None, known.doubt.limit_db} == set(limits)
+    expected = [MIXER.no_limit_db if limit is None else limit for limit in limits]
+    assert [found["limit"] for found in typed(edge, packed)] == expected
+
+
 def test_plugins_without_words_embed_every_word(packed, tmp_path):
     for name in ("text.onnx", "wordpiece.json"):
         (tmp_path / name).symlink_to(packed / name)
     speech, noise = typed(["speech", "background noise"], tmp_path)
     np.testing.assert_allclose(speech["vector"], embed_text("speech"), atol=1e-5)
     np.testing.assert_allclose(noise["vector"], embed_text("background noise"), atol=1e-5)
-    assert not noise["remove"]
+    assert (noise["remove"], noise["complement"]) == (False, False)
     assert noise["limit"] == MIXER.no_limit_db
 
 
 @pytest.mark.parametrize("name", ["words.json", "doubt.json"])
-@pytest.mark.parametrize("content", ["no json", "[]", '{"families": {}}', '{"cosine": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "no json",
+        "[]",
+        '{"families": {}}',
+        '{"cosine": 1}',
+        *(
+            f'{{"cosine": 1, "limit_db": 9, "dim": 2, "vectors": "{text}"}}'
+            for text in ("?", "AAAA", "AHwAfA==")
+        ),
+    ],
+)
 def test_words_that_are_damaged_are_one_sentence(packed, tmp_path, name, content):
     for other in ("text.onnx", "wordpiece.json"):
         (tmp_path / other).symlink_to(packed / other)

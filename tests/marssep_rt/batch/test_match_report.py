@@ -35,6 +35,12 @@ def test_presence_and_level_are_printed_and_reported(tmp_path):
         assert found[query]["query"] == query
         assert f"{query}: " in done.stderr
         assert "the input" in done.stderr
+        assert found[query]["mode"] == "target"
+    (tmp_path / "siren.marssep.wav").unlink()
+    command = [COMMAND, tmp_path / "siren.wav", "--query", "no siren", "--report", tmp_path / "r.jsonl"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "siren: there to remove (0." in done.stderr, done.stderr
+    assert json.loads((tmp_path / "r.jsonl").read_text().splitlines()[-1])["mode"] == "residual"
     there, absent = found.values()
     assert there["presence"] > absent["presence"]
     assert there["output_level_db"] > absent["output_level_db"]

@@ -64,6 +64,13 @@ def test_query_file_gives_what_text_gives(wav, tmp_path):
     np.testing.assert_allclose(
         soundfile.read(tmp_path / "a.wav")[0], soundfile.read(tmp_path / "b.wav")[0], atol=1e-6
     )
+    for number, words in enumerate(("geyser", "no dog")):  # doubted; a residual
+        assert run("query", "--query", words, "-o", f"{number}.query", cwd=tmp_path).returncode == 0
+        said = run("file", "--query", words, wav, "-o", f"{number}a.wav", cwd=tmp_path)
+        read = run("file", "--query-file", f"{number}.query", wav, "-o", f"{number}b.wav", cwd=tmp_path)
+        assert read.stderr.splitlines()[0] == said.stderr.splitlines()[0]
+        a, b = (soundfile.read(tmp_path / f"{number}{name}.wav")[0] for name in "ab")
+        np.testing.assert_allclose(a, b, atol=1e-6)
     refused(run("query", "--query", "x", "-o", "q.query", cwd=tmp_path), 2, "exists")
     refused(run("query", "--query", "x", "-o", "q.txt", cwd=tmp_path), 2, ".query")
     refused(run("query", "--query", "x", "-o", "no/q.query", cwd=tmp_path), 2, "no folder")
@@ -96,6 +103,8 @@ def test_nan_warns_and_succeeds(tmp_path):
 def test_wrong_usage_of_file(wav, tmp_path):
     for args, words in [
         (["--query", "", wav], "empty"),
+        (["--query", "rain", "--not", "no siren", wav], "“no siren” negates again; say “siren”"),
+        (["--query", "don't remove the dog", wav], "can be read in two ways; say “dog” to hear it"),
         (["--query", "y" * 10_000, wav], "10000 characters"),
         ([wav], "say what to hear"),
         (["--query", "rain", wav, "--wet", "7"], "between 0 and 1"),

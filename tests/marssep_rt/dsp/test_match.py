@@ -83,3 +83,14 @@ def test_sentences():
     assert Match(0.9, 0.2).sentence("cat") == "cat: there (0.90), output as loud as the input"
     assert Match(0.0, 0.0, silent=True).sentence("cat") == "cat: the input is silent"
     assert Match(0.0, -120.0).sentence("cat") == "cat: hardly there (0.00), the output is silent"
+
+
+def test_of_a_residual_it_says_whether_there_was_something_to_remove(noise):
+    dog = measured(0.8 * noise, noise, Controls(remove=True)).sentence("dog")
+    assert dog == "dog: there to remove (0.93), output 14.0 dB below the input"
+    absent = measured(0.001 * noise, noise, Controls(remove=True)).sentence("dog")
+    assert absent == "dog: hardly there to remove (0.00), output as loud as the input"
+    assert Match(0.2, -0.34, removed=True).sentence("x") == (
+        "x: hardly there to remove (0.20), output 0.3 dB below the input"
+    )
+    assert Match(0.0, 0.0, silent=True, removed=True).sentence("x") == "x: the input is silent"

@@ -1,6 +1,9 @@
+import math
+
 import numpy as np
 import pytest
 
+from marssep_rt.contract import MIXER
 from marssep_rt.dsp.mixer import Controls, Mixer
 from marssep_rt.errors import UsageError
 
@@ -41,11 +44,28 @@ def test_a_change_is_ramped_over_one_hop():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"wet": 1.5}, {"wet": -0.1}, {"limit_db": -3}, {"gain_db": 90}, {"wet": float("nan")}]
+    ("bad", "words"),
+    [
+        ({"wet": 1.5}, "wet is 1.5; it must lie between 0 and 1"),
+        ({"wet": -0.1}, "must lie between"),
+        ({"wet": float("nan")}, "must lie between"),
+        ({"gain_db": 90}, "must lie between"),
+        ({"limit_db": -3}, "limit is -3 dB; it must be at least 0, and from 100 on there is no limit"),
+        ({"limit_db": float("nan")}, "must be at least 0"),
+    ],
 )
-def test_out_of_range_is_refused(bad):
-    with pytest.raises(UsageError, match="must lie between"):
+def test_out_of_range_is_refused(bad, words):
+    with pytest.raises(UsageError, match=words):
         Controls(**bad)
+
+
+@pytest.mark.parametrize("remove", [False, True])
+def test_from_one_limit_on_there_is_none(remove):
+    """The same one as in the plug-in, whose parameter ends there, and on the page."""
+    free = Controls(remove).coefficients()
+    for limit in (MIXER.no_limit_db, 200, math.inf):
+        assert Controls(remove, limit_db=limit).coefficients() == free
+    assert Controls(remove, limit_db=MIXER.no_limit_db - 0.1).coefficients() != free
 
 
 @pytest.mark.parametrize(("strength", "rest_db"), [(0.0, 0.0), (50.0, -15.0), (90.0, -27.0), (100.0, None)])
@@ -71,8 +91,11 @@ def test_mix_and_limit_amount_to_a_strength():
         ({"strength": "half"}, "'half'"),
         ({"wet": "half"}, "between 0 and 1"),
         ({"gain_db": None}, "None"),
-        ({"limit_db": "20"}, "between 0 and 200"),
+        ({"limit_db": "20"}, "limit is '20' dB; it must be at least 0"),
         ({"loudness": 3}, "no setting loudness; there are strength, remove"),
+        ({"limit_bd": 3}, r"no setting limit_bd; did you mean limit_db\?"),
+        ({"strength": 50, "wet": 0.5}, "strength sets mix and limit; leave out wet and limit_db"),
+        ({"strength": 100, "limit_db": None}, "strength sets mix and limit"),
     ],
 )
 def test_settings_of_another_kind_or_name_are_refused(changes, words):

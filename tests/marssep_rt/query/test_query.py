@@ -46,6 +46,23 @@ def test_unusable_text(text, words):
         embed_text(text)
 
 
+@pytest.mark.parametrize("text", ["no dog", "voice without music", "-dog", "the opposite of dog"])
+def test_negation_is_no_vector(text):
+    with pytest.raises(QueryError, match=r"negates, which no vector can say; Separator\(query=\.\.\.\)"):
+        embed_text(text)
+    assert embed_text("dog and rain").shape == embed_text("dog").shape
+
+
+def test_a_negative_query_that_negates_is_refused(bundle):
+    for make in (
+        lambda: build_query(bundle, QueryRequest(["dog"], negative="no siren")),
+        lambda: Separator("dog", negative="no siren"),
+        lambda: Separator(embed_text("dog"), negative=["rain", "no siren"]),
+    ):
+        with pytest.raises(QueryError, match="“no siren” negates again; say “siren”"):
+            make()
+
+
 def test_blend_is_the_normalised_mean(bundle):
     q = build_query(bundle, QueryRequest(["rain", "siren"]))
     mean = embed_text("rain") + embed_text("siren")
@@ -260,6 +277,10 @@ def test_several_vectors_are_several_sounds(bundle):
     s = Separator(2 * rows, negative="siren")
     np.testing.assert_allclose(s.query.kept, rows, atol=1e-6)
     np.testing.assert_allclose(s.query.dropped, [embed_text("siren")], atol=1e-6)
+    listed = Separator(rows, negative="the siren and the speech, please").query
+    np.testing.assert_allclose(
+        listed.dropped, build_query(s.bundle, QueryRequest(["rain"], negative=["siren", "speech"])).dropped
+    )
     with pytest.raises(QueryError, match="zero"):
         Separator(0 * rows)
     with pytest.raises(UsageError, match="has shape"):

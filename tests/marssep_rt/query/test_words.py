@@ -92,6 +92,13 @@ def test_ones_own_voice_needs_a_recording(worded):
     np.testing.assert_allclose(ask(worded, "my voice").kept, ask(worded, "speech").kept)
 
 
+@pytest.mark.parametrize("sentence", ["just my voice please", "can you keep my voice?", "no my voice"])
+def test_words_around_it_leave_the_advice(worded, sentence):
+    query = ask(worded, sentence)
+    assert query.warnings == ask(worded, "my voice").warnings
+    np.testing.assert_allclose(query.kept, ask(worded, "my voice").kept)
+
+
 def test_a_damaged_file_is_named(bundle, tmp_path):
     for number, content in enumerate((b"no json", b"[]", json.dumps({"families": {}}).encode())):
         with pytest.raises(BundleError, match=r"words\.json .* cannot be read"):

@@ -5,7 +5,8 @@
 namespace marssep::contract::formats {
 inline constexpr int BUNDLE = 1;
 inline constexpr int GRAPH = 1;
-inline constexpr int QUERY = 1;
+inline constexpr int QUERY = 2;
+inline constexpr int QUERY_OF_SOUNDS = 1;
 inline constexpr const char* METADATA_KEY = "marssep";
 inline constexpr const char* QUERY_SUFFIX = ".query";
 } // namespace marssep::contract::formats
@@ -15,7 +16,6 @@ inline constexpr double WET_MIN = 0.0;
 inline constexpr double WET_MAX = 1.0;
 inline constexpr double WET_DEFAULT = 1.0;
 inline constexpr double LIMIT_DB_MIN = 0.0;
-inline constexpr double LIMIT_DB_MAX = 200.0;
 inline constexpr double NO_LIMIT_DB = 100.0;
 inline constexpr double GAIN_DB_MIN = -60.0;
 inline constexpr double GAIN_DB_MAX = 40.0;

@@ -1,11 +1,14 @@
 #include "doubt.hpp"
 
-#include <algorithm>
+#include <cstddef>
 #include <fstream>
 #include <numeric>
 #include <stdexcept>
+#include <string>
 
 #include <nlohmann/json.hpp>
+
+#include "half_floats.hpp"
 
 namespace marssep {
 
@@ -20,8 +23,11 @@ Doubt Doubt::beside(const std::filesystem::path& folder)
         const auto data = nlohmann::json::parse(stream);
         data.at("cosine").get_to(doubt.cosine);
         data.at("limit_db").get_to(doubt.limit);
-        data.at("vectors").get_to(doubt.asked);
-    } catch (const nlohmann::json::exception&) {
+        data.at("dim").get_to(doubt.dim);
+        doubt.asked = halfFloats(data.at("vectors").get<std::string>());
+        if (doubt.dim == 0 || doubt.asked.size() % doubt.dim != 0)
+            throw std::runtime_error("half a vector is missing");
+    } catch (const std::exception&) {
         throw std::runtime_error(file.string() + " cannot be read");
     }
     return doubt;
@@ -29,10 +35,12 @@ Doubt Doubt::beside(const std::filesystem::path& folder)
 
 float Doubt::limitDb(const std::vector<float>& vector) const
 {
-    const auto isNear = [&](const std::vector<float>& other) {
-        return other.size() == vector.size() && std::inner_product(vector.begin(), vector.end(), other.begin(), 0.0f) >= cosine;
-    };
-    return asked.empty() || std::any_of(asked.begin(), asked.end(), isNear) ? float(contract::mixer::NO_LIMIT_DB) : limit;
+    if (asked.empty())
+        return float(contract::mixer::NO_LIMIT_DB);
+    for (auto other = asked.begin(); vector.size() == dim && other != asked.end(); other += std::ptrdiff_t(dim))
+        if (std::inner_product(vector.begin(), vector.end(), other, 0.0f) >= cosine)
+            return float(contract::mixer::NO_LIMIT_DB);
+    return limit;
 }
 
 } // namespace marssep

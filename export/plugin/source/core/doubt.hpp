@@ -1,6 +1,7 @@
 // Which words the model is doubted to know, as marssep_rt/query/vocabulary.py judges: doubt.json beside the plug-in.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <vector>
 
@@ -21,7 +22,8 @@ public:
 private:
     float cosine = -1.0f; // words are doubted below this cosine similarity to all that training asked for
     float limit = contract::mixer::NO_LIMIT_DB;
-    std::vector<std::vector<float>> asked; // unit vectors of what training asked for
+    std::size_t dim = 0;
+    std::vector<float> asked; // unit vectors of what training asked for, one after the other
 };
 
 } // namespace marssep

@@ -26,6 +26,12 @@ float gainOf(float db)
     return std::pow(10.0f, db / 20.0f);
 }
 
+// What a query makes of the user's choice between target and residual: which of four mixes it takes.
+unsigned kindOf(const Query& query)
+{
+    return (query.remove ? 1 : 0) + (query.complement ? 2 : 0);
+}
+
 std::vector<float*> rows(std::vector<std::vector<float>>& data)
 {
     std::vector<float*> pointers;
@@ -74,6 +80,12 @@ Engine::Engine(std::shared_ptr<const Model> with, unsigned channelCount, const s
             all.push_back(soundsOf(query));
         return all;
     }())
+    , kinds([&] {
+        std::vector<unsigned> all;
+        for (const Query& query : choices)
+            all.push_back(kindOf(query));
+        return all;
+    }())
     , spareHops(spare)
 {
     setControls(Controls());
@@ -100,7 +112,7 @@ void Engine::start(unsigned sampleRate, unsigned longestBlock)
     dryAt = 0;
     wanted.assign(channels, std::vector<float>(block, 0.0f));
     wantedRows = rows(wanted);
-    now = end = wantedMix.load();
+    now = end = wantedMix();
     rampLeft = 0;
     rampLength = std::max(1u, unsigned(contract::mixer::RAMP_SECONDS * rate));
     owed = 0;
@@ -199,9 +211,24 @@ void Engine::stop()
 
 void Engine::setControls(const Controls& controls)
 {
-    const Coefficients pair = controls.coefficients();
-    if (isFinite(pair.target) && isFinite(pair.dry))
-        wantedMix.store(pair);
+    Query query;
+    for (unsigned kind = 0; kind < KINDS; ++kind) {
+        query.remove = (kind & 1) != 0;
+        query.complement = (kind & 2) != 0;
+        Controls turned = controls;
+        if (controls.output != Output::Bypass)
+            turned.output = query.removes(controls.output == Output::Residual) ? Output::Residual : Output::Target;
+        const Coefficients pair = turned.coefficients();
+        if (isFinite(pair.target) && isFinite(pair.dry))
+            mixes[kind].store(pair);
+    }
+}
+
+// For the chosen query.
+Coefficients Engine::wantedMix() const
+{
+    const unsigned index = selected.load(std::memory_order_relaxed);
+    return mixes[index < kinds.size() ? kinds[index] : ownKind.load(std::memory_order_relaxed)].load();
 }
 
 void Engine::setQuery(const Query& query)
@@ -210,12 +237,14 @@ void Engine::setQuery(const Query& query)
     loaded = {};
     changed = true;
     own.store(false, std::memory_order_relaxed);
+    ownKind.store(0, std::memory_order_relaxed);
     if (query.vector.empty())
         return;
     Sounds sounds = soundsOf(query);
     if (!streams.empty()) // else the start prepares them
         makeStream(sounds.vectors.size());
     loaded = std::move(sounds);
+    ownKind.store(kindOf(query), std::memory_order_relaxed);
     own.store(true, std::memory_order_relaxed);
 }
 
@@ -512,7 +541,7 @@ void Engine::delayInput(const float* const* in, unsigned n)
 // Target and delayed input -> output; changed coefficients are ramped. Without a model only a bypass is heard.
 void Engine::mixBlock(float* const* out, unsigned n)
 {
-    if (const Coefficients next = wantedMix.load(); next != end) {
+    if (const Coefficients next = wantedMix(); next != end) {
         rampLeft = rampLength;
         step = {(next.target - now.target) / float(rampLength), (next.dry - now.dry) / float(rampLength)};
         end = next;

@@ -4,6 +4,7 @@
 // model; it waits for the model's thread only where the host is ahead of real time anyway (a bounce, an export) or said so (offline).
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -51,6 +52,7 @@ class Engine {
 public:
     // Without a model the engine is silent, but for the delayed input in bypass. ``spareHops``: more latency for systems that let the
     // model's thread wait at times, in hops of the model.
+    // A query that asks for a residual gives it as its target.
     Engine(std::shared_ptr<const Model> model, unsigned channels, const std::vector<Query>& queries, unsigned spareHops = 0);
     ~Engine();
     Engine(const Engine&) = delete;
@@ -89,7 +91,7 @@ public:
 
 private:
     using Clock = std::chrono::steady_clock;
-    static constexpr unsigned NONE = ~0u;
+    static constexpr unsigned NONE = ~0u, KINDS = 4;
 
     void work();
     void drain();
@@ -97,6 +99,7 @@ private:
     bool takeQuery();
     void listenTo(const Sounds& sounds, bool waits);
     Sounds soundsOf(const Query& query) const;
+    Coefficients wantedMix() const;
     void makeStream(std::size_t sounds);
     void measureTarget();
     void refresh();
@@ -116,6 +119,7 @@ private:
     const std::shared_ptr<const Model> model;
     const unsigned channels;
     const std::vector<Sounds> queries;
+    const std::vector<unsigned> kinds; // of the queries
     const unsigned spareHops;
 
     // set by start
@@ -138,7 +142,7 @@ private:
     bool begun = false;
     bool pending = false; // the model's thread was asked to begin afresh and has not answered
     float power = 0.0f, inputPower = 0.0f;
-    AtomicCoefficients wantedMix;
+    std::array<AtomicCoefficients, KINDS> mixes; // for each kind of query
 
     // the model's thread
     struct Prepared {
@@ -165,6 +169,7 @@ private:
     std::atomic<bool> quit{false}, waiting{false}, offline{false};
     std::atomic<unsigned> selected{0}, restart{0}, restarted{0}, missedSamples{0};
     std::atomic<bool> own{false}; // there is a query of setQuery
+    std::atomic<unsigned> ownKind{0};
     std::atomic<bool> overloaded{false};
     std::atomic<std::size_t> restartAt{0}, freshAt{0}; // where the input counts from, where the output for it begins
     std::atomic<std::uint64_t> pushed{0}, consumed{0};

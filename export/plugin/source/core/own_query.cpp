@@ -22,10 +22,8 @@ void OwnQuery::restore(const std::string& json)
     source = Source::None;
     value.clear();
     adopt({});
-    Query found = parse(json);
+    adopt(parse(json));
     const auto data = nlohmann::json::parse(json);
-    found.limitDb = data.value("limit_db", found.limitDb);
-    adopt(std::move(found));
     source = data.contains("text") ? Source::Text : data.contains("file") ? Source::File : Source::None;
     if (source != Source::None)
         value = data.at(source == Source::Text ? "text" : "file").get<std::string>();
@@ -60,8 +58,6 @@ std::string OwnQuery::json() const
     nlohmann::json data = nlohmann::json::parse(writeQuery(query));
     if (source != Source::None)
         data[source == Source::Text ? "text" : "file"] = value;
-    if (query.limitDb < Query().limitDb)
-        data["limit_db"] = query.limitDb;
     return data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

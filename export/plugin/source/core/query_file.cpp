@@ -1,5 +1,6 @@
 #include "query_file.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <stdexcept>
@@ -39,6 +40,18 @@ std::vector<std::vector<float>> vectorsOf(const Json& data, const char* key)
     return found == data.end() || found->is_null() ? std::vector<std::vector<float>>() : found->get<std::vector<std::vector<float>>>();
 }
 
+// The attenuation limit; ``otherwise`` where there is none.
+float limitOf(const Json& data, const std::string& name, float otherwise)
+{
+    const auto found = data.find("limit_db");
+    if (found == data.end() || found->is_null())
+        return otherwise;
+    const float limit = found->is_number() ? found->get<float>() : -1.0f;
+    if (!isFinite(limit) || limit < contract::mixer::LIMIT_DB_MIN)
+        throw std::runtime_error(name + " is no query file");
+    return std::min(limit, otherwise);
+}
+
 Query queryOf(const Json& data, const std::string& name, const std::string& encoder, unsigned dim)
 {
     Query query;
@@ -51,6 +64,9 @@ Query queryOf(const Json& data, const std::string& name, const std::string& enco
         query.vector = data.at("vector").get<std::vector<float>>();
         query.keep = vectorsOf(data, "keep");
         query.drop = vectorsOf(data, "drop");
+        query.remove = data.value("remove", false);
+        query.complement = data.value("complement", false);
+        query.limitDb = limitOf(data, name, query.limitDb);
         for (auto* some : {&query.keep, &query.drop})
             for (std::vector<float>& vector : *some)
                 all.push_back(&vector);
@@ -66,6 +82,8 @@ Query queryOf(const Json& data, const std::string& name, const std::string& enco
         if (!makeUnit(*vector))
             throw std::runtime_error(name + " holds no direction to listen in");
     checkSounds(query, name);
+    if (query.limitDb < Query().limitDb)
+        query.warning = doubtOf(query.label, query.limitDb);
     return query;
 }
 
@@ -83,6 +101,12 @@ bool makeUnit(std::vector<float>& vector)
     return true;
 }
 
+std::string doubtOf(const std::string& words, float limitDb)
+{
+    return "“" + words + "” is unlike the sounds that the model was trained on; a Max Attenuation of " + std::to_string(int(limitDb))
+        + " dB keeps what it takes away by mistake";
+}
+
 void checkSounds(const Query& query, const std::string& name)
 {
     const std::size_t count = query.kept().size() + query.drop.size();
@@ -97,11 +121,18 @@ Query parseQuery(const std::string& json, const std::string& name, const std::st
 
 std::string writeQuery(const Query& query)
 {
-    Json data = {{"format", contract::formats::QUERY}, {"encoder", query.encoder}, {"dim", query.vector.size()}, {"label", query.label}, {"vector", query.vector}};
+    const int format = query.remove ? contract::formats::QUERY : contract::formats::QUERY_OF_SOUNDS;
+    Json data = {{"format", format}, {"encoder", query.encoder}, {"dim", query.vector.size()}, {"label", query.label}, {"vector", query.vector}};
     if (!query.keep.empty())
         data["keep"] = query.keep;
     if (!query.drop.empty())
         data["drop"] = query.drop;
+    if (query.limitDb < Query().limitDb)
+        data["limit_db"] = query.limitDb;
+    if (query.remove)
+        data["remove"] = true;
+    if (query.complement)
+        data["complement"] = true;
     return data.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -13,8 +13,13 @@ struct Query {
     std::string label, encoder;
     std::vector<float> vector; // unit norm: the whole query as one vector
     std::vector<std::vector<float>> keep, drop; // of unit norm: the sounds whose sum is the target, and those that are taken out of it
-    std::string warning; // one sentence on the words that were typed, or empty; not in files
-    float limitDb = contract::mixer::NO_LIMIT_DB; // the attenuation limit that doubted words ask for, in dB; in saved projects only
+    std::string warning; // one sentence on the words that it was made of, or empty
+    float limitDb = contract::mixer::NO_LIMIT_DB; // the attenuation limit that doubted words ask for, in dB
+    bool remove = false;     // whether its words ask for everything but the sounds: "no dog"
+    bool complement = false; // whether they are words for everything else: "background noise"; to remove them is to keep the sounds
+
+    // Whether the residual is heard; ``wanted``: whether the user chose it.
+    bool removes(bool wanted) const { return complement ? remove && !wanted : remove || wanted; }
 
     // Of a query of one sound, ``keep`` may be empty, as in a file.
     std::vector<std::vector<float>> kept() const { return keep.empty() ? std::vector<std::vector<float>>{vector} : keep; }
@@ -22,6 +27,9 @@ struct Query {
 
 // Scale to length one; false where there is no direction.
 bool makeUnit(std::vector<float>& vector);
+
+// What to say of doubted words; ``limitDb``: their attenuation limit.
+std::string doubtOf(const std::string& words, float limitDb);
 
 // Throws std::runtime_error where a query names more sounds than work at once; ``name`` stands for it.
 void checkSounds(const Query& query, const std::string& name);

@@ -6,46 +6,34 @@
 #include <regex>
 #include <set>
 #include <sstream>
+#include <stdexcept>
+#include <utility>
+
+#include "grammar.hpp"
 
 namespace marssep {
 
 namespace {
 
-std::regex pattern(const std::string& text)
+std::regex pattern(const char* text)
 {
     return std::regex(text, std::regex::ECMAScript | std::regex::icase | std::regex::optimize);
 }
 
-// The patterns of language.py, one by one; tests/export/plugin/test_query.py holds both to the same sentences.
-const std::string ALL_BUT = R"((?:everything|anything|all|all sounds?|all (?:the )?rest)\s+)"
-                            R"((?:but|except(?:\s+for)?|besides|without|minus|other than|apart from))";
-const std::string REMOVE = R"((?:please\s+)?(?:remove|removing|delete|drop|mute|silence|suppress|reduce|cancel|kill|eliminate|exclude|)"
-                           R"(discard|stop|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|turn\s+off))";
-const std::string UNWANTED = R"((?:i\s+)?(?:do\s+not|don(?:'|’)?t|never)\s+(?:want|need|like|play|keep|hear|let\s+me\s+hear))"
-                             R"((?:\s+to\s+hear)?)";
-const std::string BARE = "(?:" + UNWANTED + R"(|no|not|less|without|except(?:\s+for)?|minus|non|never|neither))";
-
+// Compiled once; grammar.py says what each is.
 struct Grammar {
-    const std::regex leading = pattern("^(?:" + ALL_BUT + "|" + REMOVE + "|" + BARE + R"()\s+(.+)$)");
-    const std::regex trailing = pattern(R"(^(.+?)\s+(?:removal|removed|remover|suppression|reduction|cancellation)$)");
-    const std::regex keepNot = pattern(R"(^(.+?)(?:[,;]\s*(?:(?:and|but)\s+)?(?:no|)" + REMOVE + R"()|)"
-        R"([,;]?\s+(?:but\s+(?:not|no|without|neither)|and\s+(?:not|no)|not|without|except(?:\s+for)?|minus|)"
-        R"(rather\s+than|instead\s+of))\s+(.+)$)");
-    const std::regex noAgain = pattern(R"((^|[\s,;])(?:no|not|without)\s+)");
-    const std::regex listed = pattern(R"(\s+or\s+)");
-    const std::regex nothingElse = pattern(R"([,;]?\s+(?:and\s+)?nothing\s+else$)");
-    const std::regex want = pattern(R"(^(?:please\s+)?(?:only|just|keep|isolate|extract|solo|separate|give\s+me|i\s+(?:only\s+)?want(?:\s+to\s+hear)?|)"
-                                    R"(let\s+me\s+hear|play|hear)\s+(?:only\s+|just\s+)?(.+)$)");
-    const std::regex onlyBehind = pattern(R"(^(.+?)\s+(?:only|alone)$)");
-    const std::regex article = pattern(R"(^(?:(?:all|any|of|the|a|an|that|those|these|this|my|some|other)\s+)+(?=\S))");
-    const std::regex several = pattern(R"(\s*(?:,\s*(?:and\s+)?|;\s*|\s+(?:and|nor)\s+|\s*&\s*|\s+plus\s+|\s*\+\s*)\s*)");
-    const std::set<std::string> names = {"bits and pieces", "call and response", "cats and dogs", "crashes and hats", "dogs and wolves",
-        "drum & bass", "drum and bass", "hustle and bustle", "knife and fork", "lambs and kids", "lions and tigers", "marimba and xylophone",
-        "nuts and bolts", "planes and helicopters", "pots and pans", "r and b", "r&b", "rhythm and blues", "rock and roll", "sheep and goats",
-        "song and dance", "violins and cellos"};
+    const std::regex leading = pattern(grammar::LEADING), trailing = pattern(grammar::TRAILING), around = pattern(grammar::AROUND),
+        keepOnly = pattern(grammar::KEEP_ONLY), twice = pattern(grammar::TWICE), keepNot = pattern(grammar::KEEP_NOT),
+        everything = pattern(grammar::EVERYTHING), notKeep = pattern(grammar::NOT_KEEP), notOnly = pattern(grammar::NOT_ONLY),
+        butNot = pattern(grammar::BUT_NOT), signFirst = pattern(grammar::SIGN_FIRST), signInside = pattern(grammar::SIGN_INSIDE),
+        signAfter = pattern(grammar::SIGN_AFTER), aside = pattern(grammar::ASIDE), asking = pattern(grammar::ASKING),
+        thanks = pattern(grammar::THANKS), onlyBehind = pattern(grammar::ONLY_BEHIND), article = pattern(grammar::ARTICLE),
+        several = pattern(grammar::SEVERAL), noAgain = pattern(grammar::NO_AGAIN), noInside = pattern(grammar::NO_INSIDE),
+        listed = pattern(grammar::OR), stop = pattern(grammar::STOP);
+    const std::set<std::string> names{std::begin(grammar::NAMES), std::end(grammar::NAMES)};
 };
 
-const Grammar& grammar()
+const Grammar& grammarOnce()
 {
     static const Grammar made;
     return made;
@@ -61,6 +49,11 @@ std::string tidy(const std::string& text)
     return result;
 }
 
+std::string without(const std::string& text, const std::regex& some)
+{
+    return std::regex_replace(text, some, "", std::regex_constants::format_first_only);
+}
+
 } // namespace
 
 std::string lower(std::string text)
@@ -69,9 +62,17 @@ std::string lower(std::string text)
     return text;
 }
 
+std::string joined(const std::vector<std::string>& names, const std::string& between)
+{
+    std::string all;
+    for (const std::string& name : names)
+        all += (all.empty() ? "" : between) + name;
+    return all;
+}
+
 std::string withoutArticle(const std::string& text)
 {
-    const std::string tidied = tidy(text), rest = std::regex_replace(tidied, grammar().article, "", std::regex_constants::format_first_only);
+    const std::string tidied = tidy(text), rest = without(tidied, grammarOnce().article);
     return rest.empty() ? tidied : rest;
 }
 
@@ -79,7 +80,7 @@ namespace {
 
 bool isName(const std::string& text)
 {
-    return grammar().names.count(lower(text)) > 0;
+    return grammarOnce().names.count(lower(text)) > 0;
 }
 
 std::vector<std::string> parts(const std::string& text)
@@ -88,7 +89,7 @@ std::vector<std::string> parts(const std::string& text)
     if (isName(text) || isName(whole))
         return {whole};
     std::vector<std::string> found;
-    for (std::sregex_token_iterator part(text.begin(), text.end(), grammar().several, -1), end; part != end; ++part)
+    for (std::sregex_token_iterator part(text.begin(), text.end(), grammarOnce().several, -1), end; part != end; ++part)
         if (const std::string name = withoutArticle(*part); !name.empty())
             found.push_back(name);
     return found.empty() ? std::vector<std::string>{whole} : found;
@@ -97,41 +98,90 @@ std::vector<std::string> parts(const std::string& text)
 // The sounds of a list that is to go: "or" lists them too, and "no" may come again.
 std::vector<std::string> unwanted(const std::string& text)
 {
-    return parts(std::regex_replace(std::regex_replace(text, grammar().noAgain, "$1"), grammar().listed, " and "));
+    const Grammar& of = grammarOnce();
+    const std::string listed = std::regex_replace(std::regex_replace(text, of.noAgain, "$1"), of.noInside, ", ");
+    return parts(std::regex_replace(listed, of.listed, " and "));
 }
 
-// The description in "only the dog", "I want to hear a dog", "dog alone".
-std::string wanted(const std::string& text)
+// Words for signs ("-dog" is "no dog"), in one piece, with a negated aside at the end.
+std::string withoutSigns(const std::string& given)
+{
+    const Grammar& of = grammarOnce();
+    const std::string whole = std::regex_replace(given, of.stop, ", ");
+    const std::string text = std::regex_replace(std::regex_replace(whole, of.signFirst, "no "), of.signAfter, ", no ");
+    const std::string inside = std::regex_replace(text, of.signInside, "(no ");
+    std::smatch match;
+    if (!std::regex_match(inside, match, of.aside))
+        return text;
+    const std::string named = tidy(match.str(1) + match.str(3));
+    return named.empty() ? match.str(2) : named + ", " + match.str(2);
+}
+
+// Without "please", "I want to hear" and the like.
+std::string withoutAsking(const std::string& text)
+{
+    const std::string shorter = without(without(text, grammarOnce().asking), grammarOnce().thanks);
+    return shorter == text ? text : withoutAsking(shorter);
+}
+
+// The description in "the dog only"; after words that ask for it, without its article.
+std::string wanted(const std::string& text, bool asked)
 {
     std::smatch match;
-    for (const std::regex* some : {&grammar().want, &grammar().onlyBehind})
-        if (std::regex_match(text, match, *some))
-            return withoutArticle(match[1]);
-    return text;
+    if (std::regex_match(text, match, grammarOnce().onlyBehind))
+        return withoutArticle(match[1]);
+    return asked ? withoutArticle(text) : text;
+}
+
+std::runtime_error unclear(const std::string& text, const std::string& rest)
+{
+    const std::string name = joined(unwanted(rest));
+    return std::runtime_error("“" + text + "” can be read in two ways; say “" + name + "” to hear it, or “no " + name + "” to take it out");
+}
+
+// The wish of a sentence in which ``rest`` is to go.
+Wish removing(const std::string& text, const std::string& rest)
+{
+    std::smatch match;
+    if (std::regex_match(rest, match, grammarOnce().trailing))
+        throw unclear(text, match[1]);
+    for (const std::regex* some : {&grammarOnce().notKeep, &grammarOnce().notOnly})
+        if (std::regex_match(rest, match, *some))
+            return {parts(match[2]), unwanted(match[1])};
+    return {unwanted(without(rest, grammarOnce().butNot)), {}, true};
 }
 
 } // namespace
 
 Wish understand(const std::string& sentence)
 {
-    std::string text = tidy(sentence);
-    text.erase(text.find_last_not_of(".!?") + 1);
-    text = std::regex_replace(text, grammar().nothingElse, "");
+    const Grammar& of = grammarOnce();
+    std::string given = tidy(sentence);
+    given.erase(given.find_last_not_of(".!?") + 1);
+    given = withoutSigns(given);
+    const std::string text = withoutAsking(given);
+    const bool asked = text != given;
     if (isName(text))
-        return {{text}, {}, false};
-    std::smatch match;
-    for (const std::regex* some : {&grammar().leading, &grammar().trailing})
+        return {{text}, {}};
+    std::smatch match, again;
+    if (std::regex_match(text, match, of.keepOnly))
+        return understand("only " + match.str(1));
+    if (std::regex_match(text, match, of.twice))
+        throw unclear(text, match[1]);
+    for (const std::regex* some : {&of.leading, &of.trailing, &of.around})
         if (std::regex_match(text, match, *some))
-            return {unwanted(match[1]), {}, true};
-    if (std::regex_match(text, match, grammar().keepNot)) {
-        const std::string kept = wanted(match[1]);
-        if (std::set<std::string>{"everything", "anything", "all", "all sounds"}.count(lower(kept)))
-            return {unwanted(match[2]), {}, true};
-        return {parts(kept), unwanted(match[2]), false};
+            return removing(text, match[1]);
+    if (std::regex_match(text, match, of.keepNot)) {
+        const std::string drop = match[2], kept = wanted(withoutAsking(match[1]), asked);
+        if (std::regex_match(drop, again, of.leading))
+            throw unclear(text, again[1]);
+        if (std::regex_match(kept, of.everything))
+            return {unwanted(drop), {}, true};
+        return {parts(kept), unwanted(drop)};
     }
-    const std::string named = wanted(text);
+    const std::string named = wanted(text, asked);
     const std::vector<std::string> several = parts(named);
-    return {several.size() > 1 ? several : std::vector<std::string>{named}, {}, false};
+    return {several.size() > 1 ? several : std::vector<std::string>{named}, {}};
 }
 
 } // namespace marssep

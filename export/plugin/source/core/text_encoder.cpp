@@ -13,14 +13,6 @@ namespace {
 
 constexpr float NEGATIVE_WEIGHT = contract::query::NEGATIVE_WEIGHT;
 
-std::string joined(const std::vector<std::string>& parts, const char* between)
-{
-    std::string all;
-    for (const std::string& part : parts)
-        all += (all.empty() ? "" : between) + part;
-    return all;
-}
-
 // The normalised mean.
 std::vector<float> mean(const std::vector<std::vector<float>>& vectors)
 {
@@ -110,8 +102,7 @@ void TextEncoder::judge(Query& query, const Wish& wish) const
         std::string warning = words.ownWarning(text);
         if (limit < query.limitDb) {
             query.limitDb = limit;
-            warning = "“" + text + "” is unlike the sounds that the model was trained on; a Max Attenuation of " + std::to_string(int(limit))
-                + " dB keeps what it takes away by mistake";
+            warning = doubtOf(text, limit);
         }
         if (query.warning.empty())
             query.warning = warning;
@@ -128,11 +119,9 @@ Query TextEncoder::query(const std::string& sentence) const
     if (std::none_of(sentence.begin(), sentence.end(), isWord))
         throw std::runtime_error("the query is empty; say what to hear, like dog barking");
     const Wish wish = words.resolved(understand(valid(sentence)));
-    if (wish.remove) {
-        const std::string kept = joined(wish.keep, " and ");
-        throw std::runtime_error("to hear everything but " + kept + ", type only " + kept + ", and choose the output Residual");
-    }
     Query query;
+    query.remove = wish.remove;
+    query.complement = wish.complement;
     query.label = joined(wish.keep, " + ");
     query.encoder = encoder;
     query.keep.resize(wish.keep.size());

@@ -22,8 +22,8 @@ public:
     // A description of one sound -> unit vector. Takes tens of milliseconds: not for the host's audio thread. Throws std::runtime_error.
     std::vector<float> embed(const std::string& text) const;
 
-    // A sentence as a user types it: "the dog and the rain but not the wind" keeps two sounds and drops one, as in
-    // marssep_rt/query/build.py. Throws std::runtime_error, in one sentence, for what names no sound to hear.
+    // A sentence as a user types it: "the dog and the rain but not the wind" keeps two sounds and drops one, "no dog" asks for the residual,
+    // as in marssep_rt/query/build.py. Throws std::runtime_error, in one sentence, for what names no sound.
     Query query(const std::string& sentence) const;
 
 private:

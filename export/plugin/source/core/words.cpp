@@ -63,7 +63,7 @@ Wish Words::resolved(const Wish& wish) const
     const auto isResidual = [this](const std::string& text) { return !keptOf(text).empty(); };
     Wish result = wish;
     if (!wish.keep.empty() && wish.drop.empty() && std::all_of(wish.keep.begin(), wish.keep.end(), isResidual)) {
-        result = {{}, {}, !wish.remove};
+        result = {{}, {}, !wish.remove, true};
         for (const std::string& text : wish.keep)
             for (const std::string& sound : keptOf(text))
                 if (std::find(result.keep.begin(), result.keep.end(), sound) == result.keep.end())

@@ -41,8 +41,8 @@ public:
         , resources(Resources::shared())
         , engine(resources->model, MARSSEP_CHANNELS, resources->queries, MARSSEP_SPARE_HOPS)
         , own([this](const std::string& json) { return resources->parse(json); },
-              [this](const std::string& path) { return resources->readFile(path); },
-              [this](const std::string& sentence) { return embed(sentence); },
+              [this](const std::string& path) { return warned(resources->readFile(path)); },
+              [this](const std::string& sentence) { return warned(resources->embed(sentence)); },
               [this](const Query& query) { use(query); })
     {
         for (std::size_t i = 0; i < PARAMETERS; ++i)
@@ -205,9 +205,8 @@ private:
         return index;
     }
 
-    Query embed(const std::string& sentence) const
+    static Query warned(const Query& query)
     {
-        Query query = resources->embed(sentence);
         if (!query.warning.empty())
             d_stderr2("marssep: %s", query.warning.c_str());
         return query;
@@ -219,8 +218,12 @@ private:
         advisedDb = query.limitDb;
     }
 
-    // Whether the typed words are unlike what the model knows, and attenuate more than they should.
-    bool doubted() const { return values[QUERY] > OWN_QUERY - 0.5f && values[LIMIT] > advisedDb; }
+    // Whether the words of the chosen query are unlike what the model knows, and attenuate more than they should.
+    bool doubted() const
+    {
+        const auto index = std::size_t(values[QUERY] + 0.5f);
+        return values[LIMIT] > (index < resources->queries.size() ? resources->queries[index].limitDb : advisedDb.load());
+    }
 
     unsigned rate() const { return unsigned(getSampleRate() + 0.5); }
 

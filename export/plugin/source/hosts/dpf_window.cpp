@@ -30,14 +30,6 @@ constexpr Area SLIDERS[] = {{88, 164, 330, 16}, {88, 188, 330, 16}, {88, 212, 33
 constexpr unsigned SLIDER_PARAMETERS[] = {MIX, LIMIT, GAIN}, METER_PARAMETERS[] = {LEVEL, REDUCTION, PRESENCE};
 constexpr std::size_t LONGEST_TEXT = marssep::contract::query::LONGEST_TEXT; // in bytes here, of which a character has one or more
 
-std::string joined(const std::vector<std::string>& names)
-{
-    std::string all;
-    for (const std::string& name : names)
-        all += (all.empty() ? "" : " and ") + name;
-    return all;
-}
-
 Words packedWords()
 {
     try {
@@ -96,7 +88,7 @@ protected:
             showSlider(SLIDERS[i], SLIDER_PARAMETERS[i]);
         for (unsigned i = 0; i < std::size(METER_PARAMETERS); ++i)
             showMeter(METERS.part(i, std::size(METER_PARAMETERS)), METER_PARAMETERS[i]);
-        write(status().c_str(), 16, 290, 12, values[STATUS] > 0.5f || warns() ? WARNING : DIM, ALIGN_LEFT);
+        writeStatus();
     }
 
     bool onMouse(const MouseEvent& event) override
@@ -137,6 +129,7 @@ protected:
         if (!writing || event.character < 32 || event.character == 127 || typed.size() >= LONGEST_TEXT)
             return false;
         typed += event.string;
+        refusal.clear();
         repaint();
         return true;
     }
@@ -145,6 +138,7 @@ protected:
     {
         if (!writing || !event.press)
             return false;
+        refusal.clear();
         if (event.key == kKeyBackspace) {
             while (!typed.empty() && (static_cast<unsigned char>(typed.back()) & 0xC0) == 0x80)
                 typed.pop_back(); // the later bytes of a character
@@ -175,7 +169,13 @@ private:
     // The sentence that was typed. "no dog" is the dog's residual, "background noise" that of speech and music.
     void take()
     {
-        const Wish wish = words.resolved(understand(typed));
+        Wish wish;
+        try {
+            wish = words.resolved(understand(typed));
+        } catch (const std::exception& e) { // it can be read in two ways
+            refusal = e.what();
+            return;
+        }
         if (wish.remove)
             typed = joined(wish.keep);
         if (wish.remove || (turned && values[OUTPUT] == 1.0f))
@@ -211,15 +211,33 @@ private:
     {
         text = taken;
         warning.clear();
-        for (const std::string& sound : words.resolved(understand(text)).keep)
-            if (warning.empty())
-                warning = words.ownWarning(sound);
+        refusal.clear();
+        try {
+            for (const std::string& sound : words.resolved(understand(text)).keep)
+                if (warning.empty())
+                    warning = words.ownWarning(sound);
+        } catch (const std::exception& e) {
+            refusal = e.what();
+        }
     }
 
     bool warns() const { return values[STATUS] < 0.5f && values[QUERY] == OWN_QUERY && !warning.empty(); }
 
+    void writeStatus()
+    {
+        const std::string said = status();
+        const float size = 12, room = DISTRHO_UI_DEFAULT_WIDTH - 32;
+        Rectangle<float> bounds;
+        fontSize(size);
+        const float width = textBounds(0, 0, said.c_str(), nullptr, bounds);
+        const bool serious = values[STATUS] > 0.5f || warns() || !refusal.empty();
+        write(said.c_str(), 16, 290, width > room ? size * room / width : size, serious ? WARNING : DIM, ALIGN_LEFT);
+    }
+
     std::string status() const
     {
+        if (!refusal.empty())
+            return refusal;
         switch (Status(values[STATUS] + 0.5f)) {
         case NO_QUERY:
             return "no query: type a sound and press Enter";
@@ -319,6 +337,7 @@ private:
 
     std::array<float, PARAMETERS> values{};
     std::string typed, text, warning; // in the field; as it was taken; one sentence on it, or empty
+    std::string refusal;              // why the sentence in the field cannot be taken, or empty
     const Words words;
     bool writing = false;
     bool turned = false; // whether the sentence, not the user, chose the residual

@@ -124,6 +124,10 @@ def test_knobs_step_within_their_ranges(control):
     for _ in range(9):
         control.step("limit", up=True)
     assert control.controls.limit_db is None
+    control.change(strength=100)  # a wish for no limit: one step beyond the largest, too
+    control.step("limit", up=False)
+    assert control.controls.limit_db == 30.0
+    control.step("limit", up=True)
     control.step("gain", up=False)
     play(control, 0.05)
     assert control.engine.processor.controls == control.controls
@@ -279,7 +283,7 @@ def test_nothing_matches_has_a_line_of_its_own(control, capsys):
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(dashboard(info, control, "keys", 1.0))
     lines = [line.strip() for line in console.export_text().splitlines()]
-    assert NOTHING in lines
+    assert NOTHING[False] in lines
     assert "recording x.wav" in lines
     plain = PlainDisplay(info, control)
     plain.update()
@@ -287,7 +291,19 @@ def test_nothing_matches_has_a_line_of_its_own(control, capsys):
     control.last_present += 10
     plain.update()
     said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("t=")]
-    assert said == [NOTHING, "recording x.wav", "the query matches again"]
+    assert said == [NOTHING[False], "recording x.wav", "the query matches again"]
+
+
+def test_where_nothing_is_there_to_remove_the_line_says_so(control, capsys):
+    info = RunInfo("mic", "speaker", RATE, 480, "m", "cpu", dict.fromkeys(LATENCY, 0.0))
+    play(control)
+    control.change(remove=True)
+    control.last_present -= 10
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(dashboard(info, control, "keys", 1.0))
+    assert "there is hardly anything to remove" in console.export_text()
+    PlainDisplay(info, control).update()
+    assert "there is hardly anything to remove" in capsys.readouterr().out.splitlines()
 
 
 LATENCY = ("total", "algorithmic", "blocks", "slack", "device_in", "device_out")
@@ -303,6 +319,10 @@ remove = true
 wet = 0.5
 [wrong]
 speed = 3
+[twice]
+query = "rain"
+strength = 50
+wet = 0.5
 """
 
 
@@ -325,10 +345,12 @@ def test_presets(tmp_path, monkeypatch):
         True,
         0.5,
     )
-    with pytest.raises(UsageError, match="there is: bird, dogs, wrong"):
+    with pytest.raises(UsageError, match="there is: bird, dogs, twice, wrong"):
         settings.read_preset("cats")
     with pytest.raises(UsageError, match="speed = 3 is no setting"):
         settings.read_preset("wrong")
+    with pytest.raises(UsageError, match="strength sets mix and limit; leave out wet and limit"):
+        settings.read_preset("twice")
     (tmp_path / "presets.toml").write_text("= nonsense")
     with pytest.raises(UsageError, match="cannot be read"):
         settings.read_preset("dogs")
