@@ -14,7 +14,7 @@ import soxr
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.ffmpeg_writer import open_writer
-from marssep_rt.audio_io.reader import open_source, reason
+from marssep_rt.audio_io.reader import damaged, open_source, reason
 from marssep_rt.audio_io.source import AudioSource
 from marssep_rt.audio_io.streams import is_stream
 from marssep_rt.audio_io.writer import AudioWriter, SoundShape, resampled
@@ -147,12 +147,6 @@ def _notes_of(writer: AudioWriter) -> Iterator[str]:
             f"{writer.clipped} samples of {writer.path} are clipped, by up to {over:.1f} dB; "
             f"lower --gain by that much, or choose --format wav32"
         )
-
-
-def damaged(path: Path, source: AudioSource, error: BaseException) -> AudioFileError:
-    """What to say of a file that cannot be read to its end."""
-    after = source.position / source.samplerate
-    return AudioFileError(f"{path}: damaged after {after:.1f} s ({reason(error)})")
 
 
 def separate_source(
