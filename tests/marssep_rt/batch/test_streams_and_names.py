@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from marssep_rt.audio_io.streams import STANDARD
+from marssep_rt.audio_io.streams import STANDARD, spooled
 from marssep_rt.batch.gather import gather
 from marssep_rt.batch.plan import Job, check_job, plan
 from marssep_rt.batch.report import Report
@@ -263,3 +263,19 @@ def test_sound_and_report_do_not_share_standard_output(wav, tmp_path, arguments)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"sound and report cannot both go to standard output" in done.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["x.wav"]
+
+
+@needs_fifos
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_no_space_for_the_copy_of_a_pipe(wav, tmp_path, monkeypatch):
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr("tempfile.mkstemp", lambda **_: (full, str(tmp_path / "copy")))
+    (tmp_path / "copy").touch()
+    os.mkfifo(tmp_path / "in")
+    thread = threading.Thread(target=lambda: (tmp_path / "in").write_bytes(wav.read_bytes()), daemon=True)
+    thread.start()
+    with pytest.raises(
+        AudioFileError, match=r"in: cannot be copied into .* \(no space left on device\); make"
+    ):
+        spooled(tmp_path / "in", lambda: None)
+    assert not (tmp_path / "copy").exists()
