@@ -13,8 +13,35 @@ from marssep_rt.audio_io.spliced import Layout, Part
 from marssep_rt.audio_io.streams import is_stream, spooled
 from marssep_rt.errors import AudioFileError
 
+# names of files that libsndfile reads
+SUFFIXES = frozenset(
+    {
+        ".wav",
+        ".wave",
+        ".bwf",
+        ".rf64",
+        ".bw64",
+        ".w64",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".snd",
+        ".caf",
+    }
+)
 MIN_RATE, MAX_RATE = 8_000, 192_000
 EXAMINERS = (riff.examine, caf.examine, chained.examine_ogg, chained.examine_flac, mp3_frames.examine)
+
+
+def readable_suffixes() -> frozenset[str]:
+    """The suffixes of files that can be read here, through ffmpeg where it is installed."""
+    return SUFFIXES | (ffmpeg.SUFFIXES if ffmpeg.is_installed() else frozenset())
 
 
 def open_source(
