@@ -12,10 +12,10 @@ import soundfile
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.array_source import ArraySource
-from marssep_rt.audio_io.reader import open_source
+from marssep_rt.audio_io.reader import damaged, open_source
 from marssep_rt.audio_io.source import AudioSource
 from marssep_rt.batch.output_stage import OutputStage
-from marssep_rt.batch.separate import HOPS_AT_ONCE, damaged, separate_source
+from marssep_rt.batch.separate import HOPS_AT_ONCE, separate_source
 from marssep_rt.errors import AudioFileError, UsageError
 from marssep_rt.separator import Separator, checked_rate
 from marssep_rt.utils.arguments import named_arguments

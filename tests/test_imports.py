@@ -22,9 +22,9 @@ FLOORS = {
     "marssep_rt": [
         {"errors", "arrays", "console", "contract"},
         {"utils"},
-        {"model"},
+        {"model", "audio_io"},
         {"query"},
-        {"dsp", "audio_io"},
+        {"dsp"},
         {"separator", "live", "batch"},
         {"cli", "one_shot"},
         {"commands", "__init__", "__main__"},

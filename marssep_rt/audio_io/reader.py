@@ -13,16 +13,46 @@ from marssep_rt.audio_io.spliced import Layout, Part
 from marssep_rt.audio_io.streams import is_stream, spooled
 from marssep_rt.errors import AudioFileError
 
+# names of files that libsndfile reads
+SUFFIXES = frozenset(
+    {
+        ".wav",
+        ".wave",
+        ".bwf",
+        ".rf64",
+        ".bw64",
+        ".w64",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".mp3",
+        ".aif",
+        ".aiff",
+        ".aifc",
+        ".au",
+        ".snd",
+        ".caf",
+    }
+)
 MIN_RATE, MAX_RATE = 8_000, 192_000
 EXAMINERS = (riff.examine, caf.examine, chained.examine_ogg, chained.examine_flac, mp3_frames.examine)
 
 
-def open_source(path: Path, waiting: Callable[[], None] = lambda: None) -> AudioSource:
+def readable_suffixes() -> frozenset[str]:
+    """The suffixes of files that can be read here, through ffmpeg where it is installed."""
+    return SUFFIXES | (ffmpeg.SUFFIXES if ffmpeg.is_installed() else frozenset())
+
+
+def open_source(
+    path: Path, waiting: Callable[[], None] = lambda: None, any_rate: bool = False
+) -> AudioSource:
     """Open a sound file, ``-`` for standard input, or a pipe.
 
     Args:
         path: What libsndfile reads, and what ffmpeg reads where it is installed.
         waiting: Called now and then while a stream has nothing to read; what it raises ends the wait.
+        any_rate: Whether sample rates are taken that the separator cannot work at.
 
     Returns:
         The open sound; its ``notes`` say what was lost.
@@ -31,10 +61,10 @@ def open_source(path: Path, waiting: Callable[[], None] = lambda: None) -> Audio
         AudioFileError: It cannot be read; the message says why, and what to do.
     """
     if not is_stream(path):
-        return _checked(path, _opened(path, path))
+        return _checked(path, _opened(path, path), any_rate)
     copy = spooled(path, waiting)
     try:
-        source = _checked(path, _opened(copy, path))
+        source = _checked(path, _opened(copy, path), any_rate)
     except BaseException:
         copy.unlink()
         raise
@@ -89,10 +119,10 @@ def _opened_by_ffmpeg(path: Path, name: Path, why: str) -> AudioSource:
     raise AudioFileError(f"{name}: not a sound file that can be read ({why})")
 
 
-def _checked(path: Path, source: AudioSource) -> AudioSource:
+def _checked(path: Path, source: AudioSource, any_rate: bool) -> AudioSource:
     """The same source; raises AudioFileError where the model cannot take it."""
     problem = ""
-    if not MIN_RATE <= source.samplerate <= MAX_RATE:
+    if not any_rate and not MIN_RATE <= source.samplerate <= MAX_RATE:
         problem = f"a sample rate of {source.samplerate} Hz; 8 to 192 kHz work"
     elif source.frames == 0:
         problem = "holds no samples"
@@ -100,6 +130,12 @@ def _checked(path: Path, source: AudioSource) -> AudioSource:
         source.close()
         raise AudioFileError(f"{path}: {problem}")
     return source
+
+
+def damaged(path: Path, source: AudioSource, error: BaseException) -> AudioFileError:
+    """What to say of a file that cannot be read to its end."""
+    after = source.position / source.samplerate
+    return AudioFileError(f"{path}: damaged after {after:.1f} s ({reason(error)})")
 
 
 def reason(error: BaseException) -> str:

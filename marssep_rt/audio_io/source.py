@@ -15,6 +15,7 @@ from marssep_rt.audio_io.metadata import Metadata, read_metadata
 from marssep_rt.audio_io.spliced import Layout, SplicedFile
 
 CUT_SECONDS = 0.1  # a file may be that much shorter than it says: encoders round
+SKIP_FRAMES = 1 << 16  # read at once to be dropped
 UNKNOWN = 1 << 60  # libsndfile's frames of a file that gives no length are far beyond
 # sample format of libsndfile -> that of a file made of it; all others are lossy and decode to floats
 OWN_FORMAT = {
@@ -62,6 +63,11 @@ class AudioSource(ABC):
             AudioFileError: The file is damaged.
             OSError: The file cannot be read.
         """
+
+    def skip(self, frames: int) -> None:
+        """Go on behind the next frames. Raises as ``read``."""
+        while frames > 0 and len(self.read(min(frames, SKIP_FRAMES))):
+            frames -= SKIP_FRAMES
 
     @abstractmethod
     def close(self) -> None:
@@ -165,6 +171,14 @@ class SoundfileSource(AudioSource):
         if missing:
             self._compare()
         return np.asarray(joined, np.float32)
+
+    def skip(self, frames: int) -> None:
+        """See ``AudioSource.skip``; one file of a known length is not read for it."""
+        if self.left or self.frames is None:
+            super().skip(frames)
+        else:
+            self.position += frames
+            self._opened().seek(frames, soundfile.SEEK_CUR)
 
     def _compare(self) -> None:
         """At the end: say it where the file holds less than it announced."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import stat
@@ -41,9 +42,9 @@ def spooled(path: Path, waiting: Callable[[], None]) -> Path:
     """
     handle, name = tempfile.mkstemp(prefix="marssep-")
     try:
-        with os.fdopen(handle, "wb") as copy, _opened(path) as stream:
+        with os.fdopen(handle, "wb", buffering=0) as copy, _opened(path) as stream:
             for block in _blocks(stream, waiting):
-                copy.write(block)
+                _put(copy, block, path)
     except OSError as e:
         os.unlink(name)
         raise AudioFileError(f"{path}: cannot be read ({(e.strerror or str(e)).lower()})") from e
@@ -51,6 +52,19 @@ def spooled(path: Path, waiting: Callable[[], None]) -> Path:
         os.unlink(name)
         raise
     return Path(name)
+
+
+def _put(copy: io.RawIOBase, block: bytes, path: Path) -> None:
+    """Write a block of a stream into its copy; raises AudioFileError where there is no space for it."""
+    left = memoryview(block)
+    try:
+        while left:
+            left = left[copy.write(left) :]
+    except OSError as e:
+        raise AudioFileError(
+            f"{path}: cannot be copied into {tempfile.gettempdir()} ({(e.strerror or str(e)).lower()}); make "
+            "room there, or let TMPDIR name another folder"
+        ) from e
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -21,14 +21,13 @@ from marssep_rt.audio_io.destination import Destination
 from marssep_rt.audio_io.formats import FORMATS, OWN, OutputFormat, check_channels, rate_for
 from marssep_rt.audio_io.metadata import Metadata, write_metadata
 from marssep_rt.audio_io.reader import reason
+from marssep_rt.audio_io.streams import STANDARD
 from marssep_rt.errors import AudioFileError, UsageError
 
 MAX_WAV_BYTES = 4_000_000_000
 RF64_DOWNGRADE = 0x1210  # SFC_RF64_AUTO_DOWNGRADE, which soundfile does not wrap
 FULL_SCALE = {"PCM_16": 1 << 15, "PCM_24": 1 << 23, "PCM_32": 1 << 31}
-# an estimate for the compressed ones
-BYTES_PER_SAMPLE = {"PCM_16": 2.0, "PCM_24": 3.0, "PCM_32": 4.0, "FLOAT": 4.0}
-COMPRESSED_BYTES = 0.5
+BYTES_PER_SAMPLE = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4}
 NO_METADATA = Metadata()
 ENCODER_BLOCK = 1 << 14  # libsndfile's Vorbis encoder overflows its stack with long blocks
 
@@ -117,7 +116,8 @@ class AudioWriter:
         kind: The format.
 
     Attributes:
-        clipped: Samples beyond full scale, which the format cannot hold.
+        samples: Samples so far, of all channels.
+        clipped: Those beyond full scale, which the format cannot hold.
         peak: The largest magnitude so far, full scale 1.0.
         note: What the format changed, in a sentence; "" for nothing.
 
@@ -130,11 +130,14 @@ class AudioWriter:
         self.path, self.kind = path, kind
         self.subtype = shape.subtype if kind.subtype == OWN else kind.subtype
         self.rate = rate_for(kind, shape.sample_rate)
-        self.clipped, self.peak, self.note = 0, 0.0, ""
+        self.samples, self.clipped, self.peak, self.note = 0, 0, 0.0, ""
         self.resampler: soxr.ResampleStream | None = None
         if self.rate != shape.sample_rate:
             self.resampler = soxr.ResampleStream(shape.sample_rate, self.rate, shape.channels)
-            self.note = f"{kind.name.upper()} knows no {shape.sample_rate} Hz; written with {self.rate} Hz"
+            self.note = (
+                f"{kind.name.upper()} has no sample rate of {shape.sample_rate} Hz; "
+                f"{said(path)} is written at {self.rate} Hz"
+            )
         try:
             self.destination = Destination(path)
             try:
@@ -147,13 +150,16 @@ class AudioWriter:
             raise AudioFileError(f"{path}: cannot be written ({write_error(path, e)})") from e
 
     def _check_space(self, shape: SoundShape) -> None:
-        """Refuse what does not fit on the disk."""
-        size = BYTES_PER_SAMPLE.get(self.subtype, COMPRESSED_BYTES)
-        need = (shape.frames or 0) * shape.channels * size * self.rate / shape.sample_rate
-        free = shutil.disk_usage(self.destination.part.parent).free
+        """Refuse what does not fit on the disk; nobody knows the size of a compressed file before."""
+        if self.kind.container != "WAV":
+            return
+        need = (shape.frames or 0) * shape.channels * BYTES_PER_SAMPLE[self.subtype]
+        folder = self.destination.part.parent
+        free = shutil.disk_usage(folder).free
         if free < need:
             raise AudioFileError(
-                f"{self.path}: needs about {need / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free there"
+                f"{self.path}: needs {size_in_words(need)}, but only {size_in_words(free)} are free in "
+                f"{folder}; make room there, or choose another place with -o"
             )
 
     def _create(self, shape: SoundShape) -> None:
@@ -189,6 +195,7 @@ class AudioWriter:
     def _write(self, x: Array) -> None:
         if not x.size:
             return
+        self.samples += x.size
         peak = float(np.abs(x).max())
         self.peak = max(self.peak, peak)
         if self.subtype != "FLOAT" and peak > 1.0:
@@ -268,6 +275,22 @@ def quantised(samples: Array, subtype: str) -> npt.NDArray[Any]:
     if subtype == "PCM_16":
         return whole.astype(np.int16)
     return np.left_shift(whole.astype(np.int32), 8) if subtype == "PCM_24" else whole.astype(np.int32)
+
+
+def size_in_words(size: float) -> str:
+    """A number of bytes as people read it: 4 kB, 3.4 MB, 12 GB."""
+    unit = "kB"
+    size /= 1000
+    for larger in ("MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.1f} {unit}" if unit != "kB" and size < 9.95 else f"{size:.0f} {unit}"
+
+
+def said(path: Path) -> str:
+    """What sentences call an output."""
+    return "the output" if path == STANDARD else str(path)
 
 
 def resampled(resampler: soxr.ResampleStream, x: Array, last: bool) -> Array:

@@ -9,29 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from marssep_rt.audio_io import ffmpeg
+from marssep_rt.audio_io.reader import readable_suffixes
 from marssep_rt.audio_io.streams import is_stream
 
-EXTENSIONS = frozenset(
-    {
-        ".wav",
-        ".wave",
-        ".bwf",
-        ".rf64",
-        ".bw64",
-        ".w64",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".mp3",
-        ".aif",
-        ".aiff",
-        ".aifc",
-        ".au",
-        ".snd",
-        ".caf",
-    }
-)
 MARK = ".marssep"
 NO_FFMPEG = "need ffmpeg"
 
@@ -80,7 +60,7 @@ def gather(inputs: list[Path], recursive: bool, output: Path | None = None) -> G
         output: The folder of the outputs, which is left out where it lies inside an input folder.
     """
     found, seen = Gathered(), set[str]()
-    can_read = EXTENSIONS | (ffmpeg.SUFFIXES if ffmpeg.is_installed() else frozenset())
+    can_read = readable_suffixes()
     for path in inputs:
         if not path.is_dir():
             _add(found, seen, path, path.parent)

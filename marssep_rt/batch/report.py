@@ -14,9 +14,9 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from marssep_rt.audio_io.streams import is_stream
+from marssep_rt.audio_io.streams import is_stream, opened_for_writing
 from marssep_rt.batch.plan import Job
 from marssep_rt.batch.separate import Outcome
 from marssep_rt.dsp.mixer import Controls
@@ -49,10 +49,10 @@ def content_key(path: Path) -> str:
 
 
 class Report:
-    """The report file. It is read at the start and then appended to, so that a killed run loses no line.
+    """The report. A file is read at the start and then appended to, so that a killed run loses no line.
 
     Args:
-        path: The file; None is no report.
+        path: The file, or ``-`` for standard output, or a fifo or device; None is no report.
         settings: The key of the run's settings, see ``settings_key``.
         query: The query in words.
 
@@ -65,9 +65,13 @@ class Report:
         self.path, self.settings, self.query = path, settings, query
         self.done: dict[tuple[str, str], list[str]] = {}  # (source, content) -> outputs, of these settings
         self.contents: dict[Path, str] = {}
+        self.stream: BinaryIO | None = None
         if path is None:
             return
         try:
+            if is_stream(path):
+                self.stream = opened_for_writing(path)
+                return
             text = path.read_text(encoding="utf-8") if path.exists() else ""
             for number, line in enumerate(text.splitlines(keepends=True), 1):
                 if line.endswith("\n"):  # else the run was killed while it wrote this, the last one
@@ -92,7 +96,7 @@ class Report:
 
     def is_done(self, job: Job) -> bool:
         """Whether a file of this content was finished with these settings, and its outputs still exist."""
-        if self.path is None or is_stream(job.source) or is_stream(job.output):
+        if self.path is None or self.stream is not None or is_stream(job.source) or is_stream(job.output):
             return False
         outputs = self.done.get((str(job.source.absolute()), self._content(job.source)))
         wanted = [str(p.absolute()) for p in (job.output, job.residual) if p]
@@ -137,6 +141,10 @@ class Report:
         self._append(json.dumps(entry))
 
     def _append(self, line: str) -> None:
+        if self.stream is not None:
+            self.stream.write(f"{line}\n".encode())
+            self.stream.flush()
+            return
         assert self.path is not None
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")

@@ -14,12 +14,13 @@ import soxr
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.ffmpeg_writer import open_writer
-from marssep_rt.audio_io.reader import open_source, reason
+from marssep_rt.audio_io.reader import damaged, open_source, reason
 from marssep_rt.audio_io.source import AudioSource
 from marssep_rt.audio_io.streams import is_stream
-from marssep_rt.audio_io.writer import AudioWriter, SoundShape, resampled
+from marssep_rt.audio_io.writer import AudioWriter, SoundShape, resampled, said
 from marssep_rt.batch.output_stage import OutputStage
 from marssep_rt.batch.plan import Job
+from marssep_rt.contract import MIXER
 from marssep_rt.dsp.match import Match, MatchMeter
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PresenceCurve, WindowEncoder
@@ -115,7 +116,8 @@ def process_file(
         finally:
             for writer in writers:
                 writer.discard()
-        notes = (*source.notes, *(note for writer in writers for note in _notes_of(writer)))
+        told = [note for writer in writers for note in _notes_of(job, writer, controls)]
+        notes = (*source.notes, *told)
         match = meter.result(controls, processor.queries[0].kept, encoder)
         return Outcome(source.position / rate, nan_samples, notes, match)
 
@@ -137,22 +139,21 @@ def _mixes(controls: Controls, residual: bool) -> list[tuple[float, float]]:
     return [(a, b), (-a, 1.0 - b)] if residual else [(a, b)]
 
 
-def _notes_of(writer: AudioWriter) -> Iterator[str]:
+def _notes_of(job: Job, writer: AudioWriter, controls: Controls) -> Iterator[str]:
     """What to say of an output: another sample rate, clipping."""
     if writer.note:
         yield writer.note
-    if writer.clipped:
-        over = 20 * math.log10(writer.peak)
-        yield (
-            f"{writer.clipped} samples of {writer.path} are clipped, by up to {over:.1f} dB; "
-            f"lower --gain by that much, or choose --format wav32"
-        )
-
-
-def damaged(path: Path, source: AudioSource, error: BaseException) -> AudioFileError:
-    """What to say of a file that cannot be read to its end."""
-    after = source.position / source.samplerate
-    return AudioFileError(f"{path}: damaged after {after:.1f} s ({reason(error)})")
+    if not writer.clipped:
+        return
+    over_db = math.ceil(200 * math.log10(writer.peak)) / 10  # rounded up: what is lowered by it fits
+    count = f"{writer.clipped} of {writer.samples} samples of {said(writer.path)}"
+    ways = []
+    gain_db = round(controls.gain_db - over_db, 1)
+    if writer.path == job.output and gain_db >= MIXER.gain_db_min:  # the residual is louder with less of it
+        ways.append(f"--gain {gain_db:g}")
+    if not writer.kind.has_picture:
+        ways.append("--format wav32 (float WAV)")
+    yield f"{count} clip, by up to {over_db:g} dB" + (f"; use {' or '.join(ways)}" if ways else "")
 
 
 def separate_source(

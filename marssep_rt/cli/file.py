@@ -97,8 +97,9 @@ class FileOptions(MixerOptions, QueryOptions):
         Path | None,
         typer.Option(
             "--report",
-            help="Write a line of JSON per file; a later run with the same report skips finished files.",
-            metavar="FILE.jsonl",
+            help="Write a line of JSON per file; a later run with the same report skips finished files. "
+            "- is standard output.",
+            metavar="FILE.jsonl|-",
             rich_help_panel=RUN,
         ),
     ] = None
@@ -184,8 +185,13 @@ def planned(options: FileOptions) -> list[Job]:
     jobs = plan_of(found, options.inputs, options.output, options.recursive, options.residual, options.kind)
     if options.ray is not None and any(is_stream(p) for job in jobs for p in (job.source, job.output)):
         raise UsageError("--ray works on files, not on pipes or standard input and output")
-    if any(j.output == STANDARD for j in jobs) and sys.stdout.isatty():
-        raise UsageError("standard output is a terminal; redirect it, or name a file with -o")
+    if any(j.output == STANDARD for j in jobs):
+        if options.report == STANDARD:
+            raise UsageError(
+                "sound and report cannot both go to standard output; name a file with -o or --report"
+            )
+        if sys.stdout.isatty():
+            raise UsageError("standard output is a terminal; redirect it, or name a file with -o")
     for sentence in found.sentences():
         print_line(sentence)
     return jobs

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from marssep_rt.arrays import Array
-from marssep_rt.errors import SoundError
+from marssep_rt.errors import AudioFileError, SoundError
+
+if TYPE_CHECKING:
+    from marssep_rt.audio_io.source import AudioSource
 
 WINDOW_SECONDS = 4
 LEAST_SECONDS = 1  # shorter sounds are followed by silence up to here
@@ -19,10 +23,10 @@ QUIET_DB = 30.0  # windows so far below the loudest say nothing about the sound
 def read_windows(path: Path | str, rate: int = 48_000, hop: int = 480) -> list[Array]:
     """Read equally long windows of an audio file.
 
-    A long file is not read completely: its windows are spread over it.
+    A long file is not read completely if it tells its length: its windows are spread over it.
 
     Args:
-        path: An audio file of any length, sample rate and channel count.
+        path: What ``audio_io.reader.open_source`` reads, of any length, sample rate and channel count.
         rate: Sample rate of the windows in Hz.
         hop: The windows' length is a multiple of it.
 
@@ -30,29 +34,56 @@ def read_windows(path: Path | str, rate: int = 48_000, hop: int = 480) -> list[A
         Mono windows, float32 [T], between 1 and 4 s long.
 
     Raises:
-        SoundError: The file is missing, empty, not an audio file, or silent (nowhere above -80 dBFS).
+        SoundError: The file is missing, empty, damaged, not an audio file, or silent (nowhere above -80
+            dBFS).
     """
-    import soundfile
+    import soundfile  # not before a recording is asked for: it takes longer to import than a query to embed
+
+    from marssep_rt.audio_io.reader import damaged, open_source
 
     path = Path(path)
-    if not path.exists():
-        raise SoundError(f"there is no sound file at {path}")
     try:
-        with soundfile.SoundFile(path) as f:
-            file_rate, frames = f.samplerate, f.frames
-            if frames < 1:
-                raise SoundError(f"{path} holds no sound")
-            length = WINDOW_SECONDS * file_rate
-            pieces = []
-            for start in starts(frames, length):
-                f.seek(start)
-                pieces.append(mono(f.read(length, dtype="float32", always_2d=True)))
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as e:
-        raise SoundError(
-            f"{path} cannot be read as sound ({str(e).splitlines()[0].rstrip('.')}); "
-            "give a WAV, FLAC, Ogg or MP3 file"
-        ) from e
-    return loud(windows_of(pieces, file_rate, rate, hop), str(path))
+        with open_source(path, any_rate=True) as source:
+            try:
+                pieces = [mono(piece) for piece in _pieces(source, WINDOW_SECONDS * source.samplerate)]
+            except (soundfile.LibsndfileError, OSError) as e:
+                raise damaged(path, source, e) from e
+            if not pieces:
+                raise SoundError(f"{path}: holds no sound")
+            return loud(windows_of(pieces, source.samplerate, rate, hop), str(path))
+    except AudioFileError as e:
+        raise SoundError(str(e)) from e
+
+
+def _pieces(source: AudioSource, length: int) -> list[Array]:
+    """Equally long stretches of a sound, float32 [n, C], MOST_WINDOWS at most, n <= ``length``."""
+    if source.frames is None or source.frames <= MOST_WINDOWS * length:
+        return _pieces_of_all(source, length)
+    pieces = []
+    for start in starts(source.frames, length):
+        source.skip(start - source.position)
+        pieces.append(source.read(length))
+    return [piece for piece in pieces if len(piece) == length] or pieces[:1]  # a file that was cut off
+
+
+def _pieces_of_all(source: AudioSource, length: int) -> list[Array]:
+    """The same of a sound that is read to its end, because it is short or does not tell its length.
+
+    Memory stays bounded: of a longer sound every second, fourth, ... stretch is kept.
+    """
+    kept: list[Array] = []
+    step = number = 1
+    while len(block := source.read(length)):
+        if number % step == 0:
+            kept.append(block)
+        if len(kept) > 2 * MOST_WINDOWS:
+            kept, step = kept[1::2], 2 * step
+        number += 1
+    if kept and step == 1:
+        whole = np.concatenate(kept)
+        return [whole[start : start + length] for start in starts(len(whole), length)]
+    full = [block for block in kept if len(block) == length]
+    return [full[int(i)] for i in np.linspace(0, len(full) - 1, min(MOST_WINDOWS, len(full)))]
 
 
 def starts(frames: int, length: int) -> list[int]:

@@ -61,7 +61,9 @@ def _embedded(text: str, bundle: Bundle) -> Array:
 
 @named_arguments
 def embed_audio(path: Path | str, bundle: Bundle | Path | str | None = None) -> Array:
-    """Embed an audio file of any length, sample rate and channel count that libsndfile reads.
+    """Embed an audio file of any length, sample rate and channel count, or the sound of a video.
+
+    It reads what ``marssep file`` reads: through libsndfile, or through ffmpeg where that is installed.
 
     As a query the file itself does better than its vector: ``Separator(audio=...)``, see
     ``Vocabulary.snap_to_labels``.
@@ -70,7 +72,7 @@ def embed_audio(path: Path | str, bundle: Bundle | Path | str | None = None) -> 
         Unit vector, float32 [D].
 
     Raises:
-        SoundError: The file is missing, silent, or not an audio file.
+        SoundError: The file is missing, silent, damaged, or not an audio file.
         QueryError: The bundle has no audio encoder.
     """
     _checked(path, (str, Path), "path")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,11 +19,13 @@ from offline_training.alignment.mel_views import MelBank, MelViews, ViewConfig
 from offline_training.alignment.stored_views import Maps, store
 from offline_training.alignment.validation import HeldOut, Prepare
 from offline_training.data.audio_windows import windows
-from offline_training.data.corpus import Clip, Corpus
+from offline_training.data.corpus import Clip, Corpus, CorpusError
 from offline_training.data.crossfit import left_out
-from offline_training.data.images import ImageBank, ImageBatches
+from offline_training.data.eval_mixtures import EvalConfig, draw_pairs, measured_clips
+from offline_training.data.images import ImageBank, ImageBatches, LabelledImage
 from offline_training.data.mixtures import MixtureConfig, augmented
 from offline_training.data.query_table import ROUGH, Examples, QueryTable
+from offline_training.data.training_data import TrainingData
 from offline_training.encoders.audio_image import FrontEnd, TorchAudioEncoder, TorchImageEncoder
 from offline_training.encoders.base import Encoder, Vectors
 from offline_training.encoders.builtin import Mels, build_encoders, describe, encoder_shape
@@ -30,9 +33,11 @@ from offline_training.encoders.heads import VectorViews, build_heads
 from offline_training.encoders.pair import EncoderPair
 from offline_training.encoders.yamnet import YamnetTrunk
 from offline_training.utils.precision import half
+from offline_training.utils.run import RunError
 from offline_training.utils.vectors import unit
 
 Report = Callable[[str, int, int], None]
+VALIDATED = "val"  # the split that encoders are measured on while they train
 MIN_IMAGES = 15  # of a label in train, for its images to be measured
 AUGMENTATION = MixtureConfig(speed=0.5, equaliser=0.6, bandwidth=0.25, room=0.25)
 
@@ -53,6 +58,32 @@ class ImageViews(Protocol):
     """What an image encoder trains on: augmented inputs for images, by number."""
 
     def images(self, chosen: Sequence[int], rng: np.random.Generator) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which clips and images are taken.
+
+    Attributes:
+        labels: Of them, in the order by which they are numbered.
+        splits: Of them.
+        held_out: Labels that are not taken.
+        without: Paths that are not taken.
+    """
+
+    labels: Sequence[str]
+    splits: Sequence[str] = ("train",)
+    held_out: Collection[str] = ()
+    without: Collection[str] = ()
+
+    @cached_property
+    def number(self) -> dict[str, int]:
+        """Label -> its number, of the labels that are taken."""
+        return {label: i for i, label in enumerate(self.labels) if label not in self.held_out}
+
+    def takes(self, item: Clip | LabelledImage) -> bool:
+        """Whether a clip or image is taken."""
+        return item.split in self.splits and item.label in self.number and item.path not in self.without
 
 
 @dataclass
@@ -100,113 +131,136 @@ class Material:
         return self.item(others or [clip], rng)
 
 
-def training_items(
-    corpus: Corpus,
-    labels: list[str],
-    held_out: tuple[str, ...] = (),
-    without: frozenset[str] = frozenset(),
-    splits: tuple[str, ...] = ("train",),
-) -> tuple[dict[int, list[int]], dict[int, str]]:
-    """Numbers (in ``corpus.clips``) of the clips of each label number that train, not of paths in
-    ``without``; every clip's recording.
+class PreparedEncoders(NamedTuple):
+    """Encoders, what they train on and are measured on, and how they are built again, as plain data."""
+
+    encoders: EncoderPair
+    material: Material
+    held_out: HeldOut
+    described: dict[str, Any]
+
+
+def training_items(corpus: Corpus, selection: Selection) -> tuple[dict[int, list[int]], dict[int, str]]:
+    """Numbers (in ``corpus.clips``) of the clips that are taken, by number of their label, and every clip's
+    recording.
     """
-    number = {label: i for i, label in enumerate(labels)}
     clips: dict[int, list[int]] = {}
     for i, clip in enumerate(corpus.clips):
-        if (
-            clip.split in splits
-            and clip.label in number
-            and clip.label not in held_out
-            and clip.path not in without
-        ):
-            clips.setdefault(number[clip.label], []).append(i)
+        if selection.takes(clip):
+            clips.setdefault(selection.number[clip.label], []).append(i)
     return clips, {i: clip.group for i, clip in enumerate(corpus.clips)}
 
 
-def images_of(
-    bank: ImageBank | None,
-    labels: list[str],
-    splits: tuple[str, ...],
-    held_out: tuple[str, ...] = (),
-    without: frozenset[str] = frozenset(),
-) -> dict[int, list[int]]:
-    """Numbers of the splits' images of each label number; not of paths in ``without``."""
-    if bank is None:
-        return {}
-    number = {label: i for i, label in enumerate(labels)}
-    kept = {
-        label: [i for i in group if bank.images[i].path not in without]
-        for label, group in bank.by_label(*splits).items()
-    }
-    return {
-        number[label]: group
-        for label, group in kept.items()
-        if group and label in number and label not in held_out
-    }
+def images_of(bank: ImageBank | None, selection: Selection) -> dict[int, list[int]]:
+    """Numbers of the images that are taken, by number of their label, labels in alphabetical order."""
+    images: dict[int, list[int]] = {}
+    for group in {} if bank is None else bank.by_label(*selection.splits).values():
+        assert bank is not None
+        if kept := [i for i in group if selection.takes(bank.images[i])]:
+            images[selection.number[bank.images[kept[0]].label]] = kept
+    return images
 
 
-def held_out_images(bank: ImageBank | None, labels: list[str], split: str) -> dict[int, list[np.ndarray]]:
+def held_out_images(bank: ImageBank | None, labels: Sequence[str], split: str) -> dict[int, list[np.ndarray]]:
     """Images RGB [H, W, 3] of a split, for labels with at least MIN_IMAGES in train."""
-    train = images_of(bank, labels, ("train",))
     if bank is None:
         return {}
+    train = images_of(bank, Selection(labels))
     return {
         label: [read_image(bank.folder / bank.images[i].path, 224) for i in group]
-        for label, group in images_of(bank, labels, (split,)).items()
+        for label, group in images_of(bank, Selection(labels, (split,))).items()
         if len(train.get(label, [])) >= MIN_IMAGES
     }
 
 
+def check_data(corpus: Corpus, selection: Selection) -> None:
+    """Check that there is something to train and to validate on, before everything is analysed.
+
+    Raises:
+        CorpusError: There is not.
+    """
+    if not any(selection.takes(clip) for clip in corpus.clips):
+        raise CorpusError(
+            f"the corpus has no clips of {' and '.join(selection.splits)} whose labels the query table knows"
+        )
+    config = EvalConfig(split=VALIDATED)
+    draw_pairs(corpus, config)
+    if not set(measured_clips(corpus, config)) & set(selection.labels):
+        raise CorpusError(f"the query table knows no label that split {VALIDATED} can be measured on")
+
+
+def check_stages(encoders: EncoderPair, recipe: AlignmentConfig) -> None:
+    """Raise RunError where a stage names no parameter that it could train."""
+    for stage in recipe.stages:
+        if not any(moves(name, stage.trains) for name, _ in encoders.named_parameters()):
+            raise RunError(f"stage {stage.number} has nothing to train: {nothing_named(stage.trains)}")
+
+
+def moves(name: str, trains: Sequence[str]) -> bool:
+    """Whether the parameter ``name`` is among those that a stage trains."""
+    return any(name == t or name.startswith(t + ".") for t in trains)
+
+
+def nothing_named(trains: Sequence[str]) -> str:
+    """What to say where ``moves`` is true of no parameter."""
+    return f"no parameter is named {', '.join(trains)}"
+
+
 def builtin(
-    corpus: Corpus,
-    bank: ImageBank | None,
-    table: QueryTable,
+    data: TrainingData,
     recipe: AlignmentConfig,
-    report: Report = lambda *_: None,
     encoders: EncoderPair | None = None,
     folder: Path | None = None,
-) -> tuple[EncoderPair, Material, HeldOut, dict[str, Any]]:
+    report: Report = lambda *_: None,
+) -> PreparedEncoders:
     """Builtin encoders, what they train on and are measured on, and their description.
 
     Args:
-        corpus: Recordings.
-        bank: Labelled images, if any.
-        table: Texts of the labels.
+        data: What they are aligned on.
         recipe: Its shapes, views, splits, fold and left out labels.
-        report: Called with what is being done, how far it is, and how far it goes.
         encoders: Encoders to begin with; None: untrained ones.
         folder: Where stored views are kept, if the recipe wants some.
+        report: Called with what is being done, how far it is, and how far it goes.
 
     Raises:
-        ValueError: The recipe wants stored views of another trunk than YAMNet's.
+        RunError: The encoders do not fit the table or the recipe.
+        CorpusError: There is nothing to train or to validate on.
     """
     if recipe.one_hot:
-        table = one_hot(table)
+        data = replace(data, table=one_hot(data.table))
+    corpus, bank, labels = data.corpus, data.bank, data.labels
     without = frozenset[str]()
     if recipe.fold is not None:
         without = left_out(training_paths(corpus, bank), *recipe.fold)
-    encoders = begin_with(encoders, recipe, table.dim)
-    labels = list(table.phrases)
+    selection = Selection(labels, recipe.splits, recipe.held_out_labels, without)
+    encoders = begin_with(encoders, recipe, data.table.dim)
     assert isinstance(encoders.audio, TorchAudioEncoder)
+    if recipe.stored_views and (folder is None or not isinstance(encoders.audio.trunk, YamnetTrunk)):
+        raise RunError("stored_views are for an ear on YAMNet's trunk, in a run's folder")
+    check_stages(encoders, recipe)
+    check_data(corpus, selection)
     front_end = encoders.audio.front_end()
     mel_bank = MelBank(corpus, lambda done, total: report("analysing", done, total), front_end)
-    clips, groups = training_items(corpus, labels, recipe.held_out_labels, without, recipe.splits)
+    clips, groups = training_items(corpus, selection)
     training = sorted(c for group in clips.values() for c in group)
     heard = MelViews(mel_bank, recipe.views, training)
     audio: AudioViews = heard
     prepare: Prepare = Mels(front_end)
-    if recipe.stored_views:
+    if recipe.stored_views and folder is not None:
         audio, prepare = stored(recipe, encoders.audio, heard, training, folder, report)
     image = ImageBatches(bank, image_size(encoders)) if bank is not None else None
-    images = images_of(bank, labels, recipe.splits, recipe.held_out_labels, without)
-    material = Material(table, labels, clips, groups, audio, images, image)
-    held_out = builtin_held_out(corpus, bank, labels, "val", image_size(encoders), prepare=prepare)
+    material = Material(data.table, labels, clips, groups, audio, images_of(bank, selection), image)
+    held_out = builtin_held_out(corpus, bank, labels, VALIDATED, image_size(encoders), prepare=prepare)
     told = {"labels": labels, "left_out": sorted(without), "splits": list(recipe.splits)}
-    return encoders, material, held_out, {**describe(encoders), **told}
+    return PreparedEncoders(encoders, material, held_out, {**describe(encoders), **told})
 
 
 def begin_with(encoders: EncoderPair | None, recipe: AlignmentConfig, dim: int) -> EncoderPair:
-    """The encoders that a run begins with: those given but for the fresh ones, or untrained ones."""
+    """The encoders that a run begins with: those given but for the fresh ones, or untrained ones.
+
+    Raises:
+        RunError: Those given make vectors of another size than ``dim``.
+    """
     shapes = {
         part: encoder_shape({"dim": dim, **getattr(recipe.encoders, part)}) for part in ("audio", "image")
     }
@@ -216,6 +270,13 @@ def begin_with(encoders: EncoderPair | None, recipe: AlignmentConfig, dim: int) 
         return untrained
     for part in recipe.fresh:
         setattr(encoders, part, getattr(untrained, part))
+    for encoder in (encoders.audio, encoders.image):
+        assert isinstance(encoder, (TorchAudioEncoder, TorchImageEncoder))
+        if encoder.shape.dim != dim:
+            raise RunError(
+                f"the encoders to begin with make vectors of {encoder.shape.dim} numbers, those of the query "
+                f"table have {dim}"
+            )
     return encoders
 
 
@@ -224,12 +285,11 @@ def stored(
     ear: TorchAudioEncoder,
     views: MelViews,
     training: list[int],
-    folder: Path | None,
+    folder: Path,
     report: Report,
 ) -> tuple[AudioViews, Prepare]:
     """Views for training, and a preparation of sounds, that went through the ear's lower layers already."""
-    if not isinstance(ear.trunk, YamnetTrunk) or folder is None:
-        raise ValueError("stored_views are for an ear on YAMNet's trunk, in a run's folder")
+    assert isinstance(ear.trunk, YamnetTrunk)
     folder.mkdir(parents=True, exist_ok=True)
     made = store(
         folder / "views.npy",
@@ -284,20 +344,19 @@ def excerpt(corpus: Corpus, clip: Clip, rng: np.random.Generator) -> np.ndarray:
 
 
 def heads(
-    encoder: Encoder,
-    corpus: Corpus,
-    bank: ImageBank | None,
-    table: QueryTable,
-    recipe: AlignmentConfig,
-    report: Report = lambda *_: None,
-) -> tuple[EncoderPair, Material, HeldOut, dict[str, Any]]:
+    encoder: Encoder, data: TrainingData, recipe: AlignmentConfig, report: Report = lambda *_: None
+) -> PreparedEncoders:
     """As ``builtin``, for heads on a frozen encoder: its vectors of several augmented views of every item are
     made once.
     """
-    held_out, count = recipe.held_out_labels, recipe.vector_views
-    labels = list(table.phrases)
-    clips, groups = training_items(corpus, labels, held_out)
-    images = images_of(bank, labels, ("train",), held_out)
+    corpus, bank, labels, count = data.corpus, data.bank, data.labels, recipe.vector_views
+    selection = Selection(labels, held_out=recipe.held_out_labels)
+    torch.manual_seed(recipe.seed)
+    encoders = build_heads(encoder.dim)
+    check_stages(encoders, recipe)
+    check_data(corpus, selection)
+    clips, groups = training_items(corpus, selection)
+    images = images_of(bank, selection)
     rng = np.random.default_rng(0)
     everything = [c for group in clips.values() for c in group]
     audio: dict[int, Vectors] = {}
@@ -323,17 +382,17 @@ def heads(
     seen = VectorViews(audio, mixed, image)
     audio_views: AudioViews = seen
     image_views: ImageViews = seen
-    material = Material(table, labels, clips, groups, audio_views, images, image_views)
+    material = Material(data.table, labels, clips, groups, audio_views, images, image_views)
 
     def prepare(pieces: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(encoder.embed_audio(pieces))
 
     shown = {
         label: [torch.from_numpy(encoder.embed_image([rgb])) for rgb in group]
-        for label, group in held_out_images(bank, labels, "val").items()
+        for label, group in held_out_images(bank, labels, VALIDATED).items()
     }
-    measured = HeldOut(corpus, labels, "val", prepare, recipe.val_pairs, shown)
-    return build_heads(encoder.dim), material, measured, {"kind": "heads", "encoder": encoder.id}
+    measured = HeldOut(corpus, labels, VALIDATED, prepare, recipe.val_pairs, shown)
+    return PreparedEncoders(encoders, material, measured, {"kind": "heads", "encoder": encoder.id})
 
 
 @torch.no_grad()

@@ -11,19 +11,26 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from offline_training.alignment.config import AlignmentConfig
-from offline_training.alignment.data import Material, Report, builtin_held_out, training_items
+from offline_training.alignment.data import (
+    VALIDATED,
+    Material,
+    PreparedEncoders,
+    Report,
+    Selection,
+    builtin_held_out,
+    check_data,
+    check_stages,
+    training_items,
+)
 from offline_training.alignment.mel_views import MelBank, MelViews
-from offline_training.alignment.validation import HeldOut
 from offline_training.data.audio_windows import windows
-from offline_training.data.corpus import Corpus
-from offline_training.data.query_table import QueryTable
+from offline_training.data.training_data import TrainingData
 from offline_training.encoders import pair
 from offline_training.encoders.audio_image import LogMel
 from offline_training.encoders.base import Encoder, EncoderError, Images, Sounds, Vectors
@@ -61,23 +68,26 @@ def kept(group: str, share: float = SHARE) -> bool:
 
 
 def prepare(
-    corpus: Corpus, table: QueryTable, recipe: AlignmentConfig, report: Report = lambda *_: None
-) -> tuple[EncoderPair, Material, HeldOut, dict[str, Any]]:
-    """An untrained judge, its part of the training recordings, and what it is measured on."""
-    labels = list(table.phrases)
-    bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
-    clips, groups = training_items(corpus, labels)
-    clips = {label: mine for label, group in clips.items() if (mine := [c for c in group if kept(groups[c])])}
-    views = MelViews(bank, recipe.views, [c for group in clips.values() for c in group])
+    data: TrainingData, recipe: AlignmentConfig, report: Report = lambda *_: None
+) -> PreparedEncoders:
+    """An untrained judge, its part of the training recordings, and what it is measured on.
+
+    Raises:
+        RunError: A stage of the recipe has nothing to train.
+        CorpusError: There is nothing to train or to validate on.
+    """
+    corpus, table, labels = data.corpus, data.table, data.labels
     torch.manual_seed(recipe.seed)
     encoders = EncoderPair(JudgeEncoder(table.dim), None)
+    check_stages(encoders, recipe)
+    check_data(corpus, Selection(labels))
+    bank = MelBank(corpus, lambda done, total: report("analysing", done, total))
+    clips, groups = training_items(corpus, Selection(labels))
+    clips = {label: mine for label, group in clips.items() if (mine := [c for c in group if kept(groups[c])])}
+    views = MelViews(bank, recipe.views, [c for group in clips.values() for c in group])
     material = Material(table, labels, clips, groups, views)
-    return (
-        encoders,
-        material,
-        builtin_held_out(corpus, None, labels, "val"),
-        {"kind": "judge", "dim": table.dim},
-    )
+    held_out = builtin_held_out(corpus, None, labels, VALIDATED)
+    return PreparedEncoders(encoders, material, held_out, {"kind": "judge", "dim": table.dim})
 
 
 class Judge:

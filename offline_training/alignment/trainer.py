@@ -21,7 +21,6 @@ import copy
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from offline_training.alignment.config import AlignmentConfig, StageConfig
-from offline_training.alignment.data import Material
+from offline_training.alignment.data import PreparedEncoders, moves, nothing_named
 from offline_training.alignment.terms import Losses
 from offline_training.encoders.pair import KIND, EncoderPair, load, load_weights
 from offline_training.utils import checkpoint_io
@@ -37,7 +36,7 @@ from offline_training.utils.journal import Advance, Journal, Write, open_journal
 from offline_training.utils.loop import Loop, Position, Rhythm
 from offline_training.utils.optimisation import descend, follow, parameter_groups, set_rate, young
 from offline_training.utils.recipe import modern
-from offline_training.utils.run import check_recipe
+from offline_training.utils.run import RunError, RunOptions, check_folder, check_recipe
 from offline_training.utils.schedules import half_cosine
 
 LOG_EVERY = 50
@@ -50,7 +49,7 @@ def freeze(encoders: EncoderPair, trains: Sequence[str]) -> list[nn.Parameter]:
     """
     moving = []
     for name, parameter in encoders.named_parameters():
-        parameter.requires_grad_(any(name == t or name.startswith(t + ".") for t in trains))
+        parameter.requires_grad_(moves(name, trains))
         if parameter.requires_grad:
             moving.append(parameter)
     encoders.train()
@@ -59,69 +58,70 @@ def freeze(encoders: EncoderPair, trains: Sequence[str]) -> list[nn.Parameter]:
         if own and not any(p.requires_grad for p in own):
             module.eval()
     if not moving:
-        raise ValueError(f"nothing to train: no parameter is named {', '.join(trains)}")
+        raise RunError(f"nothing to train: {nothing_named(trains)}")
     return moving
 
 
+def last_of(options: RunOptions, config: AlignmentConfig) -> dict[str, Any] | None:
+    """The last checkpoint of a run; None for a new one.
+
+    Raises:
+        RunError: The run was begun with another recipe, or its folder cannot be written.
+        CheckpointError: The checkpoint cannot be used.
+    """
+    check_folder(options.folder)
+    if not (options.folder / "last.pt").exists():
+        return None
+    content = load(options.folder / "last.pt")
+    if "recipe" in content:
+        before = modern(AlignmentConfig, json.loads(content["recipe"]))
+        check_recipe(options.folder, before, plain_recipe(config), options.changed)
+    return content
+
+
+def plain_recipe(config: AlignmentConfig) -> dict[str, Any]:
+    """A recipe as JSON has it."""
+    return json.loads(json.dumps(asdict(config)))  # type: ignore[no-any-return]
+
+
 class Alignment:
-    """A run in ``folder``: ``last.pt`` (everything), ``stage0.pt`` .. ``stage3.pt`` (the best encoders of
+    """A run in a folder: ``last.pt`` (everything), ``stage0.pt`` .. ``stage3.pt`` (the best encoders of
     each stage), ``log.jsonl``.
 
     Args:
-        folder: Where it is kept; a run that is there already goes on.
-        encoders: What is trained.
-        material: What it is trained on.
+        options: Where it is kept; a run that is there already goes on.
+        prepared: What is trained, on what, and what it is measured on.
         config: The recipe.
+
+    Attributes:
         measure: The figures of encoders on val.
-        describe: How the encoders are built again, as plain data.
-        changed: An existing run may go on with another recipe than it was begun with.
 
     Raises:
         RunError: The run was begun with another recipe.
         CheckpointError: Its last checkpoint cannot be used.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        encoders: EncoderPair,
-        material: Material,
-        config: AlignmentConfig,
-        measure: Measure,
-        describe: dict[str, Any],
-        changed: bool = False,
-    ) -> None:
-        self.folder, self.encoders, self.material, self.config = folder, encoders, material, config
-        self.measure, self.describe = measure, describe
-        self.reference = copy.deepcopy(encoders.audio).eval().requires_grad_(False)  # as the run begins
+    def __init__(self, options: RunOptions, prepared: PreparedEncoders, config: AlignmentConfig) -> None:
+        self.folder, self.config = options.folder, config
+        self.encoders, self.material, held_out, self.described = prepared
+        self.measure: Measure = held_out.of(self.material.anchors)
+        self.reference = copy.deepcopy(self.encoders.audio).eval().requires_grad_(False)  # as the run begins
         self.done: list[int] = []  # stages that are finished
         self.interrupted: dict[str, Any] = {}  # what last.pt says of the stage that it is in
-        if (folder / "last.pt").exists():
-            content = load(folder / "last.pt")
-            if "recipe" in content:
-                check_recipe(
-                    folder,
-                    modern(AlignmentConfig, json.loads(content["recipe"])),
-                    self.plain_recipe(),
-                    changed,
-                )
-            load_weights(encoders, content)
+        if (content := last_of(options, config)) is not None:
+            load_weights(self.encoders, content)
             self.done = content["done"]
             self.interrupted = content if content["optimiser"] is not None else {}
 
-    def plain_recipe(self) -> dict[str, Any]:
-        """The recipe as JSON has it."""
-        return json.loads(json.dumps(asdict(self.config)))  # type: ignore[no-any-return]
-
     def save(self, name: str, **more: Any) -> None:
         """Write a checkpoint of the encoders."""
-        description = json.dumps(self.describe)
+        description = json.dumps(self.described)
         content = {"kind": KIND, "describe": description, "weights": self.encoders.state_dict(), **more}
         checkpoint_io.save(self.folder / name, content)
 
     def save_last(self, **more: Any) -> None:
         """Write ``last.pt``."""
-        self.save("last.pt", done=self.done, recipe=json.dumps(self.plain_recipe()), **more)
+        self.save("last.pt", done=self.done, recipe=json.dumps(plain_recipe(self.config)), **more)
 
     def run(self, report: Write = unwatched, advance: Advance = unwatched) -> bool:
         """All stages to the end, or to SIGTERM/SIGINT (the state is saved first).

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress
 
 from marssep_rt.cli import options as opt
 from marssep_rt.errors import UsageError
@@ -25,8 +26,8 @@ from offline_training.cli.common import (
     bar,
     chosen,
     image_bank,
+    read_data,
     read_recipe,
-    read_table,
     sentences,
     stepwise,
     watch,
@@ -79,54 +80,52 @@ def align(options: AlignOptions) -> None:
     builtin: trains its encoders (stage 0) and aligns them; a large encoder stays as it is and gets heads.
     """
     from offline_training.alignment.config import AlignmentConfig
-    from offline_training.alignment.trainer import Alignment
+    from offline_training.alignment.trainer import Alignment, last_of
+    from offline_training.utils.run import RunOptions
 
     recipe = chosen(read_recipe(options.recipe, "align", AlignmentConfig), options.steps, options.quick)
     if options.fold is not None:
         recipe = replace(recipe, fold=read_fold(options.fold))
+    prepare = prepare_builtin
+    if options.encoder != "builtin":
+        prepare, recipe = prepare_heads, recipe.for_heads()
+    where = RunOptions(options.output, options.device, options.start, options.changed)
     with sentences(), bar() as progress:
-        prepare = prepare_builtin if options.encoder == "builtin" else prepare_heads
-        recipe, (encoders, drawn, held, describe) = prepare(options, recipe, progress)
-        measure = held.of(drawn.anchors)
-        run = Alignment(options.output, encoders, drawn, recipe, measure, describe, options.changed)
+        last_of(where, recipe)  # refuse before anything is loaded
+        run = Alignment(where, prepare(options, recipe, progress), recipe)
         finished = run.run(*watch(progress, "aligning"))
     close(finished, options.output)
 
 
-def prepare_builtin(options: AlignOptions, recipe: Any, progress: Any) -> tuple[Any, Any]:
-    """The recipe, and the builtin encoders with what they train on."""
+def prepare_builtin(options: AlignOptions, recipe: Any, progress: Progress) -> Any:
+    """The builtin encoders with what they train on."""
     from offline_training.alignment import data as alignment_data
-    from offline_training.data.corpus import Corpus
     from offline_training.encoders.audio_image import EncoderShape
     from offline_training.encoders.builtin import build_encoders, open_encoders, with_trunk
 
-    table, bank = read_table(options.queries), image_bank(options.images, progress)
     begun = None if options.start is None else open_encoders(options.start)
+    data = read_data(options.corpus, options.queries)
     if options.trunk is not None:
-        shape = EncoderShape(dim=table.dim)
+        shape = EncoderShape(dim=data.table.dim)
         begun = with_trunk(begun or build_encoders(shape, shape), options.trunk)
-    data = Corpus(options.corpus)
-    return recipe, alignment_data.builtin(
-        data, bank, table, recipe, stepwise(progress), begun, options.output
-    )
+    data = replace(data, bank=image_bank(options.images, progress))
+    return alignment_data.builtin(data, recipe, begun, options.output, stepwise(progress))
 
 
-def prepare_heads(options: AlignOptions, recipe: Any, progress: Any) -> tuple[Any, Any]:
-    """The recipe as a large encoder takes it, and heads on that encoder with what they train on."""
+def prepare_heads(options: AlignOptions, recipe: Any, progress: Progress) -> Any:
+    """Heads on a large encoder with what they train on."""
     from offline_training.alignment import data as alignment_data
-    from offline_training.data.corpus import Corpus
     from offline_training.encoders import open_encoder
 
-    table, bank = read_table(options.queries), image_bank(options.images, progress)
+    data = read_data(options.corpus, options.queries)
     loaded = open_encoder(options.encoder, options.weights, device=options.device)
-    if loaded.id != table.encoder:
+    if loaded.id != data.table.encoder:
         raise UsageError(
-            f"{options.queries} holds vectors of the encoder {table.encoder}, "
+            f"{options.queries} holds vectors of the encoder {data.table.encoder}, "
             f"not of {loaded.id}; make it with embed"
         )
-    recipe = recipe.for_heads()
-    data = Corpus(options.corpus)
-    return recipe, alignment_data.heads(loaded, data, bank, table, recipe, stepwise(progress))
+    data = replace(data, bank=image_bank(options.images, progress))
+    return alignment_data.heads(loaded, data, recipe, stepwise(progress))
 
 
 def read_fold(plain: str) -> tuple[int, int]:
@@ -161,15 +160,14 @@ def judge(
     Ctrl-C saves."""
     from offline_training.alignment.config import AlignmentConfig
     from offline_training.alignment.judge import prepare
-    from offline_training.alignment.trainer import Alignment
-    from offline_training.data.corpus import Corpus
+    from offline_training.alignment.trainer import Alignment, last_of
+    from offline_training.utils.run import RunOptions
 
     settings = chosen(read_recipe(recipe, "judge", AlignmentConfig), steps, quick)
+    where = RunOptions(output, changed=changed)
     with sentences(), bar() as progress:
-        encoders, drawn, held, describe = prepare(
-            Corpus(corpus), read_table(queries), settings, stepwise(progress)
-        )
-        run = Alignment(output, encoders, drawn, settings, held.of(drawn.anchors), describe, changed)
+        last_of(where, settings)  # refuse before anything is loaded
+        run = Alignment(where, prepare(read_data(corpus, queries), settings, stepwise(progress)), settings)
         finished = run.run(*watch(progress, "aligning"))
     close(finished, output)
 

@@ -17,6 +17,7 @@ from marssep_rt.errors import UsageError
 from marssep_rt.utils.atomic_io import write_whole
 from offline_training.utils.recipe import RecipeError, read
 from offline_training.utils.recipe_files import recipe_path, shipped
+from offline_training.utils.run import RunError, check_folder
 
 CorpusFolder = Annotated[
     Path, typer.Option("--corpus", help="Folder made by marssep train corpus.", metavar="FOLDER")
@@ -155,6 +156,15 @@ def read_table(path: Path) -> Any:
         ) from e
 
 
+def read_data(corpus: Path, queries: Path) -> Any:
+    """What a separator is trained on; raises CorpusError or UsageError where it is missing."""
+    from offline_training.data.corpus import Corpus
+    from offline_training.data.training_data import TrainingData
+
+    table = read_table(queries)
+    return TrainingData(Corpus(corpus), table)
+
+
 def image_bank(manifest: Path | None, progress: Progress) -> Any:
     """The images of a manifest; None without one."""
     from offline_training.data.images import ImageBank
@@ -206,6 +216,16 @@ def write_text(path: Path, text: str | bytes) -> None:
     """A text, written beside and renamed; its folder is made."""
     make_folder_of(path)
     write_whole(path, text)
+
+
+def check_output(path: Path) -> None:
+    """Raises UsageError where a file cannot be written; nothing is made yet."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file")
+    try:
+        check_folder(path.parent)
+    except RunError as e:
+        raise UsageError(str(e)) from e
 
 
 def make_folder_of(path: Path) -> None:

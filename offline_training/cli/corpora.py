@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from marssep_rt.cli import options as opt
+from marssep_rt.console import print_line
 from marssep_rt.errors import UsageError
 from offline_training.cli.common import CorpusFolder, ImageManifest, bar, image_bank, sentences, write_text
+from offline_training.utils.wording import SHOWN, first_few
 
 
 @opt.plain_errors
@@ -26,12 +28,13 @@ def manifest(
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists; give --overwrite to replace it")
     with sentences():
-        text, counts, skipped = from_folder(folder, output)
-    write_text(output, text)
+        made = from_folder(folder, output)
+    write_text(output, made.text)
+    counts = made.counts
     thin = [label for label, count in counts.items() if count < 3]
     print(f"{output}: {sum(counts.values())} recordings of {len(counts)} labels")
-    if skipped:
-        print(f"left out {skipped} files that are no recordings")
+    if made.left_out:
+        print(made.left_out_sentence())
     if thin:
         print(
             "labels with fewer than three recordings, which cannot be trained, validated and "
@@ -58,28 +61,33 @@ def corpus(
     first."""
     from offline_training.data.corpus import Corpus, decode
     from offline_training.data.manifest import written_beside_corpus
+    from offline_training.utils.run import check_folder
 
     with sentences(), bar() as progress:
+        check_folder(output)
         if manifest.is_dir():
-            manifest, problem = written_beside_corpus(manifest, output)
-            if problem:
-                opt.console.print(problem, markup=False, soft_wrap=True)
+            manifest, said = written_beside_corpus(manifest, output)
+            for sentence in said:
+                print_line(sentence)
         task = progress.add_task("decoding", total=None)
         for done, total in decode(manifest, output):
             progress.update(task, completed=done, total=total)
         made = Corpus(output)
     if made.unreadable:
-        opt.console.print(
-            f"left out {len(made.unreadable)} unreadable clips: {'; '.join(made.unreadable)}",
-            markup=False,
-            soft_wrap=True,
+        number = len(made.unreadable)
+        print_line(
+            f"left out {number} {'clip' if number == 1 else 'clips'} that cannot be read: "
+            f"{first_few(made.unreadable)}{everything_in(output, number)}"
         )
     if lone := made.lone_labels():
-        opt.console.print(
-            f"labels with a single recording in train, which audio queries then also use: {', '.join(lone)}",
-            markup=False,
-            soft_wrap=True,
+        print_line(
+            f"labels with a single recording in train, which audio queries then also use: {', '.join(lone)}"
         )
+
+
+def everything_in(corpus: Path, number: int) -> str:
+    """Where all names are, if not all of a ``number`` of them are shown."""
+    return f"; {corpus / 'index.json'} names all" if number > SHOWN else ""
 
 
 @opt.plain_errors

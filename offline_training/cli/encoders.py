@@ -22,6 +22,8 @@ from offline_training.cli.common import (
     TextFrom,
     Weights,
     bar,
+    check_output,
+    check_split,
     image_bank,
     make_folder_of,
     read_recipe,
@@ -81,18 +83,17 @@ def space(
     from offline_training.encoders.audio_image import EncoderShape, TorchImageEncoder
     from offline_training.encoders.builtin import describe, open_encoders
     from offline_training.utils import checkpoint_io
+    from offline_training.utils.run import check_folder
 
     config = read_recipe(recipe, "space", sound_space.SpaceConfig)
     with sentences(), bar() as progress:
         report = stepwise(progress)
+        check_folder(output)
+        given = None if image_from is None else open_encoders(image_from).image
         made = sound_space.make(
             trunk, Corpus(corpus), config, lambda done, total: report("listening", done, total)
         )
-        image = (
-            TorchImageEncoder(EncoderShape(dim=config.dim))
-            if image_from is None
-            else open_encoders(image_from).image
-        )
+        image = given or TorchImageEncoder(EncoderShape(dim=config.dim))
         encoders = pair.EncoderPair(made.ear, image)
         checkpoint_io.save(
             output / "ear.pt",
@@ -131,6 +132,7 @@ def rebase(
     from offline_training.training.rebase import rebase as into
     from offline_training.utils import checkpoint_io as checkpoints
 
+    check_output(output)
     with sentences():
         table, content, asked = read_table(queries), checkpoints.load(checkpoint), bundles.load(bundle)
         if asked.encoder != content["encoder"]:
@@ -181,7 +183,7 @@ def embed(options: EmbedOptions) -> None:
     from offline_training.data.own_labels import with_own_labels
     from offline_training.encoders import open_encoder
 
-    make_folder_of(options.output)
+    check_output(options.output)
     text = options.text
     with sentences(), bar() as progress:
         loaded = open_encoder(options.encoder, options.weights, options.heads, options.device, text)
@@ -204,6 +206,7 @@ def embed(options: EmbedOptions) -> None:
         if words:
             table.families, table.family_vectors = words.families, words.family_vectors
             table.classes = words.classes
+    make_folder_of(options.output)
     table.save(options.output)
     opt.console.print(
         f"{options.output}: encoder {table.encoder}, {len(phrases)} labels, {len(table.audio)} with "
@@ -251,6 +254,7 @@ def query(
     from marssep_rt.utils.vectors import unit_vector as unit
     from offline_training.encoders import open_encoder
 
+    check_output(output)
     if not (query or image or audio):
         raise UsageError("say what to hear: --query TEXT, --audio FILE or --image FILE")
     with sentences():
@@ -288,8 +292,8 @@ def semantics(
     from offline_training.encoders.builtin import BuiltinEncoder
     from offline_training.evaluation.encoder_report import report_on
 
-    if split not in ("val", "test"):
-        raise UsageError(f"split is {split!r}; choose val or test")
+    check_split(split)
+    check_output(output)
     with sentences(), bar() as progress:
         bank = image_bank(images, progress)
         figures = report_on(
@@ -333,14 +337,15 @@ def vocabulary(
     from offline_training.evaluation import vocabulary_fit
     from offline_training.utils import checkpoint_io
 
+    check_output(output)
     with sentences(), bar() as progress:
-        bank = image_bank(images, progress)
-        data = Corpus(corpus)
-        encoder = BuiltinEncoder(Path(weights) if weights else None, text)
-        labels = sorted({c.label for c in data.clips if c.split == "train"} - set(BACKGROUNDS))
-        if checkpoint is not None:
-            labels = checkpoint_io.load(checkpoint).get("labels", labels)
+        known_labels = None if checkpoint is None else checkpoint_io.load(checkpoint).get("labels")
         found = None if places is None else read_table(places)
+        encoder = BuiltinEncoder(Path(weights) if weights else None, text)
+        data = Corpus(corpus)
+        bank = image_bank(images, progress)
+        labels = sorted({c.label for c in data.clips if c.split == "train"} - set(BACKGROUNDS))
+        labels = known_labels or labels
         named = [] if found is None else [name.lower() for name in (*found.families, *found.classes)]
         sounds = shown = None
         if "audio" in encoder.modalities:

@@ -19,6 +19,7 @@ from offline_training.cli.common import (
     bar,
     check_device,
     image_bank,
+    read_data,
     read_plain_recipe,
     read_recipe,
     read_table,
@@ -79,9 +80,9 @@ def experiment(options: ExperimentOptions) -> None:
 
     check_device(options.device)
     plan = read_recipe(options.recipe, "experiment", Plan)
-    check_arms(plan)
     rewards = read_rewards(options.reward or [], {arm.reward for arm in plan.arms if arm.reward})
     with sentences(), bar() as progress:
+        check_arms(plan, options)
         work = Work(options, plan, rewards, progress)
         made = Experiment(
             options.output,
@@ -91,10 +92,7 @@ def experiment(options: ExperimentOptions) -> None:
             work.train,
             work.measure,
         )
-        try:
-            report = made.run(options.only or ())
-        except ValueError as e:
-            raise UsageError(str(e)) from e
+        report = made.run(options.only or ())
     if report is None:
         left = ", ".join(made.missing())
         opt.console.print(
@@ -107,17 +105,29 @@ def experiment(options: ExperimentOptions) -> None:
     print((options.output / "report.md").read_text(encoding="utf-8"))
 
 
-def check_arms(plan: Any) -> None:
-    """Raises UsageError where the recipe of an arm, with what it changes, cannot be trained."""
-    from offline_training.evaluation.experiment import changed
+def check_arms(plan: Any, options: ExperimentOptions) -> None:
+    """Check what the trainings of an experiment begin with.
 
+    Raises:
+        UsageError: The recipe of an arm, with what it changes, cannot be trained, or --only names no arm.
+        RunError: The folder cannot be written.
+        CheckpointError: The start cannot be used, or does not fit the recipe of an arm.
+    """
+    from offline_training.evaluation.experiment import changed, check_names
+    from offline_training.training.prepared_run import prepare_run
+    from offline_training.utils import checkpoint_io
+    from offline_training.utils.run import RunOptions
+
+    check_names(plan, options.only or ())
+    checkpoint_io.load(options.start)
     for arm in plan.arms:
         if arm.kind != "start":
             plain = changed(read_plain_recipe(Path(arm.recipe), arm.kind), arm.set)
             try:
-                typed(arm.kind, plain)
+                recipe = typed(arm.kind, plain)
             except RecipeError as e:
                 raise UsageError(f"arm {arm.name}: {e}") from e
+            prepare_run(RunOptions(options.output / arm.name, options.device, options.start), recipe)
 
 
 def typed(kind: str, plain: dict[str, Any]) -> Any:
@@ -134,14 +144,14 @@ class Work:
     def __init__(self, options: ExperimentOptions, plan: Any, rewards: Rewards, progress: Progress) -> None:
         from marssep_rt.model import bundle as bundles
         from offline_training.alignment.judge import Judge
-        from offline_training.data.corpus import Corpus
         from offline_training.encoders.builtin import BuiltinEncoder
         from offline_training.evaluation.separation import Extras
 
-        self.options, self.plan, self.rewards, self.progress = options, plan, rewards, progress
+        self.options, self.plan, self.progress = options, plan, progress
         self.bundle = bundles.load(options.bundle)
-        self.corpus, self.table = Corpus(options.corpus), read_table(options.queries)
         judge = Judge(options.judge, BuiltinEncoder()) if options.judge is not None else None
+        self.rewards = open_rewards(rewards, options)
+        self.data = read_data(options.corpus, options.queries)
         self.extras = Extras(
             image_bank(options.images, progress),
             judge,
@@ -154,18 +164,18 @@ class Work:
     def train(self, arm: Any, plain: dict[str, Any], folder: Path) -> bool:
         """Train an arm to the end; False when it was stopped."""
         from offline_training.reinforce.reinforcement import reinforced_trainer
-        from offline_training.reinforce.setup import RewardSources, prepare_hearing
+        from offline_training.reinforce.setup import prepare_hearing
+        from offline_training.training.prepared_run import prepare_run
         from offline_training.training.supervised import supervised_trainer
+        from offline_training.utils.run import RunOptions
 
-        recipe, options = typed(arm.kind, plain), self.options
-        where = (folder, self.corpus, self.table, recipe)
+        run = RunOptions(folder, self.options.device, self.options.start)
+        prepared = prepare_run(run, typed(arm.kind, plain))
         if arm.kind == "reinforce":
-            encoders, rewarding = self.rewards[arm.reward]
-            sources = RewardSources(encoders, read_table(rewarding), options.judge)
-            hearing = prepare_hearing(folder, self.table, recipe, sources, options.device)
-            trainer = reinforced_trainer(*where, hearing, options.device, options.start)
+            ears, rewarding = self.rewards[arm.reward]
+            trainer = reinforced_trainer(prepared, self.data, prepare_hearing(prepared, rewarding, ears))
         else:
-            trainer = supervised_trainer(*where, options.device, options.start)
+            trainer = supervised_trainer(prepared, self.data)
         trainer.run(*watch(self.progress, folder.name, lambda entry: "val" in entry))
         return trainer.done
 
@@ -180,11 +190,25 @@ class Work:
         extras = replace(self.extras, listener=CheckpointListener(checkpoint, self.options.device))
         return measure(
             self.bundle,
-            self.corpus,
+            self.data.corpus,
             config,
             extras,
             lambda done, _: self.progress.update(task, completed=done),
         )
+
+
+def open_rewards(rewards: Rewards, options: ExperimentOptions) -> dict[str, tuple[Any, Any]]:
+    """The encoders of every reward, and the query table by them; raises CheckpointError, RunError or
+    UsageError.
+    """
+    from offline_training.reinforce.setup import RewardSources, check_ears, open_ears
+
+    found = {}
+    for name, (encoders, rewarding) in rewards.items():
+        ears, table = open_ears(RewardSources(encoders, options.judge), options.device), read_table(rewarding)
+        check_ears(ears, table)
+        found[name] = ears, table
+    return found
 
 
 def read_rewards(given: list[str], needed: set[str]) -> Rewards:
@@ -201,7 +225,7 @@ def read_rewards(given: list[str], needed: set[str]) -> Rewards:
             f"the recipe rewards by {', '.join(missing)}; say what that is with --reward "
             f"{missing[0]}=ENCODERS.pt,TABLE.npz"
         )
-    return found
+    return {name: found[name] for name in sorted(needed)}
 
 
 def register(app: typer.Typer) -> None:

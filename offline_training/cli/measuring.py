@@ -17,6 +17,7 @@ from offline_training.cli.common import (
     Split,
     TextFrom,
     bar,
+    check_output,
     check_split,
     image_bank,
     read_recipe,
@@ -78,6 +79,10 @@ def evaluate(options: EvaluateOptions) -> None:
     from offline_training.evaluation.separation import Extras, measure, summarise
 
     check_split(options.split)
+    if options.output is not None:
+        check_output(options.output)
+    if options.plots is not None:
+        check_output(options.plots / "separation0.png")
     left_out = held_out_labels(options.unseen_from)
     config = replace(EvalConfig(), split=options.split, mixtures=options.mixtures)
     loaded = bundles.load(options.bundle)
@@ -170,6 +175,8 @@ def suite(options: SuiteOptions) -> None:
     from offline_training.evaluation.voice import EncoderVoice
 
     check_split(options.split)
+    if options.output is not None:
+        check_output(options.output)
     mixtures = options.mixtures
     config = replace(
         EvalConfig(), split=options.split, mixtures=mixtures, unseen_mixtures=max(60, mixtures // 3)

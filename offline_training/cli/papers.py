@@ -19,6 +19,7 @@ from offline_training.cli.common import (
     Weights,
     bar,
     check_device,
+    check_output,
     sentences,
     write_json,
 )
@@ -98,6 +99,7 @@ def clean_plus(options: CleanPlusOptions) -> None:
     from offline_training.models.registry import load_separator
 
     check_device(options.device)
+    check_output(options.output)
     if options.query not in KINDS:
         raise UsageError(f"query is {options.query!r}; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     with sentences(), bar() as progress:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from marssep_rt.cli import options as opt
-from marssep_rt.console import print_warning
+from marssep_rt.console import print_warnings
 from marssep_rt.errors import UsageError
 from offline_training.cli.common import (
     Changed,
@@ -24,6 +24,7 @@ from offline_training.cli.common import (
     bar,
     check_device,
     chosen,
+    read_data,
     read_recipe,
     read_table,
     sentences,
@@ -55,14 +56,17 @@ def text(
     """Teach the text encoder where words sound; prints its top-1 and top-5 on the frozen paraphrases beside
     the teacher's. Ctrl-C saves; the same command goes on."""
     from offline_training.encoders.text_distillation import TextConfig
-    from offline_training.encoders.text_training import finish, prepare
+    from offline_training.encoders.text_training import finish, last_of, prepare
     from offline_training.evaluation.plots import alignment_curves
+    from offline_training.utils.run import RunOptions
 
     settings = chosen(read_recipe(recipe, "text", TextConfig), steps, quick)
     with sentences(), bar() as progress:
+        where = RunOptions(output, start=start, changed=changed)
+        last_of(where, settings)  # refuse before anything is loaded
         table = read_table(places)
         report, advance = watch(progress, "training", lambda entry: "embedded" not in entry)
-        run = prepare(settings, table, output, wordnet, start, changed, report)
+        run = prepare(settings, table, wordnet, where, report)
         done = run.run(report, advance)
         if (output / "log.jsonl").exists():
             alignment_curves(output / "log.jsonl", output / "curves.png")
@@ -93,24 +97,17 @@ class SuperviseOptions:
 
 def supervise(options: SuperviseOptions) -> None:
     """Train the base policy by mix-and-separate. Ctrl-C saves; the same command goes on from there."""
-    from offline_training.data.corpus import Corpus
     from offline_training.training.config import SuperviseRecipe
+    from offline_training.training.prepared_run import prepare_run
     from offline_training.training.supervised import supervised_trainer
+    from offline_training.utils.run import RunOptions
 
     check_device(options.device)
     recipe = chosen(read_recipe(options.recipe, "supervise", SuperviseRecipe), options.steps, options.quick)
     with sentences():
-        table = read_table(options.queries)
-        trainer = supervised_trainer(
-            options.output,
-            Corpus(options.corpus),
-            table,
-            recipe,
-            options.device,
-            options.start,
-            options.changed,
-        )
-        run_to_the_end(trainer)
+        run = RunOptions(options.output, options.device, options.start, options.changed)
+        prepared = prepare_run(run, recipe)
+        run_to_the_end(supervised_trainer(prepared, read_data(options.corpus, options.queries)))
 
 
 @dataclass(kw_only=True)
@@ -146,43 +143,31 @@ class ReinforceOptions:
 def reinforce(options: ReinforceOptions) -> None:
     """Reinforce a trained policy: sampled masks are rewarded by what the result sounds like. Ctrl-C saves;
     the same command goes on."""
-    from offline_training.data.corpus import Corpus
     from offline_training.reinforce.config import ReinforceRecipe
     from offline_training.reinforce.reinforcement import reinforced_trainer
-    from offline_training.reinforce.setup import RewardSources, prepare_hearing
+    from offline_training.reinforce.setup import RewardSources, open_ears, prepare_hearing
+    from offline_training.training.prepared_run import prepare_run
+    from offline_training.utils.run import RunOptions
 
     check_device(options.device)
     recipe = chosen(read_recipe(options.recipe, "reinforce", ReinforceRecipe), options.steps, options.quick)
-    sources = RewardSources(options.encoders, judge=options.judge)
     with sentences():
-        table = read_table(options.queries)
+        run = RunOptions(options.output, options.device, options.start, options.changed)
+        prepared = prepare_run(run, recipe)
+        ears = open_ears(RewardSources(options.encoders, options.judge), options.device)
+        data = read_data(options.corpus, options.queries)
+        prepared.check(data)  # before the anchor is fitted, which takes a while
         with bar() as progress:
             report = stepwise(progress)
             hearing = prepare_hearing(
-                options.output,
-                table,
-                recipe,
-                sources,
-                options.device,
-                lambda done, total: report("fitting the anchor", done, total),
+                prepared, data.table, ears, lambda done, total: report("fitting the anchor", done, total)
             )
-            trainer = reinforced_trainer(
-                options.output,
-                Corpus(options.corpus),
-                table,
-                recipe,
-                hearing,
-                options.device,
-                options.start,
-                options.changed,
-            )
-        run_to_the_end(trainer)
+        run_to_the_end(reinforced_trainer(prepared, data, hearing))
 
 
 def run_to_the_end(trainer: Any) -> None:
     """A training with its progress shown and its curves drawn."""
-    if trainer.warning:
-        print_warning(trainer.warning)
+    print_warnings(trainer.warnings)
     with bar() as progress:
         best = trainer.run(*watch(progress, "training"))
     curves(trainer.folder)

@@ -22,12 +22,17 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from marssep_rt.audio_io.reader import open_source, reason
+from marssep_rt.errors import AudioFileError
+from offline_training.utils.wording import first_few
+
 FULL_SCALE = 32_768  # of the 16-bit samples on disk, written and read
 SAMPLE_RATE = 48_000
 SPLITS = ("train", "val", "test")
 BACKGROUNDS = ("ambience",)  # labels of recordings of places: nothing in particular, so nobody asks for them
 FORMAT = 1
 MOST_UNREADABLE = 0.05
+BLOCK = 1 << 20  # frames that are decoded at once
 
 
 class CorpusError(ValueError):
@@ -104,15 +109,27 @@ def malformed(row: dict[str | None, Any]) -> str:
 
 
 def decode_clip(path: Path) -> npt.NDArray[np.int16]:
-    """Decode one file to mono 48 kHz int16, shape [samples]."""
-    audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = audio.mean(axis=1)
+    """Decode one file to mono 48 kHz int16, shape [samples].
+
+    Raises:
+        AudioFileError, soundfile.LibsndfileError, OSError: It cannot be read to its end.
+    """
+    with open_source(path, any_rate=True) as source:
+        rate, blocks = source.samplerate, [source.read(BLOCK)]
+        while len(blocks[-1]) == BLOCK:
+            blocks.append(source.read(BLOCK))
+    mono = np.concatenate(blocks).mean(axis=1)
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE, "HQ")
     peak = float(np.abs(mono).max(initial=0.0))
     if peak > 1.0:
         mono = mono / peak
     return np.clip(np.round(mono * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+def why_unreadable(path: Path, error: Exception) -> str:
+    """Why a file could not be decoded, in few words without its name."""
+    return str(error).removeprefix(f"{path}: ") if isinstance(error, AudioFileError) else reason(error)
 
 
 def decode(manifest: Path, folder: Path) -> Iterator[tuple[int, int]]:
@@ -131,8 +148,8 @@ def decode(manifest: Path, folder: Path) -> Iterator[tuple[int, int]]:
         for i, row in enumerate(rows):
             try:
                 samples = decode_clip(manifest.parent / row["path"])
-            except (soundfile.LibsndfileError, OSError) as e:
-                unreadable.append(f"{row['path']} ({str(e).rstrip('.')})")
+            except (AudioFileError, soundfile.LibsndfileError, OSError) as e:
+                unreadable.append(f"{row['path']} ({why_unreadable(manifest.parent / row['path'], e)})")
                 yield i + 1, len(rows)
                 continue
             out.write(samples.tobytes())
@@ -155,8 +172,7 @@ def decode(manifest: Path, folder: Path) -> Iterator[tuple[int, int]]:
         (folder / "audio.i16.part").unlink()
         raise CorpusError(
             f"{len(unreadable)} of the {len(rows)} clips of {manifest} cannot be decoded, "
-            f"more than {MOST_UNREADABLE:.0%}: "
-            f"{'; '.join(unreadable[:3])}{' ...' if len(unreadable) > 3 else ''}"
+            f"more than {MOST_UNREADABLE:.0%}: {first_few(unreadable)}"
         )
     index = {
         "format": FORMAT,

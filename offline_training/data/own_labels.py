@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from offline_training.data.corpus import BACKGROUNDS, CorpusError
 from offline_training.data.lexicon import FRAMES
+from offline_training.utils.wording import first_few
 
 PHRASES = 5
 
@@ -33,8 +34,7 @@ def check_table(labels: Iterable[str], known: Collection[str]) -> None:
     """
     lacking = sorted(set(labels) - set(known))
     if lacking:
-        shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
         raise CorpusError(
-            f"the query table does not know {shown}, which the corpus has; make it again from this corpus: "
-            "marssep train embed --corpus FOLDER -o FILE.npz"
+            f"the query table does not know {first_few(lacking)}, which the corpus has; make it again from "
+            "this corpus: marssep train embed --corpus FOLDER -o FILE.npz"
         )

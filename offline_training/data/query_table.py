@@ -4,7 +4,7 @@ one encoder.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -195,43 +195,46 @@ class QueryTable:
 
     @classmethod
     def load(cls, path: Path) -> QueryTable:
-        with np.load(path, allow_pickle=False) as data:
-            rows = _rows(data["labels"])
-            phrases = {label: [str(data["phrases"][i]) for i in index] for label, index in rows.items()}
-            vectors = data["vectors"]
-            examples: dict[str, dict[str, Examples]] = {"audio": {}, "image": {}}
-            for kind, table in examples.items():
-                if f"{kind}_labels" in data:
-                    splits, groups, all_vectors = (
-                        data[f"{kind}_{part}"] for part in ("splits", "groups", "vectors")
-                    )
-                    for label, index in _rows(data[f"{kind}_labels"]).items():
-                        table[label] = Examples(
-                            all_vectors[index], tuple(map(str, splits[index])), tuple(map(str, groups[index]))
-                        )
-            families: dict[str, tuple[str, ...]] = {}
-            family_vectors: dict[str, Vectors] = {}
-            if "families" in data:
-                for pair in data["families"]:
-                    name, _, label = str(pair).partition("\n")
-                    families[name] = (*families.get(name, ()), label)
-                stored = data["family_vectors"]
-                family_vectors = {name: stored[index] for name, index in _rows(data["family_names"]).items()}
-            classes = (
-                dict(zip(map(str, data["class_names"]), data["class_vectors"], strict=True))
-                if "class_names" in data
-                else {}
-            )
-            return cls(
-                phrases,
-                {label: vectors[index] for label, index in rows.items()},
-                str(data["encoder"]),
-                examples["audio"],
-                examples["image"],
-                families,
-                family_vectors,
-                classes,
-            )
+        with np.load(path, allow_pickle=False) as stored:
+            data = {name: stored[name] for name in stored}  # a lazy file reads an array at every access
+        rows = _rows(data["labels"])
+        family_vectors: dict[str, Vectors] = {}
+        if "families" in data:
+            vectors = data["family_vectors"]
+            family_vectors = {name: vectors[index] for name, index in _rows(data["family_names"]).items()}
+        classes: dict[str, Vectors] = {}
+        if "class_names" in data:
+            classes = dict(zip(map(str, data["class_names"]), data["class_vectors"], strict=True))
+        return cls(
+            {label: [str(data["phrases"][i]) for i in index] for label, index in rows.items()},
+            {label: data["vectors"][index] for label, index in rows.items()},
+            str(data["encoder"]),
+            _examples(data, "audio"),
+            _examples(data, "image"),
+            _families(data.get("families", ())),
+            family_vectors,
+            classes,
+        )
+
+
+def _examples(data: Mapping[str, npt.NDArray[Any]], kind: str) -> dict[str, Examples]:
+    """The examples of a kind by label, of a stored table; none where it has none."""
+    if f"{kind}_labels" not in data:
+        return {}
+    splits, groups, vectors = (data[f"{kind}_{part}"] for part in ("splits", "groups", "vectors"))
+    return {
+        label: Examples(vectors[index], tuple(map(str, splits[index])), tuple(map(str, groups[index])))
+        for label, index in _rows(data[f"{kind}_labels"]).items()
+    }
+
+
+def _families(pairs: Iterable[Any]) -> dict[str, tuple[str, ...]]:
+    """Family -> members, of lines "family, line break, member"."""
+    found: dict[str, tuple[str, ...]] = {}
+    for pair in pairs:
+        name, _, label = str(pair).partition("\n")
+        found[name] = (*found.get(name, ()), label)
+    return found
 
 
 def _rows(labels: npt.NDArray[np.str_]) -> dict[str, list[int]]:

@@ -105,7 +105,8 @@ def weights_of(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    return torch.load(weights_file(folder) or folder / WEIGHTS, weights_only=True)  # type: ignore[no-any-return]
+    path = weights_file(folder) or folder / WEIGHTS
+    return checkpoint_io.read(path, f"there is no text encoder at {path}")  # type: ignore[no-any-return]
 
 
 def space_of(folder: Path) -> str:

@@ -40,7 +40,7 @@ from offline_training.utils.loop import Loop, Position, Rhythm
 from offline_training.utils.optimisation import descend, set_rate
 from offline_training.utils.precision import half
 from offline_training.utils.retrieval import retrieval
-from offline_training.utils.run import check_recipe
+from offline_training.utils.run import RunOptions, check_folder, check_recipe
 from offline_training.utils.schedules import trapezoid
 
 LOG_EVERY = 100
@@ -138,17 +138,12 @@ class TextTraining:
         self.tokens = Tokens(lessons.tokenizer)
         self.optimiser = torch.optim.AdamW(encoder.parameters(), lr=config.lr, weight_decay=0.01)
 
-    def resume(self, content: Mapping[str, Any], changed: bool) -> None:
-        """Go on where ``last.pt`` stopped; raises RunError for another recipe, unless ``changed``."""
-        check_recipe(self.folder, json.loads(content["recipe"]), self.plain_recipe(), changed)
+    def resume(self, content: Mapping[str, Any]) -> None:
+        """Go on where ``last.pt`` stopped."""
         checkpoint_io.load_weights(self.encoder, weights_of(content), "text encoder")
         self.optimiser.load_state_dict(content["optimiser"])
         self.rng.bit_generator.state = json.loads(content["rng"])
         self.position = Position(content["step"], content["best"], content["stale"])
-
-    def plain_recipe(self) -> dict[str, Any]:
-        """The recipe as JSON has it."""
-        return json.loads(json.dumps(asdict(self.config)))  # type: ignore[no-any-return]
 
     def batches(self, first: int) -> Iterable[TextBatch]:
         """What the steps from ``first`` on train on."""
@@ -214,7 +209,7 @@ class TextTraining:
             "weights": self.encoder.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "rng": json.dumps(self.rng.bit_generator.state),
-            "recipe": json.dumps(self.plain_recipe()),
+            "recipe": json.dumps(plain_recipe(self.config)),
             **asdict(self.position),
         }
         checkpoint_io.save(self.folder / "last.pt", content)
@@ -225,41 +220,75 @@ class TextTraining:
             return Loop(self, Rhythm(self.config.steps, LOG_EVERY, LOG_EVERY)).run(journal)
 
 
-def begin(config: TextConfig, lessons: Lessons, teacher: Teacher, start: Path | None) -> TorchTextEncoder:
-    """The encoder that a run begins with: out of the teacher, or that of the folder ``start``.
+class Begun(NamedTuple):
+    """An encoder to begin with, and its word pieces as text."""
+
+    encoder: TorchTextEncoder
+    tokenizer: str
+
+
+def read_begun(folder: Path) -> Begun:
+    """The encoder in a folder of ``marssep train text``; raises CheckpointError where there is none."""
+    try:
+        tokenizer = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    except OSError as e:
+        raise CheckpointError(
+            f"there is no finished text encoder in {folder} to begin with; teach one with: "
+            f"marssep train text -o {folder}"
+        ) from e
+    return Begun(load_text_encoder(folder), tokenizer)
+
+
+def begin(config: TextConfig, lessons: Lessons, teacher: Teacher, begun: Begun | None) -> TorchTextEncoder:
+    """The encoder that a run begins with: out of the teacher, or the one given.
 
     Raises:
-        CheckpointError: The word pieces of ``start`` are others.
+        CheckpointError: Its word pieces are others.
     """
     encoder = student_from_teacher(teacher, lessons.kept, config.teacher_layers)
-    if start is not None:
-        if (start / "tokenizer.json").read_text(encoding="utf-8") != json.dumps(lessons.tokenizer):
+    if begun is not None:
+        if begun.tokenizer != json.dumps(lessons.tokenizer):
             raise CheckpointError(
-                f"the encoder in {start} has other word pieces; teach a new one, without --start"
+                "the encoder to begin with has other word pieces; teach a new one, without --start"
             )
-        encoder.load_state_dict(load_text_encoder(start).state_dict())
+        encoder.load_state_dict(begun.encoder.state_dict())
         encoder.train()
     return encoder
 
 
+def plain_recipe(config: TextConfig) -> dict[str, Any]:
+    """A recipe as JSON has it."""
+    return json.loads(json.dumps(asdict(config)))  # type: ignore[no-any-return]
+
+
+def last_of(options: RunOptions, config: TextConfig) -> Mapping[str, Any] | None:
+    """The last checkpoint of a run; None for a new one.
+
+    Raises:
+        RunError: The run was begun with another recipe, or its folder cannot be written.
+        CheckpointError: The checkpoint cannot be used.
+    """
+    check_folder(options.folder)
+    path = options.folder / "last.pt"
+    if not path.exists():
+        return None
+    content = checkpoint_io.read(path, f"there is no run in {options.folder}")
+    if not isinstance(content, dict) or content.get("kind") != "text":
+        raise CheckpointError(f"{path} is not a checkpoint of marssep train text")
+    check_recipe(options.folder, json.loads(content["recipe"]), plain_recipe(config), options.changed)
+    return content
+
+
 def prepare(
-    config: TextConfig,
-    places: QueryTable,
-    folder: Path,
-    wordnet: Path,
-    start: Path | None = None,
-    changed: bool = False,
-    report: Write = unwatched,
+    config: TextConfig, places: QueryTable, wordnet: Path, options: RunOptions, report: Write = unwatched
 ) -> TextTraining:
-    """A run in ``folder`` that teaches a text encoder the ``places``, begun or to be gone on with.
+    """A run that teaches a text encoder the ``places``, begun or to be gone on with.
 
     Args:
         config: The recipe.
         places: Where words lie, of ``marssep train space``.
-        folder: Where it is kept.
         wordnet: Folder of WordNet's files.
-        start: Folder of an encoder taught from the same lists, to begin with.
-        changed: An existing run may go on with another recipe than it was begun with.
+        options: Where it is kept, and the folder of an encoder taught from the same lists to begin with.
         report: Gets entries of how far the teacher is.
 
     Raises:
@@ -267,13 +296,16 @@ def prepare(
         LexiconError: WordNet or the teacher is missing.
         RunError: The run was begun with another recipe.
     """
+    last = last_of(options, config)
+    begun = None if options.start is None else read_begun(options.start)
+    words = WordNet(wordnet)
     rng = np.random.default_rng(config.seed)
     torch.manual_seed(config.seed)
     teacher = Teacher()
-    lessons = prepare_lessons(config, places, teacher, WordNet(wordnet), rng, report)
-    run = TextTraining(folder, config, lessons, begin(config, lessons, teacher, start), rng)
-    if (folder / "last.pt").exists():
-        run.resume(checkpoint_io.read(folder / "last.pt", f"there is no run in {folder}"), changed)
+    lessons = prepare_lessons(config, places, teacher, words, rng, report)
+    run = TextTraining(options.folder, config, lessons, begin(config, lessons, teacher, begun), rng)
+    if last is not None:
+        run.resume(last)
     return run
 
 

@@ -16,6 +16,7 @@ from offline_training.data.corpus import Corpus
 from offline_training.data.images import ImageBank
 from offline_training.encoders.base import Encoder
 from offline_training.encoders.builtin import load_encoders
+from offline_training.encoders.pair import EncoderPair
 from offline_training.evaluation.bootstrap import interval
 from offline_training.utils.checkpoint_io import CheckpointError
 
@@ -37,6 +38,12 @@ def report_on(
     Sounds are looked up among all labels with training clips, images among the labels with images.
     Raises CheckpointError when ``run`` holds no encoders.
     """
+    stages = sorted(run.glob("stage?.pt"))
+    if not stages:
+        raise CheckpointError(
+            f"there are no encoders in {run}; train them with: marssep train align -o {run}"
+        )
+    plain_classifier = None if classifier is None else load_encoders(classifier / "stage0.pt")
     labels = sorted(
         {c.label for c in corpus.clips if c.split == "train"}
         | ({p.label for p in bank.images} if bank else set())
@@ -44,11 +51,6 @@ def report_on(
     sounding = {c.label for c in corpus.clips if c.split == "train"}
     anchors = torch.from_numpy(text.embed_text(labels))
     candidates = [i for i, label in enumerate(labels) if label in sounding]
-    stages = sorted(run.glob("stage?.pt"))
-    if not stages:
-        raise CheckpointError(
-            f"there are no encoders in {run}; train them with: marssep train align -o {run}"
-        )
     held = builtin_held_out(corpus, bank, labels, split, image_size(load_encoders(stages[-1])[0]), pairs)
     result: dict[str, Any] = {
         "split": split,
@@ -76,19 +78,23 @@ def report_on(
         "mean": round(float(difference.mean()), 4),
         "mean_95": [round(x, 4) for x in interval(difference, np.mean)],
     }
-    if classifier is not None:
-        result["plain_classifier"] = classify(classifier, corpus, labels, candidates, split)
+    if plain_classifier is not None:
+        result["plain_classifier"] = classify(plain_classifier, corpus, labels, candidates, split)
     return result
 
 
 @torch.no_grad()
 def classify(
-    run: Path, corpus: Corpus, labels: list[str], candidates: list[int], split: str
+    trained: tuple[EncoderPair, dict[str, Any]],
+    corpus: Corpus,
+    labels: list[str],
+    candidates: list[int],
+    split: str,
 ) -> dict[str, float]:
     """Top-1 and top-5 of an encoder trained on axes instead of words, which stand in the order of its
     description.
     """
-    encoders, content = load_encoders(run / "stage0.pt")
+    encoders, content = trained
     order = json.loads(content["describe"])["labels"]
     place = {label: i for i, label in enumerate(order)}
     axes = torch.zeros(len(labels), len(order))

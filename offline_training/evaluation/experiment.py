@@ -20,6 +20,7 @@ import numpy.typing as npt
 from marssep_rt.utils.atomic_io import write_whole
 from offline_training.evaluation.separation import Row
 from offline_training.utils.recipe import Key
+from offline_training.utils.run import RunError
 
 Numbers = npt.NDArray[np.float64]
 COLUMNS = (
@@ -177,6 +178,22 @@ def as_markdown(found: Mapping[str, Mapping[str, Any]], control: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def named_runs(plan: Plan) -> dict[str, tuple[Arm, int | None]]:
+    """Every training by name, ARM or ARM-SEED, in the order in which it is done: all arms of a seed before
+    the next seed.
+    """
+    first: list[tuple[Arm, int | None]] = [(arm, None) for arm in plan.arms if arm.kind == "start"]
+    runs = first + [(arm, seed) for seed in plan.seeds for arm in plan.arms if arm.kind != "start"]
+    return {arm.name if seed is None else f"{arm.name}-{seed}": (arm, seed) for arm, seed in runs}
+
+
+def check_names(plan: Plan, only: Collection[str]) -> None:
+    """Raise RunError for a name that is neither an arm nor a run of a plan."""
+    named = named_runs(plan)
+    if unknown := sorted(set(only) - set(named) - {arm.name for arm in plan.arms}):
+        raise RunError(f"{unknown[0]} is no arm and no run of this experiment; there are {', '.join(named)}")
+
+
 class Experiment:
     """A plan carried out in ``folder``: ``ARM-SEED/`` for each training, ``ARM-SEED.rows.json`` for its
     figures, ``report.*``.
@@ -197,27 +214,16 @@ class Experiment:
         self.folder, self.plan, self.start = folder, plan, start
         self.read_recipe, self.train, self.measure = read_recipe, train, measure
 
-    def runs(self) -> list[tuple[Arm, int | None]]:
-        """Every training in the order in which it is done: all arms of a seed before the next seed."""
-        first: list[tuple[Arm, int | None]] = [(arm, None) for arm in self.plan.arms if arm.kind == "start"]
-        return first + [
-            (arm, seed) for seed in self.plan.seeds for arm in self.plan.arms if arm.kind != "start"
-        ]
-
-    def named(self) -> dict[str, tuple[Arm, int | None]]:
-        """``runs`` by name: ARM, or ARM-SEED."""
-        return {arm.name if seed is None else f"{arm.name}-{seed}": (arm, seed) for arm, seed in self.runs()}
-
     def rows_path(self, name: str) -> Path:
         return self.folder / f"{name}.rows.json"
 
     def missing(self) -> list[str]:
         """Names of the runs that have no figures yet."""
-        return [name for name in self.named() if not self.rows_path(name).exists()]
+        return [name for name in named_runs(self.plan) if not self.rows_path(name).exists()]
 
     def make(self, name: str) -> bool:
         """Train and measure a run; False when it was stopped."""
-        arm, seed = self.named()[name]
+        arm, seed = named_runs(self.plan)[name]
         checkpoint = self.start
         if seed is not None:
             recipe = changed(self.read_recipe(arm.recipe, arm.kind), {**arm.set, "train.seed": seed})
@@ -231,15 +237,12 @@ class Experiment:
         """Everything that is missing (of the arms or runs in ``only``, if any are named), then
         ``report.json`` and ``report.md``.
 
-        None when a training was stopped or when others than those are still missing. Raises ValueError for a
+        None when a training was stopped or when others than those are still missing. Raises RunError for a
         name that is none.
         """
+        check_names(self.plan, only)
         self.folder.mkdir(parents=True, exist_ok=True)
-        named = self.named()
-        if unknown := sorted(set(only) - set(named) - {arm.name for arm in self.plan.arms}):
-            raise ValueError(
-                f"{unknown[0]} is no arm and no run of this experiment; there are {', '.join(named)}"
-            )
+        named = named_runs(self.plan)
         for name in self.missing():
             if only and not {name, named[name][0].name} & set(only):
                 continue

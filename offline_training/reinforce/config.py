@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from offline_training.reinforce import policy
 from offline_training.reinforce.advantage import AdvantageConfig
@@ -50,6 +50,12 @@ class ReinforceRecipe(SuperviseRecipe):
     advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
     surrogate: SurrogateConfig = field(default_factory=SurrogateConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
+
+    def completed(self, stored: dict[str, Any]) -> dict[str, Any]:
+        """The stored recipe with the anchor's kind: earlier versions did not say with what outputs are
+        compared.
+        """
+        return {"anchor": self.anchor, **stored}
 
     def quick(self) -> Self:
         """As of supervision, with two masks for a query."""

@@ -14,18 +14,16 @@ supervision.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from offline_training.data.corpus import Corpus
 from offline_training.data.mixtures import Batch
 from offline_training.data.query_table import QueryTable
+from offline_training.data.training_data import TrainingData
 from offline_training.evaluation.metrics import si_sdr
 from offline_training.models.registry import Separator
 from offline_training.models.separator import Spectra
@@ -43,6 +41,7 @@ from offline_training.reinforce.reward import SoundVectors, terms_of, total, wei
 from offline_training.reinforce.surrogate import importance_ratio, objective
 from offline_training.reinforce.winners import Winners, imitation, winners
 from offline_training.training.objective import mask_losses, whole_hops
+from offline_training.training.prepared_run import MAY_LACK, PreparedRun
 from offline_training.training.trainer import Trainer
 from offline_training.utils import checkpoint_io
 from offline_training.utils.loop import Meter
@@ -119,23 +118,17 @@ class Reinforcement:
         self.baseline: float | None = None
         self.reference: Separator | None = None
 
-    def completed(self, stored: dict[str, Any]) -> dict[str, Any]:
-        """The stored recipe with the anchor's kind: earlier runs did not say with what outputs are
-        compared.
-        """
-        return {"anchor": self.recipe.anchor, **stored}
-
-    def begin(self, trainer: Trainer, start: Path | None, last: Mapping[str, Any] | None) -> None:
+    def begin(self, trainer: Trainer, prepared: PreparedRun) -> None:
         """Take over a trainer: its weights are the old policy, unless the run has one already."""
         self.run = trainer
         self.old = frozen(trainer.model)
-        if last is not None:
-            self.baseline = last["baseline"]
-            checkpoint_io.load_weights(self.old, last["old"])
+        if prepared.last is not None:
+            self.baseline = prepared.last["baseline"]
+            checkpoint_io.load_weights(self.old, prepared.last["old"])
         if self.recipe.surrogate.reference_kl:
             self.reference = frozen(trainer.average)
-            if start is not None:  # a resumed run's own weights have moved on
-                checkpoint_io.load_weights(self.reference, checkpoint_io.load(start)["weights"])
+            if prepared.begun is not None:  # a resumed run's own weights have moved on
+                checkpoint_io.load_weights(self.reference, prepared.begun["weights"], may_lack=MAY_LACK)
 
     def content(self) -> dict[str, Any]:
         """The old policy and the baseline."""
@@ -325,17 +318,9 @@ def frozen(model: Separator) -> Separator:
     return copy.deepcopy(model).requires_grad_(False).eval()
 
 
-def reinforced_trainer(
-    folder: Path,
-    corpus: Corpus,
-    table: QueryTable,
-    recipe: ReinforceRecipe,
-    hearing: Hearing,
-    device: str = "cpu",
-    start: Path | None = None,
-    changed: bool = False,
-) -> Trainer:
-    """A reinforcement run that begins with the weights of ``start``; its arguments and errors are those of
+def reinforced_trainer(prepared: PreparedRun, data: TrainingData, hearing: Hearing) -> Trainer:
+    """A reinforcement run that is rewarded by ``hearing``; the other arguments, and errors, are those of
     ``Trainer``.
     """
-    return Trainer(folder, corpus, table, recipe, Reinforcement(recipe, hearing), device, start, changed)
+    assert isinstance(prepared.recipe, ReinforceRecipe)
+    return Trainer(prepared, data, Reinforcement(prepared.recipe, hearing))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from offline_training.data.corpus import Corpus
 from offline_training.data.mixtures import Batch
-from offline_training.data.query_table import QueryTable
+from offline_training.data.training_data import TrainingData
 from offline_training.training.config import SuperviseRecipe
 from offline_training.training.objective import loss_terms
+from offline_training.training.prepared_run import PreparedRun
 from offline_training.training.trainer import Trainer
 
 
@@ -24,11 +22,7 @@ class Supervision:
     def __init__(self, recipe: SuperviseRecipe) -> None:
         self.frozen_norms = recipe.train.frozen_norms
 
-    def completed(self, stored: dict[str, Any]) -> dict[str, Any]:
-        """A stored recipe as it is: earlier runs said everything."""
-        return stored
-
-    def begin(self, trainer: Trainer, start: Path | None, last: Mapping[str, Any] | None) -> None:
+    def begin(self, trainer: Trainer, prepared: PreparedRun) -> None:
         """Take over a trainer."""
         self.run = trainer
 
@@ -50,14 +44,6 @@ class Supervision:
         return {**{k: v.item() for k, v in terms.items()}, "norm": norm, "skipped": 0.0 if finite else 1.0}
 
 
-def supervised_trainer(
-    folder: Path,
-    corpus: Corpus,
-    table: QueryTable,
-    recipe: SuperviseRecipe,
-    device: str = "cpu",
-    start: Path | None = None,
-    changed: bool = False,
-) -> Trainer:
+def supervised_trainer(prepared: PreparedRun, data: TrainingData) -> Trainer:
     """A supervised run; its arguments and errors are those of ``Trainer``."""
-    return Trainer(folder, corpus, table, recipe, Supervision(recipe), device, start, changed)
+    return Trainer(prepared, data, Supervision(prepared.recipe))

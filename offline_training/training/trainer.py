@@ -19,14 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from offline_training.data import heard
-from offline_training.data.corpus import Clip, Corpus
-from offline_training.data.eval_mixtures import draw_pairs, measured_clips
+from offline_training.data.corpus import Clip
 from offline_training.data.mixtures import Batch, MixtureDataset
-from offline_training.data.own_labels import check_table
-from offline_training.data.query_table import QueryTable
+from offline_training.data.training_data import TrainingData
 from offline_training.models import registry
-from offline_training.models.unet import ADDED
-from offline_training.training.config import SuperviseRecipe, TrainConfig
+from offline_training.training.config import TrainConfig
+from offline_training.training.prepared_run import MAY_LACK, PreparedRun
 from offline_training.training.validation import validate
 from offline_training.utils import checkpoint_io
 from offline_training.utils.distributed import Processes
@@ -35,8 +33,7 @@ from offline_training.utils.loop import Loop, Position, Rhythm
 from offline_training.utils.muon import MuonWithAdamW
 from offline_training.utils.optimisation import Optimiser, descend, follow, parameter_groups, set_rate, young
 from offline_training.utils.precision import half
-from offline_training.utils.recipe import RecipeError, read
-from offline_training.utils.run import RunError, check_recipe
+from offline_training.utils.run import RunError
 from offline_training.utils.schedules import trapezoid
 
 
@@ -63,18 +60,8 @@ class Method(Protocol):
 
     frozen_norms: bool
 
-    def completed(self, stored: dict[str, Any]) -> dict[str, Any]:
-        """The stored recipe of a run, with what earlier versions did not say."""
-        ...
-
-    def begin(self, trainer: Trainer, start: Path | None, last: Mapping[str, Any] | None) -> None:
-        """Take over a trainer that has its weights.
-
-        Args:
-            trainer: The run.
-            start: The checkpoint that it was given to begin with.
-            last: The checkpoint that it goes on from; None for a new run.
-        """
+    def begin(self, trainer: Trainer, prepared: PreparedRun) -> None:
+        """Take over a trainer that has its weights; ``prepared``: what it begins with or goes on from."""
         ...
 
     def content(self) -> dict[str, Any]:
@@ -90,15 +77,9 @@ class Trainer:
     """A run: ``last.pt`` (everything), ``best.pt`` (averaged weights, best on val) and ``log.jsonl``.
 
     Args:
-        folder: Where it is kept; a run that is there already goes on.
-        corpus: The recordings.
-        table: What is queried with.
-        recipe: The settings.
+        prepared: Where it is kept, what it begins with or goes on from, and the settings.
+        data: What it is trained and validated on.
         method: What it learns by.
-        device: cpu or cuda.
-        start: A checkpoint whose weights, and unless the recipe describes a separator its architecture, a new
-            run begins with.
-        changed: An existing run may go on with another recipe than it was begun with.
 
     Raises:
         RunError: The run cannot begin or go on with these.
@@ -106,49 +87,41 @@ class Trainer:
         CorpusError: The corpus lacks what training or validation need.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        corpus: Corpus,
-        table: QueryTable,
-        recipe: SuperviseRecipe,
-        method: Method,
-        device: str = "cpu",
-        start: Path | None = None,
-        changed: bool = False,
-    ) -> None:
-        self.folder, self.corpus, self.table = folder, corpus, table
-        self.recipe, self.method, self.changed = recipe, method, changed
+    def __init__(self, prepared: PreparedRun, data: TrainingData, method: Method) -> None:
+        prepared.check(data)
+        recipe = prepared.recipe
+        self.folder, self.data, self.recipe, self.method = prepared.options.folder, data, recipe, method
         self.config, self.mixtures, self.validation = recipe.train, recipe.mixtures, recipe.validation
-        # what a validation needs is there, or it is said now
-        draw_pairs(corpus, self.validation, self.mixtures.held_out_labels)
-        check_table(measured_clips(corpus, self.validation, self.mixtures.held_out_labels), table.index)
-        self.processes = Processes(device)
+        self.processes = Processes(prepared.options.device)
         self.device = self.processes.device
         self.own_shards = self.processes.own(self.config.shards)
         self.dataset = MixtureDataset(
-            corpus, table, self.mixtures, self.config.steps, self.config.seed, own=self.own_shards
+            data.corpus,
+            data.table,
+            self.mixtures,
+            self.config.steps,
+            self.config.seed,
+            own=self.own_shards,
         )
         self.position = Position()
         self.autocast = half(self.device, recipe.bf16)
         self.heard_before: set[int] | None = set()
-        self.warning = ""  # what is to be said of the run before it begins
-        begun = None if start is None else checkpoint_io.load(start)
-        self.build(begun)
-        last = checkpoint_io.load(folder / "last.pt") if (folder / "last.pt").exists() else None
-        if last is not None:
-            self.resume(last)
-        elif begun is not None:
-            self.begin_with(begun, start)
-        method.begin(self, start, last)
+        self.warnings: list[str] = []  # what is to be said of the run before it begins
+        self.warn(prepared.unknown_labels(data.corpus))
+        self.build(prepared.separator(data.table.dim))
+        if prepared.last is not None:
+            self.resume(prepared.last)
+        elif prepared.begun is not None:
+            self.begin_with(prepared.begun, prepared.options.start)
+        method.begin(self, prepared)
 
-    def build(self, begun: Mapping[str, Any] | None) -> None:
+    def warn(self, sentence: str) -> None:
+        """Keep a warning; "" is none."""
+        self.warnings += [sentence] if sentence else []
+
+    def build(self, separator: Mapping[str, Any]) -> None:
         """The untrained separator, its average and its optimiser."""
         torch.manual_seed(self.config.seed)
-        separator = {} if begun is None else begun["separator"]
-        if self.recipe.separator is not None:
-            separator = asdict(self.recipe.separator)
-        separator = {**separator, "unet": {"query_dim": self.table.dim, **separator.get("unet", {})}}
         self.model = registry.build(separator).to(self.device)
         self.model.unet = self.processes.with_norms(self.model.unet, self.method.frozen_norms)  # type: ignore[assignment]
         self.model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -164,39 +137,20 @@ class Trainer:
         return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
 
     def begin_with(self, content: Mapping[str, Any], start: Path | None) -> None:
-        """Take the weights of a checkpoint; raises RunError for one of another query space."""
-        if content["encoder"] != self.table.encoder:
-            raise RunError(
-                f"{start} was trained on encoder {content['encoder']}, the query table is of "
-                f"{self.table.encoder}; see marssep train rebase"
-            )
+        """Take the weights of a checkpoint."""
         self.heard_before = heard.heard_of(content)
-        self.warning = heard.warning(content, self.corpus, str(start))
-        added = tuple(f"unet.{part}" for part in ADDED)
-        checkpoint_io.load_weights(self.model, content["weights"], may_lack=added)
+        self.warn(heard.warning(content, self.data.corpus, str(start)))
+        checkpoint_io.load_weights(self.model, content["weights"], may_lack=MAY_LACK)
         self.average.load_state_dict(self.model.state_dict())
 
-    def resume(self, content: dict[str, Any]) -> None:
-        """Go on where ``last.pt`` stopped; raises RunError for another recipe, unless ``changed``."""
-        now = json.loads(json.dumps(asdict(self.recipe)))
-        stored = self.stored_recipe(content)
-        check_recipe(self.folder, stored, now, self.changed)
+    def resume(self, content: Mapping[str, Any]) -> None:
+        """Go on where ``last.pt`` stopped."""
         checkpoint_io.load_weights(self.model, content["model"])
         checkpoint_io.load_weights(self.average, content["weights"])
-        if now["train"]["optimiser"] == stored["train"].get("optimiser", "adamw"):
-            self.optimiser.load_state_dict(
-                content["optimiser"]
-            )  # a changed recipe's other optimiser begins anew
+        if ("muon" in content["optimiser"]) == (self.config.optimiser == "muon"):
+            self.optimiser.load_state_dict(content["optimiser"])  # a changed recipe's other one begins anew
         self.position = Position(content["step"], content["best"], content.get("stale", 0))
         self.heard_before = heard.heard_of(content)
-
-    def stored_recipe(self, content: dict[str, Any]) -> dict[str, Any]:
-        """The recipe of ``last.pt`` with every default filled in, as far as its keys are still known."""
-        stored: dict[str, Any] = self.method.completed(json.loads(content["recipe"]))
-        try:
-            return json.loads(json.dumps(asdict(read(type(self.recipe), stored))))  # type: ignore[no-any-return]
-        except RecipeError:
-            return stored
 
     def content(self) -> dict[str, Any]:
         """Everything that the next process needs to go on as if nothing had happened."""
@@ -215,24 +169,26 @@ class Trainer:
         """What the weights were trained on, as a bundle's card tells it."""
         labels, clips = self.dataset.labels, self.training_clips
         licences = sorted({c.licence for c in clips if c.licence})
-        said = f"{len(clips)} clips of {len(labels)} labels (manifest {self.corpus.manifest_sha256[:12]})"
+        said = (
+            f"{len(clips)} clips of {len(labels)} labels (manifest {self.data.corpus.manifest_sha256[:12]})"
+        )
         if licences:
             said += f"; licences of the clips: {', '.join(licences)}"
-        told = {"encoder": self.table.encoder, "labels": list(labels), "trained_on": said}
+        told = {"encoder": self.data.table.encoder, "labels": list(labels), "trained_on": said}
         return told | ({} if self.marked is None else {"heard": heard.stored(self.marked)})
 
     @cached_property
     def training_clips(self) -> list[Clip]:
         """The recordings that this run trains on."""
         labels = {*self.dataset.labels, *self.dataset.backgrounds}
-        return [c for c in self.corpus.clips if c.split == "train" and c.label in labels]
+        return [c for c in self.data.corpus.clips if c.split == "train" and c.label in labels]
 
     @cached_property
     def marked(self) -> set[int] | None:
         """Marks of what these weights have heard, before this run too; None where nobody knows."""
         if self.heard_before is None:
             return None
-        return self.heard_before | heard.marks(self.corpus, self.training_clips)
+        return self.heard_before | heard.marks(self.data.corpus, self.training_clips)
 
     @property
     def step(self) -> int:
@@ -320,7 +276,7 @@ class Trainer:
         """The averaged weights on the validation mixtures."""
         self.average.eval()
         unseen = self.mixtures.held_out_labels
-        return validate(self.average, self.corpus, self.table, self.validation, self.autocast, unseen)
+        return validate(self.average, self.data, self.validation, self.autocast, unseen)
 
     def score(self, figures: Mapping[str, float]) -> float:
         """SI-SDRi in dB."""

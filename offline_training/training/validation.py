@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from offline_training.data.corpus import Corpus
 from offline_training.data.eval_mixtures import EvalConfig, Pair, draw_pairs, render
 from offline_training.data.query_table import QueryTable, Vectors
+from offline_training.data.training_data import TrainingData
 from offline_training.evaluation.metrics import ratio_db, sdr, si_sdr
 from offline_training.models.inference import separate
 from offline_training.models.registry import Separator
@@ -135,8 +135,7 @@ def summed_up(seen: Sequence[Figures], new: Sequence[Figures], kinds: Sequence[s
 @torch.no_grad()
 def validate(
     model: Separator,
-    corpus: Corpus,
-    table: QueryTable,
+    data: TrainingData,
     config: EvalConfig,
     autocast: torch.dtype | None,
     unseen: Collection[str] = (),
@@ -149,6 +148,7 @@ def validate(
     with the true other sound to push away (``with_other``). ``unseen``: labels that training never heard,
     asked for in words and by three recordings.
     """
+    corpus, table = data.corpus, data.table
     takes_other = getattr(model.unet, "other", None) is not None
     pairs = [
         p

@@ -116,9 +116,17 @@ def load_weights(
     for name, value in model.state_dict().items():
         if name.startswith(may_lack or ("\0",)):
             given.setdefault(name, value)
-    try:
-        model.load_state_dict(given)
-    except RuntimeError as e:
-        raise CheckpointError(
-            f"the checkpoint does not fit the {what}: {str(e).splitlines()[-1].strip()}"
-        ) from e
+    if different := difference(given, model.state_dict()):
+        raise CheckpointError(f"the checkpoint does not fit the {what}: {different}")
+    model.load_state_dict(given)
+
+
+def difference(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """The first weight of a checkpoint that a model does not take as it is; "" where all fit."""
+    for name, value in own.items():
+        if name not in given:
+            return f"it has no {name}"
+        if given[name].shape != value.shape:
+            sizes = ("x".join(map(str, shape)) or "1" for shape in (given[name].shape, value.shape))
+            return f"{name} has the size {next(sizes)} instead of {next(sizes)}"
+    return next((f"it also has {name}" for name in given if name not in own), "")

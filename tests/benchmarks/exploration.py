@@ -15,13 +15,16 @@ import torch
 from offline_training.cli.common import read_recipe, read_table
 from offline_training.data.corpus import Corpus
 from offline_training.data.mixtures import MixtureDataset
+from offline_training.data.training_data import TrainingData
 from offline_training.evaluation.metrics import si_sdr
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
 from offline_training.reinforce.config import ReinforceRecipe
 from offline_training.reinforce.reinforcement import Reinforcement, reinforced_trainer
-from offline_training.reinforce.setup import RewardSources, prepare_hearing
+from offline_training.reinforce.setup import RewardSources, open_ears, prepare_hearing
 from offline_training.training.objective import whole_hops
+from offline_training.training.prepared_run import prepare_run
+from offline_training.utils.run import RunOptions
 
 BLOCKS = ((1, 1), (6, 4), (12, 8), (24, 8), (24, 16), (48, 8), (1000, 8), (1000, 16))
 GROUP = 8
@@ -40,14 +43,13 @@ def main() -> None:
     table = read_table(given.queries)
     with tempfile.TemporaryDirectory() as folder:
         recipe = read_recipe(Path("reinforce"), "reinforce", ReinforceRecipe)
-        hearing = prepare_hearing(Path(folder), table, recipe, RewardSources(given.encoders))
-        trainer = reinforced_trainer(
-            Path(folder), Corpus(given.corpus), table, recipe, hearing, start=given.checkpoint
-        )
+        prepared = prepare_run(RunOptions(Path(folder), start=given.checkpoint), recipe)
+        hearing = prepare_hearing(prepared, table, open_ears(RewardSources(given.encoders)))
+        trainer = reinforced_trainer(prepared, TrainingData(Corpus(given.corpus), table), hearing)
     learner = trainer.method
     assert isinstance(learner, Reinforcement)
     model = trainer.model.eval()
-    data = MixtureDataset(trainer.corpus, table, trainer.mixtures, given.batches, trainer.config.seed)
+    data = MixtureDataset(trainer.data.corpus, table, trainer.mixtures, given.batches, trainer.config.seed)
     print(
         f"{'block':>10} {'kappa':>5} {'centred':>7} {'reward':>7} {'spread':>7} {'SI-SDR':>7} {'spread':>7} "
         f"{'correlation':>11}"

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from marssep_rt.audio_io.destination import Destination
 from marssep_rt.audio_io.formats import FORMATS, format_of, rate_for
 from marssep_rt.audio_io.metadata import Metadata
 from marssep_rt.audio_io.reader import open_source
-from marssep_rt.audio_io.writer import AtomicAudioWriter, AudioWriter, SoundShape, quantised
+from marssep_rt.audio_io.writer import AtomicAudioWriter, AudioWriter, SoundShape, quantised, size_in_words
 from marssep_rt.errors import AudioFileError, UsageError
 from signals import RATE, mixture
 
@@ -66,7 +67,8 @@ def test_opus_and_mp3_take_the_nearest_rate_that_loses_nothing(tmp_path):
     assert rate_for(FORMATS["wav"], 44_100) == 44_100
     x = mixture(44_100)[None]
     writer = written(tmp_path / "x.opus", x, "opus", SoundShape(44_100, 1, 44_100))
-    assert "written with 48000 Hz" in writer.note
+    assert writer.note.startswith("OPUS has no sample rate of 44100 Hz;")
+    assert writer.note.endswith("x.opus is written at 48000 Hz")
     assert soundfile.info(tmp_path / "x.opus").frames == pytest.approx(48_000, abs=1)
 
 
@@ -170,3 +172,32 @@ def test_the_true_reason_of_a_disk_that_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("marssep_rt.audio_io.destination.partial_path", lambda _: tmp_path / "full")
     with pytest.raises(AudioFileError, match="no space left on device"):
         written(tmp_path / "x.flac", mixture(RATE)[None], "flac")
+
+
+def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
+    """Sizes are said in units that fit; a compressed file may fit, so nobody is stopped."""
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=300_000))
+    shape = SoundShape(44_100, 2, 44_100 * 3, "PCM_16")
+    with pytest.raises(AudioFileError) as refused:
+        AudioWriter(tmp_path / "x.wav", shape, FORMATS["wav"])
+    assert str(refused.value) == (
+        f"{tmp_path / 'x.wav'}: needs 529 kB, but only 300 kB are free in {tmp_path}; make room there, or "
+        "choose another place with -o"
+    )
+    assert list(tmp_path.iterdir()) == []
+    AudioWriter(tmp_path / "x.flac", shape, FORMATS["flac"]).discard()
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "0 kB"),
+        (384_000, "384 kB"),
+        (999_900, "1.0 MB"),
+        (9_970_000, "10 MB"),
+        (3.4e9, "3.4 GB"),
+        (5e15, "5000 TB"),
+    ],
+)
+def test_sizes_in_words(size, words):
+    assert size_in_words(size) == words

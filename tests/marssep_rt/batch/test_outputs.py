@@ -1,16 +1,18 @@
 """What comes out: target and residual add up, the input's format, tags and time stay, many channels."""
 
+import re
 import struct
 
 import numpy as np
 import pytest
 import soundfile
 
+from ffmpeg_files import needs_ffmpeg, video
 from marssep_rt.audio_io.reader import open_source
 from marssep_rt.batch.plan import Job
 from marssep_rt.batch.separate import process_file
 from marssep_rt.dsp.mixer import Controls
-from signals import RATE, mixture
+from signals import RATE, mixture, tone
 
 
 def separate(session, vector, source, target, residual=None, kind=None, **controls):
@@ -130,14 +132,36 @@ def test_wav_keeps_the_sample_format_of_the_input(session, vector, tmp_path, sub
 def test_clipping_is_said_with_the_way_out(session, vector, tmp_path):
     soundfile.write(tmp_path / "x.wav", 0.9 * np.sign(mixture(RATE)), RATE, subtype="PCM_16")
     loud = separate(session, vector, tmp_path / "x.wav", tmp_path / "y.wav", wet=0.0, gain_db=6.0)
-    assert len(loud.notes) == 1
-    assert "47999 samples of" in loud.notes[0]
-    assert "clipped, by up to 5.1 dB; lower --gain" in loud.notes[0]
-    assert np.abs(read(tmp_path / "y.wav")).max() > 0.999
-    calm = separate(
-        session, vector, tmp_path / "x.wav", tmp_path / "z.wav", kind="wav32", wet=0.0, gain_db=6.0
+    assert loud.notes == (
+        f"47999 of 48000 samples of {tmp_path / 'y.wav'} clip, by up to 5.1 dB; use --gain 0.9 or --format "
+        "wav32 (float WAV)",
     )
-    assert calm.notes == ()
+    assert np.abs(read(tmp_path / "y.wav")).max() > 0.999
+    # both ways lead out
+    for name, settings in (("a", {"gain_db": 0.9}), ("b", {"gain_db": 6.0, "kind": "wav32"})):
+        calm = separate(session, vector, tmp_path / "x.wav", tmp_path / f"{name}.wav", wet=0.0, **settings)
+        assert calm.notes == ()
+
+
+def test_advice_against_clipping_is_one_that_helps(session, vector, tmp_path):
+    """The residual is the input without the output: less gain makes it louder. Gain ends at -60 dB."""
+    soundfile.write(tmp_path / "x.wav", 1.5 * np.sign(mixture(9_600)), RATE, subtype="FLOAT")
+    job = Job(tmp_path / "x.wav", tmp_path / "y.wav", tmp_path / "r.wav", "wav16")
+    notes = process_file(job, session, "cpu", vector, Controls(wet=0.0, gain_db=-60.0)).notes
+    assert len(notes) == 1
+    assert notes[0].endswith("r.wav clip, by up to 3.6 dB; use --format wav32 (float WAV)")
+    soundfile.write(tmp_path / "x.wav", 1e5 * np.sign(mixture(9_600)), RATE, subtype="FLOAT")
+    huge = separate(session, vector, tmp_path / "x.wav", tmp_path / "h.wav", kind="wav16", wet=0.0)
+    assert huge.notes[0].endswith("clip, by up to 100 dB; use --format wav32 (float WAV)")
+
+
+@needs_ffmpeg
+def test_a_video_cannot_be_a_float_wav(session, vector, tmp_path):
+    source = video(tmp_path / "in.mp4", tone(440, 1.0), RATE, "-c:v", "mpeg4", "-c:a", "aac")
+    loud = separate(session, vector, source, tmp_path / "out.mp4", wet=0.0, gain_db=20.0)
+    assert re.fullmatch(
+        r"\d+ of \d+ samples of .*out\.mp4 clip, by up to .* dB; use --gain \S+", loud.notes[0]
+    )
 
 
 def test_absurd_samples_do_not_stay_in_the_model(session, vector, tmp_path):

@@ -1,6 +1,7 @@
 """Standard input and output, pipes, odd names, hidden files, the same file twice."""
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from marssep_rt.audio_io.streams import STANDARD
+from marssep_rt.audio_io.streams import STANDARD, spooled
 from marssep_rt.batch.gather import gather
 from marssep_rt.batch.plan import Job, check_job, plan
+from marssep_rt.batch.report import Report
 from marssep_rt.batch.separate import process_file
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.errors import AudioFileError, UsageError
@@ -224,3 +226,56 @@ def test_one_output_takes_one_sound(tmp_path):
     assert done.returncode == 2
     assert done.stdout == b""
     assert b"one output takes one sound" in done.stderr.replace(b"\n", b" ")
+
+
+def test_the_report_on_standard_output(wav, tmp_path):
+    """Standard output holds the report and nothing else."""
+    (tmp_path / "bad.wav").write_text("no sound")
+    command = [BIN / "marssep-file", "--query", "rain", wav, "bad.wav", "--report", "-"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sorted(line["status"] for line in lines) == ["done", "failed"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.wav", "x.marssep.wav", "x.wav"]
+
+
+@needs_fifos
+def test_the_report_into_a_fifo(wav, tmp_path):
+    """It is opened once: its reader would see an end after every line otherwise."""
+    os.mkfifo(tmp_path / "report")
+    got = []
+    thread = threading.Thread(target=lambda: got.append((tmp_path / "report").read_text()), daemon=True)
+    thread.start()
+    report = Report(tmp_path / "report", "settings")
+    job = Job(wav, tmp_path / "y.wav", None)
+    assert not report.is_done(job)
+    for status in ("skipped", "failed"):
+        report.write(job, status)
+    report.stream.close()
+    thread.join(30)
+    assert [json.loads(line)["status"] for line in got[0].splitlines()] == ["skipped", "failed"]
+
+
+@pytest.mark.parametrize("arguments", [["x.wav", "-o", "-"], ["-"]])
+def test_sound_and_report_do_not_share_standard_output(wav, tmp_path, arguments):
+    command = [BIN / "marssep-file", "--query", "rain", *arguments, "--report", "-"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"sound and report cannot both go to standard output" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["x.wav"]
+
+
+@needs_fifos
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_no_space_for_the_copy_of_a_pipe(wav, tmp_path, monkeypatch):
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr("tempfile.mkstemp", lambda **_: (full, str(tmp_path / "copy")))
+    (tmp_path / "copy").touch()
+    os.mkfifo(tmp_path / "in")
+    thread = threading.Thread(target=lambda: (tmp_path / "in").write_bytes(wav.read_bytes()), daemon=True)
+    thread.start()
+    with pytest.raises(
+        AudioFileError, match=r"in: cannot be copied into .* \(no space left on device\); make"
+    ):
+        spooled(tmp_path / "in", lambda: None)
+    assert not (tmp_path / "copy").exists()

@@ -114,7 +114,7 @@ def test_wrong_usage_of_file(wav, tmp_path):
         (["--query", "rain", wav, "--format", "flac", "-o", "y.wav"], "but --format says flac"),
         (["--query-file", "none.query", wav], "cannot read"),
         (["--image", "dog.png", wav], "no image at dog.png"),
-        (["--audio", "dog.wav", wav], "no sound file at dog.wav"),
+        (["--audio", "dog.wav", wav], "dog.wav: no such file"),
     ]:
         refused(run("file", *args, cwd=tmp_path), 2, words)
     refused(run("file", "--query", "rain", "missing.wav", cwd=tmp_path), 1, "no such file")

@@ -190,7 +190,7 @@ def test_the_commands_take_examples(examples, tmp_path):
     assert soundfile.info(tmp_path / "mix.marssep.wav").frames == 48_000
     for option, name, words in (
         ("--image", "siren.ogg", "not an image"),
-        ("--audio", "noise.png", "cannot be read as sound"),
+        ("--audio", "noise.png", "not a sound file that can be read"),
     ):
         done = subprocess.run(
             [bin_ / "marssep-file", option, examples / name, tmp_path / "mix.wav"],

@@ -11,8 +11,10 @@ from offline_training.alignment.data import builtin
 from offline_training.alignment.mel_views import ViewConfig
 from offline_training.alignment.stored_views import store
 from offline_training.alignment.trainer import Alignment
+from offline_training.data.training_data import TrainingData
 from offline_training.encoders.audio_image import EncoderShape
 from offline_training.encoders.builtin import build_encoders
+from offline_training.utils.run import RunOptions
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +43,7 @@ def ear(table):
 def made(corpus, table, ear, tmp_path_factory):
     """A folder with stored views, and what ``builtin`` gives with them."""
     folder = tmp_path_factory.mktemp("views")
-    return folder, *builtin(corpus, None, table, RECIPE, encoders=ear, folder=folder)
+    return folder, builtin(TrainingData(corpus, table), RECIPE, encoders=ear, folder=folder)
 
 
 def test_maps_in_the_middle_of_the_trunk_give_the_vector_of_the_log_mels(ear):
@@ -53,7 +55,7 @@ def test_maps_in_the_middle_of_the_trunk_give_the_vector_of_the_log_mels(ear):
 
 
 def test_views_are_made_once(made):
-    folder, _, material, _, _ = made
+    folder, (_, material, _, _) = made
     chosen = sorted(clip for group in material.clips.values() for clip in group)
     assert np.load(folder / "views.npy", mmap_mode="r").shape == (len(chosen), 4, 2, 512, 3, 2)
     again = store(folder / "views.npy", None, None, chosen, 2)  # neither trunk nor sound is needed
@@ -63,7 +65,7 @@ def test_views_are_made_once(made):
 
 
 def test_a_mixture_is_another_sound_than_its_target(made):
-    _, _, material, _, _ = made
+    _, (_, material, _, _) = made
     clip = next(iter(material.clips.values()))[0]
     clean, mixed = material.audio_views.mixtures([clip], [clip], np.random.default_rng(0))
     assert clean.shape == mixed.shape
@@ -71,11 +73,13 @@ def test_a_mixture_is_another_sound_than_its_target(made):
 
 
 def test_the_upper_layers_alone_train(made):
-    folder, encoders, material, held, about = made
+    folder, prepared = made
+    encoders, held = prepared.encoders, prepared.held_out
     assert held.clips[0].shape[1:] == (held.clips[0].shape[1], 512, 3, 2)
     before = {k: v.clone() for k, v in encoders.audio.state_dict().items()}
     better = itertools.count()  # the last encoders are the best
-    run = Alignment(folder, encoders, material, RECIPE, lambda _: {"audio_top1": float(next(better))}, about)
+    run = Alignment(RunOptions(folder), prepared, RECIPE)
+    run.measure = lambda _: {"audio_top1": float(next(better))}
     assert run.run()
     moved = {name for name, v in encoders.audio.state_dict().items() if not torch.equal(v, before[name])}
     assert moved
@@ -85,4 +89,4 @@ def test_the_upper_layers_alone_train(made):
 def test_another_trunk_is_refused(tmp_path, corpus, table):
     small = EncoderShape(dim=table.dim, widths=(4, 8))
     with pytest.raises(ValueError, match="YAMNet's trunk"):
-        builtin(corpus, None, table, RECIPE, encoders=build_encoders(small, small), folder=tmp_path)
+        builtin(TrainingData(corpus, table), RECIPE, build_encoders(small, small), tmp_path)

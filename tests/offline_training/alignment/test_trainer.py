@@ -1,5 +1,6 @@
 """Alignment on a tiny corpus: it learns, freezes, hands on, skips, resumes."""
 
+import copy
 import itertools
 import json
 import os
@@ -17,8 +18,12 @@ from coloured import Coloured
 from offline_training.alignment.config import AlignmentConfig, StageConfig
 from offline_training.alignment.data import builtin, heads, query_table, rough_vectors
 from offline_training.alignment.judge import Judge, JudgeEncoder, kept, verdict
+from offline_training.alignment.judge import prepare as prepare_judge
 from offline_training.alignment.terms import Losses
 from offline_training.alignment.trainer import Alignment, freeze
+from offline_training.data.corpus import CorpusError
+from offline_training.data.query_table import QueryTable
+from offline_training.data.training_data import TrainingData
 from offline_training.encoders import pair
 from offline_training.encoders.audio_image import EncoderShape
 from offline_training.encoders.builtin import build_encoders, describe, load_encoders
@@ -26,7 +31,7 @@ from offline_training.encoders.heads import Headed, build_heads
 from offline_training.encoders.pair import EncoderPair
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.recipe import read
-from offline_training.utils.run import RunError
+from offline_training.utils.run import RunError, RunOptions
 
 ALL = {
     "audio_audio": 1.0,
@@ -70,13 +75,12 @@ def parts(corpus, table):
         "encoders": {k: {"widths": [8, 8, 16], "dropout": 0.0} for k in ("audio", "image")},
         "views": {"frames": 80},
     }
-    return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
+    return builtin(TrainingData(corpus, table), read(AlignmentConfig, {"stages": [], **recipe}))
 
 
 def start(folder, parts, stages=STAGES, changed=False):
-    encoders, material, held, plain = parts
     config = AlignmentConfig(stages=stages, bf16=False)
-    return Alignment(folder, encoders, material, config, held.of(material.anchors), plain, changed)
+    return Alignment(RunOptions(folder, changed=changed), parts, config)
 
 
 def test_stages_run_one_after_another_and_images_are_not_needed(tmp_path, parts):
@@ -126,7 +130,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, corpus, table):
             "encoders": {k: {"widths": [4, 8], "dropout": 0.1} for k in ("audio", "image")},
             "views": {"frames": 60},
         }
-        return builtin(corpus, None, table, read(AlignmentConfig, {"stages": [], **recipe}))
+        return builtin(TrainingData(corpus, table), read(AlignmentConfig, {"stages": [], **recipe}))
 
     stages = (replace(STAGES[0], steps=8, validate_every=4), replace(STAGES[1], steps=4))
     start(tmp_path / "whole", fresh(), stages).run()
@@ -178,9 +182,12 @@ def test_unusable_checkpoints(tmp_path):
 def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
     encoder = Coloured()
     recipe = AlignmentConfig(stages=(), vector_views=2, val_pairs=10)
-    encoders, material, held, plain = heads(encoder, corpus, None, table, recipe)
+    prepared = heads(encoder, TrainingData(corpus, table), recipe)
     x = torch.from_numpy(encoder.embed_audio([np.random.default_rng(0).standard_normal(48_000)]))
-    torch.testing.assert_close(encoders.audio(x), x)  # heads start as the identity
+    torch.testing.assert_close(prepared.encoders.audio(x), x)  # heads start as the identity
+    torch.manual_seed(7)
+    again = heads(encoder, TrainingData(corpus, table), recipe).encoders.state_dict()  # by the recipe's seed
+    assert all(torch.equal(v, again[k]) for k, v in prepared.encoders.state_dict().items())
     stage = StageConfig(
         1,
         200,
@@ -191,14 +198,7 @@ def test_heads_on_a_frozen_encoder(tmp_path, corpus, table):
         weights={"audio_text": 1.0},
         validate_every=50,
     )
-    Alignment(
-        tmp_path,
-        encoders,
-        material,
-        AlignmentConfig(stages=(stage,), bf16=False),
-        held.of(material.anchors),
-        plain,
-    ).run()
+    Alignment(RunOptions(tmp_path), prepared, AlignmentConfig(stages=(stage,), bf16=False)).run()
     assert pair.load(tmp_path / "stage1.pt")["val"]["audio_top1"] >= 0.75
     aligned = Headed.load(encoder, tmp_path / "stage1.pt")
     assert aligned.id == "bands-1+stage1"
@@ -317,3 +317,28 @@ def test_rough_vectors_of_every_training_clip(corpus):
     for vectors in found.values():
         assert vectors.shape == (2, 12)
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-2)
+
+
+def test_what_cannot_be_aligned_is_said_before_anything_is_analysed(corpus, table, monkeypatch):
+    monkeypatch.setattr("offline_training.alignment.data.MelBank", lambda *_: pytest.fail("too late"))
+    data = TrainingData(corpus, table)
+    stage = StageConfig(1, 4, trains=("sound",), weights={"audio_text": 1.0})
+    with pytest.raises(RunError, match="stage 1 has nothing to train: no parameter is named sound"):
+        builtin(data, AlignmentConfig(stages=(stage,)))
+    other = EncoderShape(widths=(4, 8), dim=24)
+    with pytest.raises(RunError, match="make vectors of 24 numbers, those of the query table have 16"):
+        builtin(data, AlignmentConfig(stages=()), build_encoders(other, other))
+    without_val = copy.copy(corpus)
+    without_val.clips = [clip for clip in corpus.clips if clip.split != "val"]
+    with pytest.raises(CorpusError, match="split val has fewer than three labels"):
+        builtin(TrainingData(without_val, table), AlignmentConfig(stages=()))
+    strange = QueryTable({"x": ["x"]}, {"x": np.eye(1, 16, dtype=np.float32)}, "test")
+    with pytest.raises(CorpusError, match="no clips of train whose labels the query table knows"):
+        builtin(TrainingData(corpus, strange), AlignmentConfig(stages=()))
+
+
+def test_a_judge_that_cannot_be_trained_is_refused_before_anything_is_analysed(corpus, table, monkeypatch):
+    monkeypatch.setattr("offline_training.alignment.judge.MelBank", lambda *_: pytest.fail("too late"))
+    stage = StageConfig(0, 4, trains=("image",), weights={"audio_labels": 1.0})
+    with pytest.raises(RunError, match="stage 0 has nothing to train: no parameter is named image"):
+        prepare_judge(TrainingData(corpus, table), AlignmentConfig(stages=(stage,)))

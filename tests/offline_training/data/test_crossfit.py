@@ -15,6 +15,7 @@ from offline_training.cli.encoders import crossed_encoders
 from offline_training.data.crossfit import left_out
 from offline_training.data.mixtures import MixtureConfig, MixtureDataset
 from offline_training.data.query_table import ROUGH, QueryTable
+from offline_training.data.training_data import TrainingData
 from offline_training.encoders.builtin import left_out_of
 from offline_training.utils.recipe import RecipeError, read
 
@@ -47,7 +48,7 @@ def test_folds_that_are_none(fold, folds):
 
 
 def test_a_fold_never_trains_on_what_its_description_lists(corpus, table, tmp_path):
-    encoders, material, _, plain = builtin(corpus, None, table, small(fold=[0, 2]))
+    encoders, material, _, plain = builtin(TrainingData(corpus, table), small(fold=[0, 2]))
     out = set(plain["left_out"])
     train = {c.path for c in corpus.clips if c.split == "train"}
     used = {corpus.clips[i].path for group in material.clips.values() for i in group}
@@ -65,7 +66,7 @@ def test_a_fold_never_trains_on_what_its_description_lists(corpus, table, tmp_pa
 
 def test_the_last_lap_trains_on_val_too_but_never_on_test(corpus, table):
     recipe = small(splits=["train", "val"])
-    _, material, _, plain = builtin(corpus, None, table, recipe)
+    _, material, _, plain = builtin(TrainingData(corpus, table), recipe)
     assert {corpus.clips[i].split for group in material.clips.values() for i in group} == {"train", "val"}
     assert plain["splits"] == ["train", "val"]
     with pytest.raises(
@@ -76,9 +77,11 @@ def test_the_last_lap_trains_on_val_too_but_never_on_test(corpus, table):
 
 @pytest.mark.slow
 def test_an_encoder_may_begin_anew_beside_one_that_is_kept(corpus, table):
-    first = builtin(corpus, None, table, small(seed=1))[0]
+    first = builtin(TrainingData(corpus, table), small(seed=1))[0]
     kept = {k: v.clone() for k, v in first.state_dict().items()}
-    again = builtin(corpus, None, table, small(seed=2, fresh=["audio"]), encoders=first)[0].state_dict()
+    again = builtin(TrainingData(corpus, table), small(seed=2, fresh=["audio"]), encoders=first)[
+        0
+    ].state_dict()
     same = {k for k, v in again.items() if torch.equal(v, kept[k])}
     assert {k for k in kept if k.startswith("image.")} <= same
     kernels = {k for k, v in kept.items() if k.startswith("audio.") and v.dim() > 1 and v.any()}

@@ -10,9 +10,9 @@ import torch
 from offline_training.data import heard
 from offline_training.data.corpus import Corpus, decode
 from offline_training.training.config import SuperviseRecipe
-from offline_training.training.supervised import supervised_trainer
 from offline_training.utils import checkpoint_io
 from offline_training.utils.recipe import read
+from runs import supervised
 from signals import RATE
 
 PLAIN = {
@@ -27,7 +27,7 @@ RECIPE = read(SuperviseRecipe, PLAIN)
 
 @pytest.fixture
 def begun(corpus, table, tmp_path):
-    supervised_trainer(tmp_path / "first", corpus, table, RECIPE).run()
+    supervised(tmp_path / "first", corpus, table, RECIPE).run()
     return tmp_path / "first" / "best.pt"
 
 
@@ -42,7 +42,7 @@ def test_the_checkpoint_knows_what_it_has_heard(corpus, begun):
 
 
 def test_the_same_split_gives_no_warning(corpus, table, tmp_path, begun):
-    assert supervised_trainer(tmp_path / "second", corpus, table, RECIPE, start=begun).warning == ""
+    assert supervised(tmp_path / "second", corpus, table, RECIPE, start=begun).warnings == []
 
 
 def test_another_split_of_the_same_recordings_is_told(corpus, table, tmp_path, begun):
@@ -53,15 +53,16 @@ def test_another_split_of_the_same_recordings_is_told(corpus, table, tmp_path, b
         replace(c, split="test" if c in moved else changed[c.split], path=f"new/{c.path}")
         for c in corpus.clips
     ]
-    run = supervised_trainer(tmp_path / "second", shuffled, table, RECIPE, start=begun)
+    run = supervised(tmp_path / "second", shuffled, table, RECIPE, start=begun)
     assert (
-        f"{begun} was trained on 3 of the 3 recordings of test: figures on them are too good" == run.warning
+        f"{begun} was trained on 3 of the 3 recordings of test: figures on them are too good"
+        == run.warnings[0]
     )
     run.run()
     # what the first run heard is not forgotten, and a resumed run keeps it
     first, second = (heard.heard_of(checkpoint_io.load(p)) for p in (begun, tmp_path / "second" / "best.pt"))
     assert first < second
-    again = supervised_trainer(tmp_path / "second", shuffled, table, RECIPE, start=begun)
+    again = supervised(tmp_path / "second", shuffled, table, RECIPE, start=begun)
     assert again.marked == second
 
 
@@ -69,8 +70,8 @@ def test_a_checkpoint_that_does_not_say_is_told(corpus, table, tmp_path, begun):
     content = checkpoint_io.load(begun)
     del content["heard"]
     checkpoint_io.save(tmp_path / "old.pt", content)
-    run = supervised_trainer(tmp_path / "second", corpus, table, RECIPE, start=tmp_path / "old.pt")
-    assert "does not say which recordings it was trained on" in run.warning
+    run = supervised(tmp_path / "second", corpus, table, RECIPE, start=tmp_path / "old.pt")
+    assert "does not say which recordings it was trained on" in run.warnings[0]
     assert "heard" not in run.provenance()  # nor does what comes of it
 
 

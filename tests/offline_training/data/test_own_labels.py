@@ -60,5 +60,5 @@ def test_a_folder_that_cannot_be_validated_is_refused_at_once(tmp_path):
     source = folder(tmp_path / "my", ["fan", "melody"], LEAST_RECORDINGS)
     done = corpus(source, tmp_path / "corpus")
     assert done.returncode == 2
-    assert "needs 3 such labels" in " ".join(done.stderr.split())
+    assert "needs 3 labels with at least 12 recordings" in " ".join(done.stderr.split())
     assert not (tmp_path / "corpus").exists()

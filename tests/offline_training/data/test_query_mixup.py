@@ -7,6 +7,7 @@ import torch
 from offline_training.data.eval_mixtures import EvalConfig
 from offline_training.data.mixtures import MixtureConfig, MixtureDataset
 from offline_training.data.query_table import Examples, QueryTable
+from offline_training.data.training_data import TrainingData
 from offline_training.models.separator import MaskSeparator, SeparatorConfig
 from offline_training.models.unet import UNetConfig
 from offline_training.training.validation import validate
@@ -116,7 +117,7 @@ def test_validation_follows_all_kinds(corpus, full):
     torch.manual_seed(0)
     small = UNetConfig(channels=(4,) * 7, dilations=(1, 2), components=4, query_dim=16, query_hidden=8)
     model = MaskSeparator(SeparatorConfig(unet=small)).eval()
-    figures = validate(model, corpus, full, EvalConfig(mixtures=12, seconds=1.0), None)
+    figures = validate(model, TrainingData(corpus, full), EvalConfig(mixtures=12, seconds=1.0), None)
     assert {"si_sdri", "si_sdri_audio", "si_sdri_image", "si_sdri_text_for_image", "si_sdri_omni"} <= set(
         figures
     )

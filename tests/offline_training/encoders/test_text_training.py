@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from offline_training.data.lexicon import LexiconError
 from offline_training.encoders.text_distillation import TextConfig
 from offline_training.encoders.text_encoder import TorchTextEncoder
-from offline_training.encoders.text_training import Lessons, TextTraining
+from offline_training.encoders.text_training import Lessons, TextTraining, last_of, prepare
+from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.recipe import read
-from offline_training.utils.run import RunError
+from offline_training.utils.run import RunError, RunOptions
 
 WORDS = ["[PAD]", "[UNK]", "dog", "rain", "bark", "drizzle", "hound", "shower", "other", "thing"]
 CONFIG = read(TextConfig, {"steps": 60, "batch": 8, "lr": 0.01, "seed": 3})
@@ -75,7 +77,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, key):
     again = start(tmp_path / "broken")
     content = torch.load(tmp_path / "broken" / "last.pt", weights_only=True)
     content[key] = content.pop("weights")
-    again.resume(content, changed=False)
+    again.resume(content)
     assert again.position.step == 25
     assert again.run()
     for name, value in whole.encoder.state_dict().items():
@@ -84,9 +86,23 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, key):
 
 def test_another_recipe_is_refused(tmp_path):
     stopped(tmp_path, 5)
-    content = torch.load(tmp_path / "last.pt", weights_only=True)
-    other = start(tmp_path, CONFIG.with_steps(90))
+    other = CONFIG.with_steps(90)
     with pytest.raises(RunError, match=r"steps: 60 -> 90\); take another folder, or --allow-recipe-change"):
-        other.resume(content, changed=False)
-    other.resume(content, changed=True)
-    assert other.position.step == 5
+        last_of(RunOptions(tmp_path), other)
+    again = start(tmp_path, other)
+    again.resume(last_of(RunOptions(tmp_path, changed=True), other))
+    assert again.position.step == 5
+
+
+def test_what_a_run_cannot_begin_with_is_said_before_the_teacher_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr("offline_training.encoders.text_training.Teacher", lambda: pytest.fail("too late"))
+    with pytest.raises(CheckpointError, match=r"there is no finished text encoder in .*nothing"):
+        prepare(CONFIG, None, tmp_path, RunOptions(tmp_path / "run", start=tmp_path / "nothing"))
+    with pytest.raises(LexiconError, match="no WordNet in"):
+        prepare(CONFIG, None, tmp_path, RunOptions(tmp_path / "run"))
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"file is a file; name another folder"):
+        prepare(CONFIG, None, tmp_path, RunOptions(tmp_path / "file"))
+    torch.save({"weights": {}}, tmp_path / "last.pt")
+    with pytest.raises(CheckpointError, match=r"last\.pt is not a checkpoint of marssep train text"):
+        prepare(CONFIG, None, tmp_path, RunOptions(tmp_path))

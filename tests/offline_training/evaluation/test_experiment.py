@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from marssep_rt.errors import UsageError
-from offline_training.cli.experiment import read_rewards
+from offline_training.cli.common import read_recipe
+from offline_training.cli.experiment import ExperimentOptions, check_arms, open_rewards, read_rewards
+from offline_training.data.query_table import QueryTable
 from offline_training.encoders.audio_image import EncoderShape
 from offline_training.encoders.builtin import build_encoders, describe
 from offline_training.evaluation.experiment import (
@@ -26,7 +28,9 @@ from offline_training.evaluation.experiment import (
 from offline_training.evaluation.separation import Row
 from offline_training.models import registry
 from offline_training.utils import checkpoint_io
+from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.recipe import read
+from offline_training.utils.run import RunError
 
 BIN = Path(sys.executable).parent
 
@@ -183,7 +187,7 @@ def test_processes_share_the_work(tmp_path):
     assert trained == ["b-2"]
     assert make().missing() == ["a", "b-1"]
     assert make().run(["a"]) is None
-    with pytest.raises(ValueError, match="c is no arm and no run of this experiment; there are a, b-1, b-2"):
+    with pytest.raises(RunError, match="c is no arm and no run of this experiment; there are a, b-1, b-2"):
         make().run(["c"])
     assert set(make().run(["b"])["arms"]) == {"a", "b"}
     assert trained == ["b-2", "b-1"]
@@ -208,7 +212,6 @@ def run(folder, *args):
 def write_inputs(folder):
     """A query table, a policy and encoders to begin with, all tiny, in the bundle's own space."""
     from marssep_rt import embed_text
-    from offline_training.data.query_table import QueryTable
 
     phrases = {label: [label, f"sound of {label}"] for label in ("siren", "rain", "bass drum", "crickets")}
     vectors = {label: np.stack([embed_text(p) for p in group]) for label, group in phrases.items()}
@@ -245,6 +248,38 @@ def write_recipes(folder):
         '[[arms]]\nname = "continued"\nkind = "supervise"\nrecipe = "s.toml"\n'
         '[[arms]]\nname = "rl"\nkind = "reinforce"\nrecipe = "r.toml"\nreward = "aligned"\n'
     )
+
+
+def test_what_trainings_cannot_begin_with_is_said_before_the_first(tmp_path, monkeypatch):
+    write_inputs(tmp_path)
+    write_recipes(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    plan = read_recipe(Path("e.toml"), "experiment", Plan)
+
+    def check(**options):
+        given = {"output": Path("x"), "start": Path("start.pt"), **options}
+        check_arms(plan, ExperimentOptions(**given))
+
+    check(only=["rl-1"])
+    for options, words in [
+        ({"start": Path("none.pt")}, "there is no checkpoint at none.pt"),
+        ({"start": Path("t.pt")}, "t.pt is not a checkpoint of marssep train"),
+        ({"output": Path("q.npz")}, "q.npz is a file; name another folder"),
+        ({"only": ["nobody"]}, "nobody is no arm and no run of this experiment"),
+    ]:
+        with pytest.raises((CheckpointError, RunError), match=words):
+            check(**options)
+    (tmp_path / "s.toml").write_text('kind = "supervise"\n[separator.unet]\nquery_hidden = 24\n')
+    with pytest.raises(CheckpointError, match="holds another network than the recipe's"):
+        check()
+    assert not (tmp_path / "x").exists()
+    rewards = {"aligned": (Path("t.pt"), Path("q.npz"))}
+    options = ExperimentOptions(output=Path("x"), start=Path("start.pt"))
+    assert open_rewards(rewards, options)["aligned"][1].encoder == "builtin-text-1"
+    small = QueryTable({"a": ["a"]}, {"a": np.eye(1, 16, dtype=np.float32)}, "other-1")
+    small.save(tmp_path / "small.npz")
+    with pytest.raises(RunError, match="give vectors of 384 numbers, the query table those of 16"):
+        open_rewards({"aligned": (Path("t.pt"), Path("small.npz"))}, options)
 
 
 def test_the_command(clips, tmp_path):

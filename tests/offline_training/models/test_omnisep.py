@@ -17,9 +17,9 @@ from offline_training.models.omnisep import (
 )
 from offline_training.models.streaming_state import Memory
 from offline_training.training.config import SuperviseRecipe
-from offline_training.training.supervised import supervised_trainer
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.recipe import read
+from runs import supervised
 
 SMALL = {"network": "paper", "unet": {"channels": [4, 6, 8, 8, 8, 8, 8], "components": 4}}
 
@@ -77,7 +77,7 @@ def test_it_trains_is_stored_and_is_not_exported(corpus, table, tmp_path):
         "mixtures": {"seconds": 0.5, "queries": 3},
         "validation": {"mixtures": 8, "seconds": 1.0},
     }
-    trainer = supervised_trainer(tmp_path, corpus, table, read(SuperviseRecipe, recipe))
+    trainer = supervised(tmp_path, corpus, table, read(SuperviseRecipe, recipe))
     before = [p.clone() for p in trainer.model.parameters()]
     trainer.run()
     assert any(not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))

@@ -12,17 +12,18 @@ import torch
 
 from offline_training.data.mixtures import MixtureDataset
 from offline_training.data.query_table import Examples, QueryTable
+from offline_training.data.training_data import TrainingData
 from offline_training.encoders.audio_image import EncoderShape
 from offline_training.encoders.builtin import build_encoders, describe
 from offline_training.models import registry
 from offline_training.models.streaming_state import Memory
 from offline_training.reinforce import policy
 from offline_training.reinforce.config import ReinforceRecipe
-from offline_training.reinforce.reinforcement import Anchors, Hearing, reinforced_trainer
+from offline_training.reinforce.reinforcement import Anchors, Hearing
 from offline_training.training.config import SuperviseRecipe
-from offline_training.training.supervised import supervised_trainer
 from offline_training.utils import checkpoint_io
 from offline_training.utils.recipe import RecipeError, read
+from runs import reinforced, supervised
 
 TINY = {"unet": {"channels": [6, 8, 8, 8, 8, 8, 8], "dilations": [1, 2], "components": 8, "query_hidden": 16}}
 
@@ -60,19 +61,19 @@ def start(corpus, table, tmp_path):
     """A supervised checkpoint to begin with."""
     shared = recipe(steps=4, lr=1e-3)
     plain = SuperviseRecipe(shared.bf16, shared.separator, shared.train, shared.mixtures, shared.validation)
-    supervised_trainer(tmp_path / "base", corpus, table, plain).run()
+    supervised(tmp_path / "base", corpus, table, plain).run()
     return tmp_path / "base" / "best.pt"
 
 
 def make(folder, corpus, table, start, plain, hearing=ear, judge=None, **more):
     anchors = Anchors(table, ear, lambda parts, present: parts["audio"])
-    return reinforced_trainer(
-        folder, corpus, table, plain, Hearing(hearing, anchors, judge), start=start, **more
+    return reinforced(
+        folder, TrainingData(corpus, table), plain, Hearing(hearing, anchors, judge), start=start, **more
     )
 
 
 def batches(trainer, count):
-    data = MixtureDataset(trainer.corpus, trainer.table, trainer.mixtures, 100, trainer.config.seed)
+    data = MixtureDataset(trainer.data.corpus, trainer.data.table, trainer.mixtures, 100, trainer.config.seed)
     return [data[i] for i in range(count)]
 
 

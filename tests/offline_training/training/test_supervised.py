@@ -11,12 +11,12 @@ from offline_training.evaluation.metrics import si_sdr
 from offline_training.models import registry
 from offline_training.models.inference import separate
 from offline_training.training.config import SuperviseRecipe, TrainConfig
-from offline_training.training.supervised import supervised_trainer
 from offline_training.training.trainer import learning_rate
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
 from offline_training.utils.recipe import read
 from offline_training.utils.run import RunError
+from runs import supervised
 
 TINY = {"unet": {"channels": [6, 8, 8, 8, 8, 8, 8], "dilations": [1, 2], "components": 8, "query_hidden": 16}}
 
@@ -40,7 +40,7 @@ def recipe(**train):
 
 
 def test_overfits_one_mixture(corpus, table, tmp_path):
-    trainer = supervised_trainer(
+    trainer = supervised(
         tmp_path, corpus, table, recipe(steps=1000, lr=5e-3, warmup_steps=1, decay_steps=1, ema=0.9)
     )
     batch = next(b for b in (trainer_batch(trainer, i) for i in range(50)) if not b["absent"].any())
@@ -57,17 +57,19 @@ def test_overfits_one_mixture(corpus, table, tmp_path):
 def trainer_batch(trainer, step):
     from offline_training.data.mixtures import MixtureDataset
 
-    return MixtureDataset(trainer.corpus, trainer.table, trainer.mixtures, 100, trainer.config.seed)[step]
+    return MixtureDataset(
+        trainer.data.corpus, trainer.data.table, trainer.mixtures, 100, trainer.config.seed
+    )[step]
 
 
 def test_resumed_equals_uninterrupted(corpus, table, tmp_path):
-    whole = supervised_trainer(tmp_path / "a", corpus, table, recipe(steps=8))
+    whole = supervised(tmp_path / "a", corpus, table, recipe(steps=8))
     whole.run()
     # the first half of the same schedule, stopped from outside after four steps
-    half = supervised_trainer(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4))
+    half = supervised(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4))
     stop_after(half, 4)
     assert half.step == 4
-    again = supervised_trainer(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4))
+    again = supervised(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4))
     assert again.step == 4
     again.run()
     for a, b in zip(whole.average.state_dict().values(), again.average.state_dict().values(), strict=True):
@@ -75,18 +77,18 @@ def test_resumed_equals_uninterrupted(corpus, table, tmp_path):
 
 
 def test_muon_learns_resumes_and_takes_over(corpus, table, tmp_path):
-    whole = supervised_trainer(tmp_path / "a", corpus, table, recipe(steps=8, optimiser="muon"))
+    whole = supervised(tmp_path / "a", corpus, table, recipe(steps=8, optimiser="muon"))
     whole.run()
-    half = supervised_trainer(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4, optimiser="muon"))
+    half = supervised(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4, optimiser="muon"))
     stop_after(half, 4)
-    again = supervised_trainer(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4, optimiser="muon"))
+    again = supervised(tmp_path / "b", corpus, table, recipe(steps=8, log_every=4, optimiser="muon"))
     again.run()
     for a, b in zip(whole.average.state_dict().values(), again.average.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
-    adamw = supervised_trainer(tmp_path / "c", corpus, table, recipe(steps=8, log_every=4))
+    adamw = supervised(tmp_path / "c", corpus, table, recipe(steps=8, log_every=4))
     stop_after(adamw, 4)
     changed = recipe(steps=8, log_every=4, optimiser="muon")
-    muon = supervised_trainer(tmp_path / "c", corpus, table, changed, changed=True)
+    muon = supervised(tmp_path / "c", corpus, table, changed, changed=True)
     assert muon.step == 4
     muon.run()
     assert muon.step == 8
@@ -105,7 +107,7 @@ def stop_after(trainer, steps):
 
 
 def test_best_checkpoint_loads_and_fits_no_other(corpus, table, tmp_path):
-    trainer = supervised_trainer(tmp_path, corpus, table, recipe(steps=10))
+    trainer = supervised(tmp_path, corpus, table, recipe(steps=10))
     best = trainer.run()
     model, content = registry.load_separator(tmp_path / "best.pt")
     assert np.isfinite(best)
@@ -154,7 +156,7 @@ def unmoved(trainer, before):
 
 
 def test_a_gradient_that_is_no_number_is_skipped_and_changes_nothing(corpus, table, tmp_path):
-    trainer = supervised_trainer(tmp_path, corpus, table, recipe(steps=10))
+    trainer = supervised(tmp_path, corpus, table, recipe(steps=10))
     trainer.model.unet.bias.register_hook(lambda g: g * float("inf"))
     before = weights_of(trainer)
     assert trainer.train_step(trainer_batch(trainer, 0))["skipped"] == 1
@@ -162,7 +164,7 @@ def test_a_gradient_that_is_no_number_is_skipped_and_changes_nothing(corpus, tab
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_its_batch(corpus, table, tmp_path):
-    trainer = supervised_trainer(tmp_path, corpus, table, recipe(steps=10))
+    trainer = supervised(tmp_path, corpus, table, recipe(steps=10))
     batch = trainer_batch(trainer, 0)
     batch["targets"][0, 100] = float("nan")
     before = weights_of(trainer)
@@ -174,35 +176,35 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_its_batch(corpus, tabl
 
 
 def test_another_recipe_is_refused_and_the_difference_shown(corpus, table, tmp_path):
-    supervised_trainer(tmp_path, corpus, table, recipe(steps=2)).run()
+    supervised(tmp_path, corpus, table, recipe(steps=2)).run()
     with pytest.raises(
         RunError,
         match=r"train\.lr: 0\.001 -> 0\.5; train\.steps: 2 -> 4|train\.steps: 2 -> 4; train\.lr: "
         r"0\.001 -> 0\.5",
     ):
-        supervised_trainer(tmp_path, corpus, table, recipe(steps=4, lr=0.5))
-    assert supervised_trainer(tmp_path, corpus, table, recipe(steps=4), changed=True).step == 2
+        supervised(tmp_path, corpus, table, recipe(steps=4, lr=0.5))
+    assert supervised(tmp_path, corpus, table, recipe(steps=4), changed=True).step == 2
 
 
 def test_a_run_of_an_earlier_version_goes_on(corpus, table, tmp_path):
     """Its last.pt holds the recipe as the file had it: unset keys have no value there."""
     run = recipe(steps=4)
-    stop_after(supervised_trainer(tmp_path, corpus, table, recipe(steps=4, log_every=2)), 2)
+    stop_after(supervised(tmp_path, corpus, table, recipe(steps=4, log_every=2)), 2)
     content = checkpoint_io.load(tmp_path / "last.pt")
     sections = {"bf16": False, "separator": TINY, "mixtures": {"seconds": 0.5, "queries": 4}}
     plain = {"workers": 0, "validate_every": 10, "warmup_steps": 2, "decay_steps": 4, "steps": 4}
     stored = {**sections, "train": {**plain, "log_every": 5}, "validation": {"mixtures": 8, "seconds": 1.0}}
     del content["stale"]
     checkpoint_io.save(tmp_path / "last.pt", {**content, "recipe": json.dumps(stored)})
-    again = supervised_trainer(tmp_path, corpus, table, run)
+    again = supervised(tmp_path, corpus, table, run)
     assert again.step == 2
     again.run()
     assert again.step == 4
     # a key that no longer exists counts as a difference, not as a broken checkpoint
     checkpoint_io.save(tmp_path / "last.pt", {**content, "recipe": json.dumps({**stored, "gone": 1})})
     with pytest.raises(RunError, match=r"gone: 1 -> unset"):
-        supervised_trainer(tmp_path, corpus, table, run)
-    assert supervised_trainer(tmp_path, corpus, table, run, changed=True).step == 2
+        supervised(tmp_path, corpus, table, run)
+    assert supervised(tmp_path, corpus, table, run, changed=True).step == 2
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
@@ -223,11 +225,11 @@ def test_patience_ends_a_run_that_does_not_improve(corpus, table, tmp_path, monk
     figures = iter([1.0, 2.0, 1.5, 1.5, 9.0])
     monkeypatch.setattr("offline_training.training.trainer.validate", lambda *_: {"si_sdri": next(figures)})
     settings = recipe(steps=30, validate_every=2, decay_steps=1, patience=2)
-    trainer = supervised_trainer(tmp_path / "p", corpus, table, settings)
+    trainer = supervised(tmp_path / "p", corpus, table, settings)
     assert trainer.run() == 2.0
     assert trainer.step == 8
     assert checkpoint_io.load(tmp_path / "p" / "best.pt")["step"] == 4
-    again = supervised_trainer(tmp_path / "p", corpus, table, settings)
+    again = supervised(tmp_path / "p", corpus, table, settings)
     assert again.done
     assert again.run() == 2.0
     assert again.step == 8
@@ -245,5 +247,5 @@ def test_what_can_be_known_at_the_start_is_said_at_the_start(tmp_path, corpus, t
     """A split without enough labels used to end a run at its first validation, hours later."""
     recipe = read(SuperviseRecipe, {"separator": {}, "validation": {"least_training_clips": 1000}})
     with pytest.raises(CorpusError, match="fewer than three labels with 1000 training clips"):
-        supervised_trainer(tmp_path / "run", corpus, table, recipe)
+        supervised(tmp_path / "run", corpus, table, recipe)
     assert not (tmp_path / "run").exists()
