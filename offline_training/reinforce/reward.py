@@ -100,8 +100,8 @@ def terms_of(
     if config.si_sdr:
         terms["si_sdr"] = quality(estimate, target)
     earned = {name: torch.where(absent, torch.zeros_like(value), value) for name, value in terms.items()}
-    if absent.any():
-        earned["absent"] = torch.where(absent, silence(estimate, mixture), torch.zeros_like(cosine))
+    # always there: several processes exchange terms, and not all of them have absent targets
+    earned["absent"] = torch.where(absent, silence(estimate, mixture), torch.zeros_like(cosine))
     return earned
 
 

@@ -60,7 +60,7 @@ def test_the_reward_likes_the_target_and_the_guards_dislike_cheating():
     )
     assert guarded.argmax() == 0
     assert guarded[2] < guarded[1]
-    assert set(terms) == {"cosine", "level", "si_sdr"}
+    assert set(terms) == {"cosine", "level", "si_sdr", "absent"}
 
 
 def test_absent_targets_earn_silence_alone():
