@@ -13,6 +13,7 @@ from marssep_rt.utils.atomic_io import write_whole
 NAME = "marssep.service"
 MARK = "# written by marssep live --install-service"
 OPTION = "--install-service"
+ENV = "/usr/bin/env"
 
 
 def unit_path() -> Path:
@@ -37,7 +38,9 @@ def unit(arguments: Sequence[str], folder: Path) -> str:
     """
     kept = [argument for argument in arguments if argument != OPTION]
     plain = [] if "--plain" in kept else ["--plain"]
-    command = [sys.executable, "-m", "marssep_rt", "live", *kept, *plain]
+    # systemd refuses quotes and backslashes in a program's path, and leaves $$ as it is there
+    by_env = [ENV] if set(sys.executable) & set("\"'\\$") else []
+    command = [*by_env, sys.executable, "-m", "marssep_rt", "live", *kept, *plain]
     return f"""{MARK}
 [Unit]
 Description=marssep live

@@ -82,6 +82,8 @@ class AudioBridge:
         self._hop = math.ceil(hop * rate / model_rate)
         # with resampling the two roundings may each hold one sample back
         self._rounding = 2 if rate != model_rate else 0
+        # where a hop is no whole number of samples, blocks and hops never meet again
+        self._whole_hops = hop * rate % model_rate == 0
         self.burst, self._unit = block, block  # the unit divides what every cycle brings
         self._cycle, self._in_cycle = math.nan, 0  # the device's cycle, and how many samples it has brought
         self.adaptation = self._needed()
@@ -100,7 +102,8 @@ class AudioBridge:
         self._fade_in: Array = np.linspace(0.0, 1.0, fade, endpoint=False, dtype=np.float32)
 
     def _needed(self) -> int:
-        return bursty_delay(self.burst, self._unit, self._hop, self.config.slack) + self._rounding
+        unit = self._unit if self._whole_hops else 1
+        return bursty_delay(self.burst, unit, self._hop, self.config.slack) + self._rounding
 
     def callback(self, indata: Array, outdata: Array, cycle: float = math.nan) -> None:
         """Process one device block; only moves samples.

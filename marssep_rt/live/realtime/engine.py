@@ -15,6 +15,7 @@ from marssep_rt.arrays import Array
 from marssep_rt.audio_io.recorder import Recorder
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import WindowEncoder
+from marssep_rt.dsp.rate_adapter import target_delay
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.live.realtime.audio_bridge import AudioBridge, EngineConfig
 from marssep_rt.live.realtime.capacity import HOP_SHARE, HopSeconds
@@ -88,7 +89,7 @@ class Engine:
 
     def set_controls(self, controls: Controls) -> None:
         """Change the mixer settings, with a ramp over one hop."""
-        self.worker.post(lambda: self.processor.set_controls(controls))
+        self.worker.post(lambda: self.worker.set_controls(controls))
 
     def monitor_target(self, which: int) -> None:
         """Measure the presence of this one of several targets."""
@@ -176,7 +177,8 @@ class Engine:
     @property
     def latency_samples(self) -> int:
         """Latency from input ring to output ring in samples of the device."""
-        return round(self.latency_ms()["engine"] * self.config.device_rate / 1e3)
+        info, rate = self.processor.info, self.config.device_rate
+        return target_delay(rate, info.sample_rate, info.latency)[0] + self.adaptation
 
     def latency_ms(self) -> dict[str, float]:
         """The parts of the latency in milliseconds.
@@ -185,13 +187,10 @@ class Engine:
             ``algorithmic``: the graph's latency and one hop, as the literature quotes it. ``blocks``: what
             block adaptation and resampling add. ``slack``. ``engine``: their sum.
         """
-        info, rate, worker = self.processor.info, self.config.device_rate, self.worker
-        resampling = 0.0
-        if worker.to_model is not None and worker.to_device is not None:
-            resampling = (worker.to_model.delay + worker.to_device.delay) * 1e3
+        info, rate = self.processor.info, self.config.device_rate
         slack = self.config.slack / rate * 1e3
         algorithmic = (info.latency + info.hop) / info.sample_rate * 1e3
-        engine = info.latency / info.sample_rate * 1e3 + self.adaptation / rate * 1e3 + resampling
+        engine = self.latency_samples / rate * 1e3
         return {
             "algorithmic": algorithmic,
             "blocks": engine - slack - algorithmic,

@@ -1,4 +1,8 @@
-"""The model's side of the engine: from the input ring through the model to the output ring."""
+"""The model's side of the engine: from the input ring through the model to the output ring.
+
+Where the device has another sample rate than the model, only the target is resampled: the dry path keeps the
+samples of the device.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,9 @@ import numpy as np
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.recorder import Recorder
+from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PresenceCurve, PresenceMeter
-from marssep_rt.dsp.resampler import StreamResampler
+from marssep_rt.dsp.rate_adapter import RateAdapter
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.live.realtime.audio_bridge import RING_SECONDS, AudioBridge
 from marssep_rt.live.realtime.capacity import HopSeconds
@@ -46,7 +51,6 @@ class ModelWorker:
         self.stats, self.config = bridge.stats, bridge.config
         info = processor.info
         self.hop, self.hop_seconds = info.hop, info.hop / info.sample_rate
-        self.resampled = self.config.device_rate != info.sample_rate
         self.recorder: Recorder | None = None
         self.input_recorder: Recorder | None = None
         self.mailbox: deque[Callable[[], None]] = deque()  # both ends of a deque are atomic
@@ -60,13 +64,20 @@ class ModelWorker:
         self.stopping = False
         self._recorded_delay = bridge.adaptation
         self._hop_in: Array = np.zeros((self.config.channels, info.hop), np.float32)
-        self._open_resamplers()
+        self._rates = self._new_rates()
 
-    def _open_resamplers(self) -> None:
-        device, model = self.config.device_rate, self.processor.info.sample_rate
-        self._resampled: Array = np.zeros((self.config.channels, 0), np.float32)  # input that waits for a hop
-        self.to_model = StreamResampler(device, model, self.config.channels) if self.resampled else None
-        self.to_device = StreamResampler(model, device, self.config.rows) if self.resampled else None
+    def _new_rates(self) -> RateAdapter | None:
+        """What resamples the target and mixes at the device's rate; None where that is the model's."""
+        config, info = self.config, self.processor.info
+        if config.device_rate == info.sample_rate:
+            return None
+        return RateAdapter(info, config.device_rate, config.channels, config.rows, self.processor.controls)
+
+    def set_controls(self, controls: Controls) -> None:
+        """On the worker's thread: change the mixer settings, with a ramp over one hop."""
+        self.processor.set_controls(controls)
+        if self._rates is not None:
+            self._rates.mixer.set(controls)
 
     def post(self, change: Callable[[], None]) -> None:
         """From any thread: make a change before the next hop."""
@@ -95,9 +106,10 @@ class ModelWorker:
 
     def _process_hop(self) -> None:
         began = time.perf_counter()
-        out = self.processor.process(self._hop_in)
+        played = self.processor.process(self._hop_in)
         seconds = time.perf_counter() - began
-        played = out if self.to_device is None else self.to_device.process(out)
+        if self._rates is not None:  # the processor's mixer only has the input as it was resampled
+            played = self._rates.mix(self.processor.target)
         if self.bridge.output.space() >= played.shape[1]:
             self.bridge.output.write(played)
         self._record(played)
@@ -105,9 +117,9 @@ class ModelWorker:
         if self.config.routes:
             target = target[self.monitored_target : self.monitored_target + 1]
         self.presence.add(target, self.processor.dry)
-        peak_in, peak_out = float(np.abs(self.processor.stream.audio).max()), float(np.abs(out).max())
+        peak_in, peak_out = float(np.abs(self.processor.stream.audio).max()), float(np.abs(played).max())
         self.stats.count_hop(seconds, self.hop_seconds, peak_in, peak_out)
-        self.stats.nan_samples = self.processor.nan_samples
+        self.stats.nan_samples = self.processor.nan_samples + (self._rates.nan_samples if self._rates else 0)
 
     def _record(self, played: Array) -> None:
         """Record a hop of output, as late as it is played."""
@@ -122,27 +134,26 @@ class ModelWorker:
         """Whether a whole hop waits."""
         info = self.processor.info
         waiting = self.bridge.input.available() * info.sample_rate // self.config.device_rate
-        return waiting + self._resampled.shape[1] >= self.hop
+        return waiting + (self._rates.waiting.shape[1] if self._rates else 0) >= self.hop
 
     def _take_hop(self) -> bool:
         """Put the next hop at the model's rate into ``_hop_in``; returns whether there was one."""
         ring = self.bridge.input
-        if self.to_model is None:
+        if self._rates is None:
             if ring.available() < self.hop:
                 return False
             ring.read(self._hop_in)
             self._record_input(self._hop_in)
             return True
-        while self._resampled.shape[1] < self.hop:
+        while (hop := self._rates.take_hop()) is None:
             n = min(ring.available(), RESAMPLE_CHUNK)
             if n == 0:
                 return False
             taken = np.empty((self.config.channels, n), np.float32)
             ring.read(taken)
             self._record_input(taken)
-            self._resampled = np.concatenate([self._resampled, self.to_model.process(taken)], axis=1)
-        self._hop_in[...] = self._resampled[:, : self.hop]
-        self._resampled = self._resampled[:, self.hop :]
+            self._rates.put(taken)
+        self._hop_in[...] = hop
         return True
 
     def _record_input(self, x: Array) -> None:
@@ -154,11 +165,15 @@ class ModelWorker:
         nan_samples = self.processor.nan_samples
         self.processor.reset()
         self.processor.nan_samples = nan_samples
+        if self._rates is not None:
+            self._rates.mixer.jump()
         self.presence.forget()
 
     def restart(self) -> None:
         """Drop resampled input that waits and ask for a reset; the worker must not run meanwhile."""
-        self._open_resamplers()
+        if self._rates is not None:
+            self.processor.nan_samples += self._rates.nan_samples
+            self._rates = self._new_rates()
         self.post(self.reset_model)
 
     def warm_up(self, hops: int = 20) -> HopSeconds:

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,22 @@ def test_the_unit_quotes_what_systemd_would_expand(tmp_path):
     assert line.endswith('"live" "--query" "a \\"50%%\\" $$x" "--virtual-mic" "--plain"')
     assert sys.executable in line
     assert "WorkingDirectory=/home/a b" in text
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+@pytest.mark.parametrize("place", ["plain", "with space %h é", "a $x", 'it\'s "quoted" b\\s'])
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path, monkeypatch, place):
+    """Wherever Python is installed and whatever is asked; systemd also looks whether the program is there."""
+    program = tmp_path / place / "python"
+    program.parent.mkdir()
+    program.symlink_to(Path(sys.executable).resolve())
+    monkeypatch.setattr(sys, "executable", str(program))
+    path = tmp_path / service.NAME
+    path.write_text(service.unit(["--query", 'a "50%" $x \\ é'], program.parent), encoding="utf-8")
+    environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    command = ["systemd-analyze", "--user", "verify", path]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.slow
