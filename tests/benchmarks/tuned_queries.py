@@ -31,8 +31,8 @@ from marssep_rt.utils.vectors import unit_vector
 from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus
 from offline_training.data.eval_mixtures import EvalConfig, Pair, measured_clips, render
 from offline_training.evaluation.bootstrap import interval
+from offline_training.evaluation.listeners import BundleListener, Listener
 from offline_training.evaluation.metrics import si_sdr
-from offline_training.evaluation.separation import Listener
 from offline_training.utils.recipe_files import recipe_path
 
 COLUMNS = ("plain", "mean", "tuned", "found")
@@ -106,7 +106,7 @@ class Comparison:
         self.held_out = tomllib.loads(recipe_path(given.unseen).read_text())["mixtures"]["held_out_labels"]
         self.known = set(Vocabulary.of(self.bundle).labels)
         self.seen = measured_clips(self.corpus, self.config, self.held_out)
-        self.listener = Listener(self.bundle, 1)
+        self.listener = BundleListener(self.bundle, 1)
 
     def unseen_tasks(self) -> list[Task]:
         """Tasks of the held-out labels that the vocabulary does not name."""
