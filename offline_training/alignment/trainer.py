@@ -35,7 +35,7 @@ from offline_training.utils import checkpoint_io
 from offline_training.utils.journal import Advance, Journal, Write, open_journal, unwatched
 from offline_training.utils.loop import Loop, Position, Rhythm
 from offline_training.utils.optimisation import descend, follow, parameter_groups, set_rate, young
-from offline_training.utils.recipe import modern
+from offline_training.utils.recipe import as_json, modern
 from offline_training.utils.run import RunError, RunOptions, check_folder, check_recipe
 from offline_training.utils.schedules import half_cosine
 
@@ -75,13 +75,8 @@ def last_of(options: RunOptions, config: AlignmentConfig) -> dict[str, Any] | No
     content = load(options.folder / "last.pt")
     if "recipe" in content:
         before = modern(AlignmentConfig, json.loads(content["recipe"]))
-        check_recipe(options.folder, before, plain_recipe(config), options.changed)
+        check_recipe(options.folder, before, as_json(config), options.changed)
     return content
-
-
-def plain_recipe(config: AlignmentConfig) -> dict[str, Any]:
-    """A recipe as JSON has it."""
-    return json.loads(json.dumps(asdict(config)))  # type: ignore[no-any-return]
 
 
 class Alignment:
@@ -121,7 +116,7 @@ class Alignment:
 
     def save_last(self, **more: Any) -> None:
         """Write ``last.pt``."""
-        self.save("last.pt", done=self.done, recipe=json.dumps(plain_recipe(self.config)), **more)
+        self.save("last.pt", done=self.done, recipe=json.dumps(as_json(self.config)), **more)
 
     def run(self, report: Write = unwatched, advance: Advance = unwatched) -> bool:
         """All stages to the end, or to SIGTERM/SIGINT (the state is saved first).

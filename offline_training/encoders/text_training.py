@@ -39,6 +39,7 @@ from offline_training.utils.journal import Advance, Write, open_journal, unwatch
 from offline_training.utils.loop import Loop, Position, Rhythm
 from offline_training.utils.optimisation import descend, set_rate
 from offline_training.utils.precision import half
+from offline_training.utils.recipe import as_json
 from offline_training.utils.retrieval import retrieval
 from offline_training.utils.run import RunOptions, check_folder, check_recipe
 from offline_training.utils.schedules import trapezoid
@@ -209,7 +210,7 @@ class TextTraining:
             "weights": self.encoder.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "rng": json.dumps(self.rng.bit_generator.state),
-            "recipe": json.dumps(plain_recipe(self.config)),
+            "recipe": json.dumps(as_json(self.config)),
             **asdict(self.position),
         }
         checkpoint_io.save(self.folder / "last.pt", content)
@@ -256,11 +257,6 @@ def begin(config: TextConfig, lessons: Lessons, teacher: Teacher, begun: Begun |
     return encoder
 
 
-def plain_recipe(config: TextConfig) -> dict[str, Any]:
-    """A recipe as JSON has it."""
-    return json.loads(json.dumps(asdict(config)))  # type: ignore[no-any-return]
-
-
 def last_of(options: RunOptions, config: TextConfig) -> Mapping[str, Any] | None:
     """The last checkpoint of a run; None for a new one.
 
@@ -275,7 +271,7 @@ def last_of(options: RunOptions, config: TextConfig) -> Mapping[str, Any] | None
     content = checkpoint_io.read(path, f"there is no run in {options.folder}")
     if not isinstance(content, dict) or content.get("kind") != "text":
         raise CheckpointError(f"{path} is not a checkpoint of marssep train text")
-    check_recipe(options.folder, json.loads(content["recipe"]), plain_recipe(config), options.changed)
+    check_recipe(options.folder, json.loads(content["recipe"]), as_json(config), options.changed)
     return content
 
 

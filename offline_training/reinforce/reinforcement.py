@@ -182,10 +182,14 @@ class Reinforcement:
         model = self.run.model
         return batch["targets"][:, : whole_hops(model, batch) - model.latency]
 
+    def output(self, spectra: Spectra, mask: Tensor) -> Tensor:
+        """What masks [Q, T, bands] let through, in time with the targets: [Q, samples]."""
+        model = self.run.model
+        return model.apply_mask(spectra, mask, Memory())[:, 0, model.latency :]
+
     def terms(self, spectra: Spectra, mask: Tensor, batch: Batch, anchor: Tensor) -> dict[str, Tensor]:
         """What masks [Q, T, bands] earn, term by term [Q]."""
-        model, targets = self.run.model, self.targets(batch)
-        estimate = model.apply_mask(spectra, mask, Memory())[:, 0, model.latency :]
+        estimate, targets = self.output(spectra, mask), self.targets(batch)
         mixture = batch["mixtures"][batch["mixture_of"], : targets.shape[1]]
         return terms_of(self.ear, estimate, targets, mixture, anchor, batch["absent"], self.recipe.reward)
 
@@ -303,10 +307,8 @@ class Reinforcement:
         present = gather(~batch["absent"])
         if not present.any():
             return {}
-        model = self.run.model
-        estimate = model.apply_mask(spectra, proposal, Memory())[:, 0, model.latency :]
-        targets = batch["targets"][:, : estimate.shape[1]]
-        figures = {"si_sdr_db": gather(si_sdr(estimate, targets))[present].mean().item()}
+        estimate = self.output(spectra, proposal)
+        figures = {"si_sdr_db": gather(si_sdr(estimate, self.targets(batch)))[present].mean().item()}
         if self.judge is not None:
             words = self.anchors.words[batch["labels"]]
             figures["judge"] = gather((self.judge(estimate) * words).sum(-1))[present].mean().item()

@@ -17,7 +17,7 @@ from offline_training.models.unet import ADDED
 from offline_training.training.config import SuperviseRecipe
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
-from offline_training.utils.recipe import RecipeError, read
+from offline_training.utils.recipe import RecipeError, as_json, read
 from offline_training.utils.run import RunError, RunOptions, check_folder, check_recipe
 from offline_training.utils.wording import first_few
 
@@ -133,11 +133,6 @@ def check_weights(
             f"{path} holds another network than the recipe's [separator] ({e}); take the recipe that it was "
             "trained with, or leave out [separator]"
         ) from e
-
-
-def as_json(recipe: SuperviseRecipe) -> dict[str, Any]:
-    """A recipe as JSON has it."""
-    return json.loads(json.dumps(asdict(recipe)))  # type: ignore[no-any-return]
 
 
 def stored_recipe(recipe: SuperviseRecipe, content: Mapping[str, Any]) -> dict[str, Any]:

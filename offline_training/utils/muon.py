@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from offline_training.utils.optimisation import parameter_groups
+
 LEAST_SIDE = 16  # of a matrix: smaller ones have no directions worth telling apart
 
 
@@ -54,11 +56,7 @@ class MuonWithAdamW:
         self.views = [nn.Parameter(matrix_view(p.detach())) for p in self.moved]
         if any(view.data_ptr() != p.data_ptr() for view, p in zip(self.views, self.moved, strict=True)):
             raise ValueError("Muon needs kernels in channels_last")
-        rest = [p for p in everything if not is_matrix(p)]
-        groups = [
-            {"params": [p for p in rest if p.dim() >= 2], "weight_decay": weight_decay},
-            {"params": [p for p in rest if p.dim() < 2], "weight_decay": 0.0},
-        ]
+        groups = parameter_groups((p for p in everything if not is_matrix(p)), weight_decay)
         self.muon = torch.optim.Muon(
             self.views, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
         )

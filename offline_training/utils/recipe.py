@@ -14,7 +14,7 @@ import difflib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -117,6 +117,11 @@ def read(kind: type[T], plain: Mapping[str, Any], table: str = "", root: type | 
         raise
     except ValueError as e:
         raise RecipeError(f"{_place(table)}: {e}") from e
+
+
+def as_json(recipe: Any) -> dict[str, Any]:
+    """A recipe's dataclass as plain data, with lists for tuples: as JSON gives it back."""
+    return json.loads(json.dumps(asdict(recipe)))  # type: ignore[no-any-return]
 
 
 def modern(kind: type, plain: Mapping[str, Any], table: str = "") -> dict[str, Any]:

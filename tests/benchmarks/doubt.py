@@ -7,22 +7,17 @@ Asked are trained labels, paraphrases, words that people type, and labels that t
 of ``--fit`` is for ``marssep export bundle --doubt``.
 """
 
-import argparse
 import json
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import asking
 import numpy as np
 import torch
 
-from marssep_rt.model import bundle as bundles
 from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.query.words import Words
 from marssep_rt.utils.atomic_io import write_whole
-from offline_training.cli.measuring import held_out_labels
-from offline_training.data.corpus import Corpus
-from offline_training.data.eval_mixtures import EvalConfig
 from offline_training.encoders.builtin import BuiltinEncoder
 from offline_training.evaluation import questions, suite
 from offline_training.evaluation.listeners import BundleListener
@@ -63,20 +58,15 @@ def gains(listener, given):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, default=Path("cache/corpus"))
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--mixtures", type=int, default=60)
-    parser.add_argument("--bundle", type=Path)
+    parser = asking.parser(__doc__, 60)
     parser.add_argument("--fit", type=Path)
     options = parser.parse_args()
-    bundle = bundles.load(options.bundle)
+    bundle, sources = asking.opened(options, mixtures=options.mixtures, unseen_mixtures=100)
     known = Vocabulary.of(bundle)
-    config = replace(EvalConfig(), split=options.split, mixtures=options.mixtures, unseen_mixtures=100)
-    corpus = Corpus(options.corpus)
-    sources = questions.Sources(corpus, config, held_out_labels(Path("sound_queries")))
     # without the vocabulary, which would limit the doubted words
-    voice = EncoderVoice(BuiltinEncoder(text=bundle.path), corpus, labels_of=Words.of(bundle).labels_of)
+    voice = EncoderVoice(
+        BuiltinEncoder(text=bundle.path), sources.corpus, labels_of=Words.of(bundle).labels_of
+    )
     given = asked(sources, voice, options.mixtures)
     gain = gains(BundleListener(bundle), given)
     places = known.vectors[: known.asked]

@@ -6,19 +6,15 @@ separator hears them.
 The target is coded in the same way, so that what the codec cuts off is not counted against the separator.
 """
 
-import argparse
 import io
 import json
 from dataclasses import replace
-from pathlib import Path
 
+import asking
 import numpy as np
 import soundfile
 
-from marssep_rt.model import bundle as bundles
-from offline_training.cli.measuring import held_out_labels
-from offline_training.data.corpus import SAMPLE_RATE, Corpus
-from offline_training.data.eval_mixtures import EvalConfig
+from offline_training.data.corpus import SAMPLE_RATE
 from offline_training.encoders.builtin import BuiltinEncoder
 from offline_training.evaluation import questions, suite
 from offline_training.evaluation.listeners import BundleListener
@@ -66,16 +62,9 @@ def through(question, codec, kbps):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, default=Path("cache/corpus"))
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--mixtures", type=int, default=60)
-    parser.add_argument("--bundle", type=Path)
-    options = parser.parse_args()
-    config = replace(EvalConfig(), split=options.split)
-    bundle, corpus = bundles.load(options.bundle), Corpus(options.corpus)
-    sources = questions.Sources(corpus, config, held_out_labels(Path("sound_queries")))
-    voice = EncoderVoice(BuiltinEncoder(text=bundle.path), corpus)
+    options = asking.parser(__doc__, 60).parse_args()
+    bundle, sources = asking.opened(options)
+    voice = EncoderVoice(BuiltinEncoder(text=bundle.path), sources.corpus)
     asked = list(questions.by_label(sources, voice, options.mixtures))
     listener = BundleListener(bundle)
     for name, codec in CODECS.items():

@@ -6,20 +6,15 @@
 RNNoise suppresses noise and takes no query. Its output is aligned to the mixture before it is measured.
 """
 
-import argparse
 import json
-from dataclasses import replace
-from pathlib import Path
 
+import asking
 import numpy as np
 import torch
 from pyrnnoise import RNNoise
 from scipy.signal import correlate, correlation_lags
 
-from marssep_rt.model import bundle as bundles
-from offline_training.cli.measuring import held_out_labels
-from offline_training.data.corpus import SAMPLE_RATE, Corpus
-from offline_training.data.eval_mixtures import EvalConfig
+from offline_training.data.corpus import SAMPLE_RATE
 from offline_training.encoders.builtin import BuiltinEncoder
 from offline_training.evaluation import questions, suite
 from offline_training.evaluation.listeners import BundleListener
@@ -55,16 +50,9 @@ def aligned(output, mixture):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, default=Path("cache/corpus"))
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--mixtures", type=int, default=100)
-    parser.add_argument("--bundle", type=Path)
-    options = parser.parse_args()
-    config = replace(EvalConfig(), split=options.split)
-    bundle, corpus = bundles.load(options.bundle), Corpus(options.corpus)
-    sources = questions.Sources(corpus, config, held_out_labels(Path("sound_queries")))
-    voice = EncoderVoice(BuiltinEncoder(text=bundle.path), corpus)
+    options = asking.parser(__doc__, 100).parse_args()
+    bundle, sources = asking.opened(options)
+    voice = EncoderVoice(BuiltinEncoder(text=bundle.path), sources.corpus)
     asked = list(questions.speech(sources, voice, options.mixtures))
     ours = suite.measure(BundleListener(bundle), iter(asked))
     theirs = suite.measure(Denoiser(), iter(asked))
