@@ -142,6 +142,7 @@ class QuerySources:
         sounds: sounds.json of marssep train vocabulary.
         semantics: Figures of marssep train semantics.
         doubt: When words are doubted, of ``tests/benchmarks/doubt.py --fit``; empty: as the vocabulary says.
+        families: How families are narrowed, of ``tests/benchmarks/families.py --fit``; likewise.
     """
 
     text: Path | None = None
@@ -150,6 +151,7 @@ class QuerySources:
     sounds: Path | None = None
     semantics: Path | None = None
     doubt: Mapping[str, Any] = field(default_factory=dict)
+    families: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -276,8 +278,12 @@ def _add_vocabulary(
         )
     if sources.doubt:
         known["doubt"] = {key: float(sources.doubt[key]) for key in ("cosine", "limit_db")}
-        parts.files[FILE] = (json.dumps(known, ensure_ascii=False, indent=1) + "\n").encode()
         parts.card["doubt"] = dict(sources.doubt)
+    if sources.families:
+        known["family_temperature"] = float(sources.families["temperature"])
+        parts.card["families"] = dict(sources.families)
+    if sources.doubt or sources.families:
+        parts.files[FILE] = (json.dumps(known, ensure_ascii=False, indent=1) + "\n").encode()
     parts.card["vocabulary"] = known["figures"]
     parts.files[WORDS_FILE] = words_for(known["labels"][: known.get("trained")]).dump()
 

@@ -88,6 +88,14 @@ class BundleOptions:
             "--doubt", help="When words are doubted, by tests/benchmarks/doubt.py.", metavar="FILE.json"
         ),
     ] = None
+    families: Annotated[
+        Path | None,
+        typer.Option(
+            "--families",
+            help="How families narrow, by tests/benchmarks/families.py.",
+            metavar="FILE.json",
+        ),
+    ] = None
     licence: Annotated[
         str | None,
         typer.Option("--licence", help="Licence of the separator's weights; else the checkpoint's word."),
@@ -126,6 +134,7 @@ def bundle_command(options: BundleOptions) -> None:
         options.sounds,
         options.semantics,
         read_json(options.doubt, "doubt"),
+        read_json(options.families, "families"),
     )
     try:
         about = About(

@@ -15,8 +15,9 @@ from marssep_rt.audio_io.array_source import ArraySource
 from marssep_rt.audio_io.reader import damaged, open_source
 from marssep_rt.audio_io.source import AudioSource
 from marssep_rt.batch.output_stage import OutputStage
-from marssep_rt.batch.separate import HOPS_AT_ONCE, separate_source
+from marssep_rt.batch.separate import HOPS_AT_ONCE, narrowed_to, separate_source
 from marssep_rt.errors import AudioFileError, UsageError
+from marssep_rt.query.encoders import audio_encoder_of
 from marssep_rt.separator import Separator, checked_rate
 from marssep_rt.utils.arguments import named_arguments
 from marssep_rt.utils.audio_arrays import as_audio
@@ -61,6 +62,7 @@ def separate(
         audio = as_audio(source)
         separator = Separator(query, **settings)
         rate = separator.sample_rate if sample_rate is None else checked_rate(sample_rate)
+        _narrow(separator, ArraySource(np.atleast_2d(audio), rate))
         out = _whole(separator, ArraySource(np.atleast_2d(audio), rate))
         return Separated(out.reshape(audio.shape), rate)
     if sample_rate is not None:
@@ -72,6 +74,8 @@ def separate(
                 f"{path}: {file.channels} channels; mono and stereo work here, marssep file takes more"
             )
         try:
+            with open_source(file.temporary or path) as first:
+                _narrow(separator, first)
             out = _whole(separator, file)
         except (soundfile.LibsndfileError, OSError) as e:
             raise damaged(path, file, e) from e
@@ -89,6 +93,13 @@ class _Collector:
     def write(self, x: Array) -> None:
         """Append float32 [C, n]."""
         self.blocks.append(x)
+
+
+def _narrow(separator: Separator, source: AudioSource) -> None:
+    """Narrow the query's families to what can be heard in a sound, which is read to its end."""
+    encoder = audio_encoder_of(separator.bundle)
+    if separator.query.families and encoder is not None:
+        separator.query = narrowed_to(separator.query, source, encoder, encoder.sample_rate)
 
 
 def _whole(separator: Separator, source: AudioSource) -> Array:

@@ -26,6 +26,10 @@ from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PresenceCurve, WindowEncoder
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.errors import AudioFileError
+from marssep_rt.model.stream import GraphInfo
+from marssep_rt.query.audible import WINDOW_SECONDS, heard_in
+from marssep_rt.query.build import narrowed
+from marssep_rt.query.source_windows import source_windows
 from marssep_rt.query.types import Query
 
 HOPS_AT_ONCE = 32
@@ -96,9 +100,13 @@ def process_file(
     writers: list[AudioWriter] = []
     with open_source(job.source, lambda: progress(0.0, None)) as source:
         rate, channels = source.samplerate, source.channels
-        # the mixer comes after the way back to the file's rate, in the output stage
-        processor = StreamProcessor(session, provider, channels, query, Controls(), HOPS_AT_ONCE)
         try:
+            if isinstance(query, Query) and query.families and encoder is not None:
+                with open_source(source.temporary or job.source) as first:
+                    model_rate = GraphInfo.of(session).sample_rate
+                    query = narrowed_to(query, first, encoder, model_rate, progress)
+            # the mixer comes after the way back to the file's rate, in the output stage
+            processor = StreamProcessor(session, provider, channels, query, Controls(), HOPS_AT_ONCE)
             for path in (job.output, job.residual):
                 if path is not None:
                     writers.append(_writer(job, path, source))
@@ -154,6 +162,34 @@ def _notes_of(job: Job, writer: AudioWriter, controls: Controls) -> Iterator[str
     if not writer.kind.has_picture:
         ways.append("--format wav32 (float WAV)")
     yield f"{count} clip, by up to {over_db:g} dB" + (f"; use {' or '.join(ways)}" if ways else "")
+
+
+def narrowed_to(
+    query: Query,
+    source: AudioSource,
+    encoder: WindowEncoder,
+    rate: int,
+    progress: Progress = lambda *_: None,
+) -> Query:
+    """The query with its families narrowed to what can be heard in a sound, which is read to its end.
+
+    Args:
+        query: The query.
+        source: The sound.
+        encoder: The bundle's audio encoder.
+        rate: Sample rate of the model in Hz.
+        progress: Called now and then, with nothing done; what it raises ends the reading.
+
+    Raises:
+        soundfile.LibsndfileError, OSError: The sound cannot be read to its end.
+    """
+
+    def windows() -> Iterator[Array]:
+        for window in source_windows(source, rate, WINDOW_SECONDS):
+            progress(0.0, source.seconds)
+            yield window
+
+    return narrowed(query, heard_in(windows(), encoder))
 
 
 def separate_source(

@@ -85,9 +85,9 @@ class PresenceMeter:
         self.hop, self.rate = hop, rate
         self.target_energy = self.input_energy = 0.0  # a sample, smoothed
         self.weight = 0.0  # how much of the smoothing is filled
-        self.heard: Array = np.zeros(
-            round(HEARD_SECONDS * rate) // hop * hop, np.float32
-        )  # a circle of mono target
+        length = round(HEARD_SECONDS * rate) // hop * hop
+        self.heard: Array = np.zeros(length, np.float32)  # a circle of mono target
+        self.input: Array = np.zeros(length, np.float32)  # and of input
         self.at = 0
         self.mono: Array = np.zeros(hop, np.float32)
         self.scale = np.float32(1 / channels)
@@ -103,8 +103,12 @@ class PresenceMeter:
             k * self.input_energy + (1 - k) * float(np.dot(dry.ravel(), dry.ravel())) / dry.size
         )
         self.weight = k * self.weight + 1 - k
-        np.sum(target, axis=0, out=self.mono)
-        np.multiply(self.mono, self.scale, out=self.heard[self.at : self.at + self.hop])
+        for sound, circle, scale in (
+            (target, self.heard, self.scale),
+            (dry, self.input, np.float32(1 / len(dry))),
+        ):
+            np.sum(sound, axis=0, out=self.mono)
+            np.multiply(self.mono, scale, out=circle[self.at : self.at + self.hop])
         self.at = (self.at + self.hop) % len(self.heard)
 
     def listen(self, encoder: WindowEncoder, sounds: Array) -> None:
@@ -114,12 +118,19 @@ class PresenceMeter:
             encoder: The audio encoder.
             sounds: Unit vectors of the query's sounds, [K, D] or [D].
         """
-        at = self.at
-        heard = np.concatenate([self.heard[at:], self.heard[:at]])
+        heard = self._unrolled(self.heard)
         if not np.any(heard):
             self.similarity = None
             return
         self.similarity = float((np.atleast_2d(sounds) @ encoder.embed_windows([heard])).max())
+
+    def recent_input(self) -> Array:
+        """The last seconds of input, mono, float32 [n]."""
+        return self._unrolled(self.input)
+
+    def _unrolled(self, circle: Array) -> Array:
+        at = self.at
+        return np.concatenate([circle[at:], circle[:at]])
 
     def presence(self) -> float:
         """0..1; 0 where the input is silent."""

@@ -64,14 +64,36 @@ def audible_sounds(
     seconds = WINDOW_SECONDS
     for number, window in enumerate(windows):
         seconds = len(window) / rate
-        power = float(np.mean(np.square(window, dtype=np.float64)))
-        if 10 * math.log10(power + 1e-12) < SILENCE_DB:
+        power = _power(window)
+        if _is_silent(power):
             continue
         similarity = vectors @ encoder.embed_windows([window])
         for i in _apart(similarity, known):
             found.setdefault(i, []).append((number, power, float(similarity[i])))
     order = sorted(found, key=lambda i: -sum(similarity for _, _, similarity in found[i]))
     return [_sound(labels[i], found[i], seconds) for i in order[:MOST]]
+
+
+def heard_in(windows: Iterable[Array], encoder: WindowEncoder) -> Array:
+    """What the audio encoder hears, window by window.
+
+    Args:
+        windows: Mono windows of equal length, float32 [T].
+        encoder: The audio encoder.
+
+    Returns:
+        Unit vectors of those windows that are not silent, float32 [W, D]; W is 0 if all of them are.
+    """
+    heard = [encoder.embed_windows([window]) for window in windows if not _is_silent(_power(window))]
+    return np.stack(heard) if heard else np.zeros((0, 0), np.float32)
+
+
+def _power(window: Array) -> float:
+    return float(np.mean(np.square(window, dtype=np.float64)))
+
+
+def _is_silent(power: float) -> bool:
+    return 10 * math.log10(power + 1e-12) < SILENCE_DB
 
 
 def _apart(similarity: Array, known: Vocabulary) -> list[int]:

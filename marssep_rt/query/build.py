@@ -22,7 +22,7 @@ from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.encoders import audio_encoder, check_text, image_encoder, text_encoder
 from marssep_rt.query.language import Wish, combined, negatives, understand
 from marssep_rt.query.query_file import read_query
-from marssep_rt.query.types import Query, QueryRequest
+from marssep_rt.query.types import Family, Query, QueryRequest
 from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.query.words import Words, words_of
 from marssep_rt.utils.arguments import named_arguments
@@ -136,6 +136,7 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
     understood = Wish(tuple(s.label for s in sounds), tuple(s.label for s in away), wish.remove)
     away += negative_sounds(bundle, [part for text in request.negatives for part in negatives(text)])
     kept = np.concatenate([sound.vectors for sound in sounds])
+    families = tuple(family for s in sounds for family in (s.family, *[None] * (len(s.vectors) - 1)))
     nothing = np.zeros((0, bundle.query_dim), np.float32)
     dropped = np.concatenate([nothing, *(f.dropped for f in staying), *(s.vectors for s in away)])
     if len(kept) + len(dropped) > MOST_SOUNDS:
@@ -151,6 +152,7 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
         dropped if len(dropped) else None,
         complement,
         min((s.limit_db for s in sounds if s.limit_db is not None), default=None),
+        families if any(families) else (),
     )
 
 
@@ -195,12 +197,14 @@ class Sound:
         vectors: Unit vectors [K, D] whose sum it is: one, or more of a query file of several sounds.
         warnings: Of parts that are out of vocabulary.
         limit_db: The attenuation limit of words that are doubted, else None.
+        family: The labels that a word stands for, if they are to be narrowed to what can be heard.
     """
 
     label: str
     vectors: Array
     warnings: tuple[str, ...] = ()
     limit_db: float | None = None
+    family: Family | None = None
 
 
 def in_one(kept: Array, dropped: Array | None = None) -> Array:
@@ -218,6 +222,25 @@ def in_one(kept: Array, dropped: Array | None = None) -> Array:
         away = unit_vector(dropped.mean(axis=0))
         vector = unit_vector((1 + NEGATIVE_WEIGHT) * vector - NEGATIVE_WEIGHT * away)
     return vector
+
+
+def narrowed(query: Query, heard: Array) -> Query:
+    """A query whose families are narrowed to what can be heard.
+
+    Args:
+        query: The query.
+        heard: Unit vectors of stretches of the input by the audio encoder, [W, D]; none leave it as it is.
+    """
+    if not query.families or not len(heard):
+        return query
+    kept = np.stack(
+        [
+            vector if family is None else family.narrowed(heard)
+            for vector, family in zip(query.kept, query.families, strict=True)
+        ]
+    )
+    keep = None if query.keep is None else kept
+    return replace(query, vector=in_one(kept, query.dropped), keep=keep)
 
 
 def _without_residual_words(wish: Wish, words: Words, alone: bool) -> tuple[Wish, bool]:
@@ -247,8 +270,11 @@ def _named(bundle: Bundle, text: str) -> Sound:
     """The sound of a text; a family lies in the middle of its labels."""
     text, words = check_text(text), words_of(bundle.path)
     if labels := words.labels_of(text):
-        middle = np.mean([_embedded(label, bundle) for label in labels], axis=0)
-        sound = Sound(text, unit_vector(middle)[None])
+        members = np.stack([_embedded(label, bundle) for label in labels])
+        known = Vocabulary.of(bundle)
+        temperature = None if known is None or len(labels) == 1 else known.family_temperature
+        family = None if temperature is None else Family(members, temperature)
+        sound = Sound(text, unit_vector(members.mean(axis=0))[None], family=family)
     else:
         sound = _described(bundle, [("text", text, _embedded(text, bundle))])
     warning = words.own_warning(text)

@@ -9,6 +9,34 @@ from pathlib import Path
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.utils.vectors import unit_vector
+
+
+@dataclass(frozen=True)
+class Family:
+    """The labels that a word stands for; its own vector lies in their middle.
+
+    Attributes:
+        vectors: Unit vectors of the labels, [F, D].
+        temperature: How far below the best heard label another one still counts, in cosine similarity.
+    """
+
+    vectors: Array
+    temperature: float
+
+    def narrowed(self, heard: Array) -> Array:
+        """The family as far as it can be heard: a softmax over how well each label is heard where it is
+        heard best.
+
+        Args:
+            heard: Unit vectors of stretches of the input by the audio encoder, [W, D] with W of at least 1.
+
+        Returns:
+            Unit vector, float32 [D].
+        """
+        similarity = (self.vectors @ heard.T).max(axis=1)
+        weights = np.exp((similarity - similarity.max()) / self.temperature)
+        return unit_vector(weights @ self.vectors)
 
 
 @dataclass(frozen=True)
@@ -28,6 +56,8 @@ class Query:
             keep the sounds.
         limit_db: The attenuation limit in dB for words that the model is doubted to know, where the user sets
             none; None is no limit.
+        families: For every sound of ``kept`` its family, None for a sound that is none. Empty: there are
+            none, or the model gains nothing by narrowing them.
     """
 
     vector: Array
@@ -40,6 +70,7 @@ class Query:
     drop: Array | None = None
     complement: bool = False
     limit_db: float | None = None
+    families: tuple[Family | None, ...] = ()
 
     @property
     def name(self) -> str:

@@ -50,6 +50,7 @@ class Vocabulary:
         trained: The number of training labels; None means all.
         asked: The number of labels and families that training asked for: they come first; None means all.
         doubt: From which words on the model is doubted, and what follows; None: it never is.
+        family_temperature: How families narrow to what can be heard, see ``Family``; None: they do not.
         snap_evidence: Weight of the other parts of a query against an example's own similarity.
         snap_own: Weight of an example's own vector against its label's.
     """
@@ -60,6 +61,7 @@ class Vocabulary:
     trained: int | None = None
     asked: int | None = None
     doubt: Doubt | None = None
+    family_temperature: float | None = None
     snap_evidence: float = OLD_BUNDLES.snap_evidence
     snap_own: float = OLD_BUNDLES.snap_own
 
@@ -79,6 +81,7 @@ class Vocabulary:
                 data.get("trained"),
                 data.get("asked"),
                 Doubt(**{k: float(v) for k, v in data["doubt"].items()}) if "doubt" in data else None,
+                float(data["family_temperature"]) if "family_temperature" in data else None,
                 float(data.get("snap_evidence", OLD_BUNDLES.snap_evidence)),
                 float(data.get("snap_own", OLD_BUNDLES.snap_own)),
             )
@@ -100,6 +103,7 @@ class Vocabulary:
             "trained": len(self.labels) if self.trained is None else self.trained,
             "asked": len(self.labels) if self.asked is None else self.asked,
             **({} if self.doubt is None else {"doubt": asdict(self.doubt)}),
+            **({} if self.family_temperature is None else {"family_temperature": self.family_temperature}),
             "thresholds": self.thresholds,
             "snap_evidence": self.snap_evidence,
             "snap_own": self.snap_own,

@@ -55,6 +55,8 @@ class Voice(Protocol):
 
     def text(self, words: str) -> Vector: ...
 
+    def text_in(self, words: str, mixture: Audio) -> Vector: ...
+
     def limit_db(self, words: str) -> float | None: ...
 
     def recordings(self, clips: Sequence[Clip]) -> Vector | None: ...
@@ -69,6 +71,11 @@ def said(voice: Voice, words: str, other: str | None = None, drop: str | None = 
     """What a voice asks by words; ``other`` and ``drop`` in words, too."""
     away, out = (None if x is None else voice.text(x) for x in (other, drop))
     return Ask(voice.text(words), away, out, voice.limit_db(words))
+
+
+def said_in(voice: Voice, words: str, mixture: Audio) -> Ask:
+    """What a voice asks of a mixture [samples] by words that may name a family."""
+    return Ask(voice.text_in(words, mixture), limit_db=voice.limit_db(words))
 
 
 @dataclass(frozen=True)
@@ -226,8 +233,9 @@ def by_words(
             target = target / np.float32(rms(target))
             other = louder(sources.audio(pick(clips[pick(rest, rng)], rng), rng), rng.uniform(-5, 5))
             target, other = at_level([target, other])
-            asks = tuple(said(voice, label) for label in labels) if as_label else (said(voice, word),)
-            yield Question(word, target + other, target, asks)
+            mixture = target + other
+            named = tuple(said(voice, label) for label in labels)
+            yield Question(word, mixture, target, named if as_label else (said_in(voice, word, mixture),))
 
 
 def two_at_once(sources: Sources, voice: Voice, count: int) -> Questions:
@@ -311,7 +319,8 @@ def speech(sources: Sources, voice: Voice, count: int, word: str = "speech") -> 
         target = sources.audio(pick(clips[label], rng), rng)
         noise = louder(sources.audio(pick(clips[pick(noises, rng)], rng), rng), -rng.uniform(-5, 10))
         target, noise = at_level([target, noise])
-        yield Question(label, target + noise, target, (said(voice, word),))
+        mixture = target + noise
+        yield Question(label, mixture, target, (said_in(voice, word, mixture),))
 
 
 def pick(items: Sequence[T], rng: np.random.Generator) -> T:

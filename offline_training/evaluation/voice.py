@@ -9,10 +9,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from marssep_rt.audio_io.array_source import ArraySource
+from marssep_rt.query.audible import WINDOW_SECONDS, heard_in
 from marssep_rt.query.image_input import read_image
+from marssep_rt.query.source_windows import source_windows
+from marssep_rt.query.types import Family
 from marssep_rt.query.vocabulary import Vocabulary
 from offline_training.data.audio_windows import windows
-from offline_training.data.corpus import Clip, Corpus
+from offline_training.data.corpus import SAMPLE_RATE, Clip, Corpus
 from offline_training.data.images import ImageBank
 from offline_training.data.query_table import blend
 from offline_training.encoders.base import Encoder
@@ -52,6 +56,23 @@ class EncoderVoice:
             texts = list(self.labels_of(words)) or [words]
             self.vectors[key] = unit(self.encoder.embed_text(texts).mean(axis=0))
         return self.vectors[key]
+
+    def text_in(self, words: str, mixture: Vector) -> Vector:
+        """The vector of a text that is asked of a mixture [samples]: a family's labels as far as they can be
+        heard in it, as ``marssep file`` hears them.
+        """
+        labels = self.labels_of(words)
+        temperature = None if self.known is None else self.known.family_temperature
+        if temperature is None or len(labels) < 2 or "audio" not in self.encoder.modalities:
+            return self.text(words)
+        members = np.stack([self.text(label) for label in labels])
+        source = ArraySource(mixture[None], SAMPLE_RATE)
+        heard = heard_in(source_windows(source, SAMPLE_RATE, WINDOW_SECONDS), self)
+        return Family(members, temperature).narrowed(heard) if len(heard) else self.text(words)
+
+    def embed_windows(self, windows: Sequence[Vector]) -> Vector:
+        """Equally long windows -> one unit vector [D]."""
+        return unit(self.encoder.embed_audio(list(windows)).mean(axis=0))
 
     def limit_db(self, words: str) -> float | None:
         """The attenuation limit in dB if a bundle doubts the words."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,15 +23,16 @@ from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
 from marssep_rt.errors import MarssepError, QueryError, SoundError
 from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.model.bundle import Bundle
-from marssep_rt.query.audible import WINDOW_SECONDS, audible_sounds
+from marssep_rt.query.audible import WINDOW_SECONDS, audible_sounds, heard_in
 from marssep_rt.query.audio_input import loud, windows_of
-from marssep_rt.query.build import build_query
+from marssep_rt.query.build import build_query, narrowed
 from marssep_rt.query.encoders import audio_encoder
 from marssep_rt.query.types import Query, QueryRequest, limit_of
 from marssep_rt.query.vocabulary import Vocabulary
 
 LEARN_SECONDS = 3.0
 LISTEN_INTERVAL_SECONDS = 0.5
+FAMILY_WINDOWS = 8  # of input, one every interval: what a family is narrowed to was heard in this time
 UNMATCHED_SECONDS = PRESENCE.unmatched_seconds
 CLOSE_SECONDS = 5.0
 WET_STEP, GAIN_STEP, LIMIT_STEP, MAX_LIMIT_DB = 0.1, 1.0, 6.0, 30.0
@@ -286,8 +288,23 @@ class LiveController:
 
     def _listen(self) -> None:
         encoder = audio_encoder(self.bundle.path)
+        recent: deque[Array] = deque(maxlen=FAMILY_WINDOWS)  # unit vectors of windows of input
         while not self._closing.wait(LISTEN_INTERVAL_SECONDS):
             self.engine.listen(encoder, self.query.kept)
+            if not any(query.families for query in self.queries):
+                recent.clear()
+                continue
+            recent.extend(heard_in([self.engine.recent_input()], encoder))
+            if recent:
+                self._narrow(np.stack(recent))
+
+    def _narrow(self, heard: Array) -> None:
+        """Narrow the queries' families to what was heard, unit vectors [W, D]."""
+        with self._lock:
+            for which, query in enumerate(self.queries):
+                if query.families:
+                    self.queries[which] = narrowed(query, heard)
+                    self.engine.refine_query(self.queries[which], which)
 
     def note(self) -> float:
         """Write the presence into the timeline; call it about once a second.

@@ -87,6 +87,12 @@ class Engine:
             prepared = self.processor.prepare(query, which, seconds)
             self.worker.post(change)
 
+    def refine_query(self, query: Query, which: int = 0) -> None:
+        """Change the vectors of the same sounds; presence goes on."""
+        with self._preparing:
+            prepared = self.processor.prepare(query, which)
+            self.worker.post(lambda: self.processor.apply(prepared))
+
     def set_controls(self, controls: Controls) -> None:
         """Change the mixer settings, with a ramp over one hop."""
         self.worker.post(lambda: self.worker.set_controls(controls))
@@ -122,6 +128,10 @@ class Engine:
     def listen(self, encoder: WindowEncoder, sounds: Array) -> None:
         """Compare the last seconds of target with the query's sounds [K, D]; takes tens of milliseconds."""
         self.worker.presence.listen(encoder, sounds)
+
+    def recent_input(self) -> Array:
+        """The last seconds of input, mono at the model's rate, float32 [n]; zeros at the start."""
+        return self.worker.presence.recent_input()
 
     def presence(self) -> float:
         """Presence of the target now, 0..1."""
