@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -193,15 +194,23 @@ def average(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The checkpoint to write.", metavar="FILE.pt")
     ],
+    share: Annotated[
+        list[float] | None,
+        typer.Option(help="How much a checkpoint counts; one for each, in their order.", metavar="NUMBER"),
+    ] = None,
 ) -> None:
-    """One separator of several runs that began with the same checkpoint, each with its own seed: the mean of
-    their weights."""
+    """One separator of a run and its start, or of several runs with one start: the mean of their weights."""
     from offline_training.utils import checkpoint_io
 
     if len(checkpoints) < 2:
         raise UsageError("name at least two checkpoints")
+    shares = share or []
+    if shares and len(shares) != len(checkpoints):
+        raise UsageError(f"--share is given {len(shares)} times for {len(checkpoints)} checkpoints")
+    if not all(0 < one < math.inf for one in shares):
+        raise UsageError("a share is a number above 0")
     with sentences():
-        checkpoint_io.save(output, checkpoint_io.mean(checkpoints))
+        checkpoint_io.save(output, checkpoint_io.mean(checkpoints, shares))
 
 
 def register(app: typer.Typer) -> None:

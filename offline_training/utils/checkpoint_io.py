@@ -54,11 +54,20 @@ def slim(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
 
 
-def mean(paths: Sequence[Path]) -> dict[str, Any]:
-    """A checkpoint with the mean of all their weights: one model from runs that began with the same one
-    (model soups, Wortsman et al. 2022). Raises CheckpointError where one cannot be read, is of another shape
-    or was trained on another encoder than the first.
+def mean(paths: Sequence[Path], shares: Sequence[float] = ()) -> dict[str, Any]:
+    """A checkpoint with the mean of all their weights: one model of a run and its start, or of runs with one
+    start (model soups, Wortsman et al. 2022; WiSE-FT, Wortsman et al. 2022).
+
+    Args:
+        paths: The checkpoints.
+        shares: How much each counts, above 0; they need not sum to one. Empty: all alike.
+
+    Raises:
+        CheckpointError: One cannot be read, is of another shape or was trained on another encoder than the
+            first.
     """
+    parts = torch.tensor(list(shares) or [1.0] * len(paths), dtype=torch.float32)
+    parts /= parts.sum()
     contents = [load(path) for path in paths]
     first = contents[0]
     for path, content in zip(paths, contents, strict=True):
@@ -71,8 +80,8 @@ def mean(paths: Sequence[Path]) -> dict[str, Any]:
                 f"{path} was trained on encoder {content['encoder']}, {paths[0]} on {first['encoder']}"
             )
     weights = {
-        name: torch.stack([content["weights"][name].float() for content in contents])
-        .mean(dim=0)
+        name: torch.stack([content["weights"][name].float() for content in contents], dim=-1)
+        .matmul(parts)
         .to(value.dtype)
         if value.is_floating_point()
         else value
@@ -87,7 +96,9 @@ def mean(paths: Sequence[Path]) -> dict[str, Any]:
         "separator": first["separator"],
         "weights": weights,
         **told,
-        "mean_of": [training(c) for c in contents],
+        "mean_of": [
+            training(c) | {"share": round(float(s), 4)} for c, s in zip(contents, parts, strict=True)
+        ],
     }
 
 

@@ -138,6 +138,9 @@ def test_mean_of_checkpoints(tmp_path):
     assert "val" not in made  # nobody has measured the mean
     told = checkpoint_io.training(made)["mean_of"]
     assert [(run["step"], run["val"]["si_sdri"]) for run in told] == [(0, 5.0), (1, 6.0), (2, 7.0)]
+    made = checkpoint_io.mean(paths[1:], [0.5, 1.5])  # of 1 and 4
+    torch.testing.assert_close(made["weights"]["w"], torch.full((2,), 3.25).half(), rtol=0, atol=0)
+    assert [run["share"] for run in checkpoint_io.training(made)["mean_of"]] == [0.25, 0.75]
     checkpoint_io.save(paths[1], {"separator": {}, "weights": weights, "encoder": "f"})
     with pytest.raises(CheckpointError, match=r"1\.pt was trained on encoder f, .*0\.pt on e"):
         checkpoint_io.mean(paths)
