@@ -14,6 +14,8 @@ import torch
 from pyrnnoise import RNNoise
 from scipy.signal import correlate, correlation_lags
 
+from marssep_rt.query.vocabulary import Vocabulary
+from marssep_rt.query.words import Words
 from offline_training.data.corpus import SAMPLE_RATE
 from offline_training.encoders.builtin import BuiltinEncoder
 from offline_training.evaluation import questions, suite
@@ -52,7 +54,12 @@ def aligned(output, mixture):
 def main():
     options = asking.parser(__doc__, 100).parse_args()
     bundle, sources = asking.opened(options)
-    voice = EncoderVoice(BuiltinEncoder(text=bundle.path), sources.corpus)
+    voice = EncoderVoice(
+        BuiltinEncoder(text=bundle.path),
+        sources.corpus,
+        known=Vocabulary.of(bundle),
+        labels_of=Words.of(bundle).labels_of,
+    )
     asked = list(questions.speech(sources, voice, options.mixtures))
     ours = suite.measure(BundleListener(bundle), iter(asked))
     theirs = suite.measure(Denoiser(), iter(asked))
