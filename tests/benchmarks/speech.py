@@ -7,6 +7,7 @@ RNNoise suppresses noise and takes no query. Its output is aligned to the mixtur
 """
 
 import json
+from dataclasses import replace
 
 import asking
 import numpy as np
@@ -63,10 +64,19 @@ def main():
     asked = list(questions.speech(sources, voice, options.mixtures))
     ours = suite.measure(BundleListener(bundle), iter(asked))
     theirs = suite.measure(Denoiser(), iter(asked))
+    # a voice alone must come through
+    alone = suite.measure(BundleListener(bundle), (replace(q, mixture=q.target) for q in asked))
+    levels = [answer.level for answer in alone]
     ahead = float(np.mean([a.si_sdri > b.si_sdri for a, b in zip(ours, theirs, strict=True)]))
     print(
         json.dumps(
-            {"marssep": suite.summary(ours), "rnnoise": suite.summary(theirs), "ahead": ahead}, indent=1
+            {
+                "marssep": suite.summary(ours),
+                "rnnoise": suite.summary(theirs),
+                "ahead": ahead,
+                "alone_db": {"mean": float(np.mean(levels)), "worst": min(levels)},
+            },
+            indent=1,
         )
     )
 
