@@ -1,7 +1,7 @@
 """Which streams of the graph serve a query: one for each sound that is kept or dropped.
 
-A graph that takes ``also`` and ``drop`` puts the streams' masks together. Of older graphs the targets are
-added, and a negative steers the vectors away instead.
+A graph that takes ``also`` and ``drop`` puts the streams' masks together, and the kept sounds' streams know
+by ``other`` what is dropped. Of older graphs the targets are added, and a negative steers the vectors away.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ class QueryStreams:
 
     Attributes:
         query: Unit vectors [B, D].
+        other: Unit vectors [B, D] of what else is there; zeros where nothing is known of it.
         also: [B, B]; 1 where stream j is added to stream i.
         drop: [B, B]; 1 where stream j is taken out of stream i.
         owner: The target that each stream serves.
     """
 
     query: Array
+    other: Array
     also: Array
     drop: Array
     owner: tuple[int, ...]
@@ -56,4 +58,8 @@ class QueryStreams:
         for stream, (target, name, _) in enumerate(extra, len(queries)):
             matrices[name][target, stream] = 1.0
         query = np.stack([*(keep[0] for keep in kept), *(vector for _, _, vector in extra)])
-        return cls(query.astype(np.float32), matrices["also"], matrices["drop"], owner)
+        other = np.zeros(query.shape, np.float32)
+        for stream, target in enumerate(owner):
+            if len(dropped[target]) and not matrices["drop"][target, stream]:
+                other[stream] = in_one(dropped[target])
+        return cls(query.astype(np.float32), other, matrices["also"], matrices["drop"], owner)

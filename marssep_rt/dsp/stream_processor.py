@@ -122,6 +122,7 @@ class StreamProcessor:
 
     def _take(self, streams: QueryStreams) -> None:
         self.stream.query[...] = streams.query
+        self.stream.other[...] = streams.other
         self.stream.also[...] = streams.also
         self.stream.drop[...] = streams.drop
         self.target: Array = self.stream.target[: len(self.queries)].reshape(self.rows, self.size)

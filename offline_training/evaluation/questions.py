@@ -158,11 +158,13 @@ def with_other(sources: Sources, voice: Voice, count: int) -> Questions:
 
 
 def without_other(sources: Sources, voice: Voice, count: int) -> Questions:
-    """A not B as the runtime does it: the same mixtures as ``by_label``, the mask of B taken out."""
+    """A not B as the runtime does it: the same mixtures as ``by_label``, B named as what to push away and
+    taken out by its own mask.
+    """
     return asked(
         sources,
         sources.pairs(count=count),
-        lambda pair: said(voice, pair.target.label, drop=pair.interferer.label),
+        lambda pair: said(voice, pair.target.label, pair.interferer.label, pair.interferer.label),
     )
 
 

@@ -14,7 +14,6 @@ labels; "found": what the search ended with, kept or not. ``--no-tuning`` measur
 
 import argparse
 import time
-import tomllib
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +27,12 @@ from marssep_rt.query.build import build_query, embed_audio
 from marssep_rt.query.types import QueryRequest
 from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.utils.vectors import unit_vector
+from offline_training.cli.measuring import held_out_labels
 from offline_training.data.corpus import BACKGROUNDS, SAMPLE_RATE, Clip, Corpus
 from offline_training.data.eval_mixtures import EvalConfig, Pair, measured_clips, render
 from offline_training.evaluation.bootstrap import interval
 from offline_training.evaluation.listeners import BundleListener, Listener
 from offline_training.evaluation.metrics import si_sdr
-from offline_training.utils.recipe_files import recipe_path
 
 COLUMNS = ("plain", "mean", "tuned", "found")
 
@@ -103,7 +102,7 @@ class Comparison:
     def __init__(self, given: argparse.Namespace) -> None:
         self.given, self.corpus, self.bundle = given, Corpus(given.corpus), bundles.load(given.bundle)
         self.config = EvalConfig(seconds=3.0)
-        self.held_out = tomllib.loads(recipe_path(given.unseen).read_text())["mixtures"]["held_out_labels"]
+        self.held_out = held_out_labels(given.unseen)
         self.known = set(Vocabulary.of(self.bundle).labels)
         self.seen = measured_clips(self.corpus, self.config, self.held_out)
         self.listener = BundleListener(self.bundle, 1)
@@ -193,7 +192,8 @@ def main() -> None:
     tasks = {"unseen": comparison.unseen_tasks(), "seen": comparison.seen_tasks()}
     for name in given.set or ("unseen", "seen"):
         every = [comparison.rows(job) for job in tasks[name]]
-        print(told(f"{name}, {len(every)} labels", np.concatenate(every)), flush=True)
+        if every:
+            print(told(f"{name}, {len(every)} labels", np.concatenate(every)), flush=True)
 
 
 if __name__ == "__main__":

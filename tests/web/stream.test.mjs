@@ -61,11 +61,19 @@ test("samples that are no numbers are silence", async () => {
   assert.ok([...dry, ...targets[0]].every((x) => x === 0));
 });
 
-test("a graph that takes what to push away gets zeros, as from the runtime", async () => {
-  const net = graph(["audio", "query", "other", "past"]);
-  await new Separation(ort, net, card, 1, { keep: [vector(1, 0)], drop: [] }).run(new Float32Array(HOP));
-  await new Separation(ort, net, card, 1, { keep: [vector(1, 0)], drop: [vector(0, 1)] }).run(new Float32Array(HOP));
-  assert.deepEqual(net.seen.map((seen) => seen.other), [[0, 0], [0, 0, 0, 0]]);
+test("the streams of what is kept know what is dropped, of a graph that puts masks together", async () => {
+  const asked = async (inputs, wish) => {
+    const net = graph(["audio", "query", "other", "past", ...inputs]);
+    await new Separation(ort, net, card, 1, wish).run(new Float32Array(HOP));
+    return net.seen[0].other;
+  };
+  const dog = vector(1, 0), rain = vector(0, 1);
+  assert.deepEqual(await asked(["also", "drop"], { keep: [dog], drop: [] }), [0, 0]);
+  assert.deepEqual(await asked(["also", "drop"], { keep: [dog], drop: [rain] }), [0, 1, 0, 0]);
+  const half = Math.fround(Math.SQRT1_2);
+  // the last stream: the first sound alone, for its presence
+  assert.deepEqual(await asked(["also", "drop"], { keep: [dog, dog], drop: [dog, rain] }), [half, half, half, half, 0, 0, 0, 0, half, half]);
+  assert.deepEqual(await asked([], { keep: [dog], drop: [rain] }), [0, 0, 0, 0]);
 });
 
 test("one sound is the graph's own target, without more latency", async () => {

@@ -12,8 +12,8 @@ export class Stream {
     Object.assign(this, { ort, session, card, channels, count: queries.length });
     const tensor = (vectors) => new ort.Tensor("float32", joined(vectors), [vectors.length, vectors[0].length]);
     this.vectors = { query: tensor(queries) };
-    // as in the runtime, what to leave out is left out by its own mask, and nothing is pushed away
-    if (session.inputNames.includes("other")) this.vectors.other = tensor(queries.map((query) => new Float32Array(query.length)));
+    // as in the runtime, what to leave out is left out by its own mask, and the streams of what is kept know of it
+    if (session.inputNames.includes("other")) this.vectors.other = tensor(others(queries, session.inputNames.includes("drop") ? drop : []));
     for (const [name, streams] of Object.entries({ also, drop })) {
       if (!session.inputNames.includes(name)) continue;
       const matrix = new Float32Array(this.count * this.count);
@@ -53,6 +53,16 @@ export class Stream {
     const heard = result.target.data;
     return { targets: Array.from({ length: count }, (_, s) => heard.slice(s * channels * n, (s + 1) * channels * n)), dry };
   }
+}
+
+// What else is there, for each stream: the normalised mean of the vectors that are dropped; zeros for those themselves, and where none are.
+export function others(queries, drop) {
+  const none = new Float32Array(queries[0].length);
+  if (!drop.length) return queries.map(() => none);
+  const sum = none.map((_, d) => drop.reduce((total, stream) => total + queries[stream][d], 0));
+  const length = Math.hypot(...sum);
+  const other = sum.map((x) => (length ? x / length : 0));
+  return queries.map((_, stream) => (drop.includes(stream) ? none : other));
 }
 
 // The separation by one wish: a stream for every sound that it names. The graph puts their masks together in the first one; of an older graph

@@ -43,6 +43,20 @@ def test_kept_sounds_are_added_and_dropped_ones_taken_out_of_their_own_target(so
     assert np.argwhere(streams.drop).tolist() == [[1, 3]]
 
 
+def test_streams_of_what_is_kept_know_what_is_dropped(sounds, session, bundle):
+    asked = query(sounds[:2], sounds[2:])
+    streams = QueryStreams.of([Query(sounds[0], "", "one"), asked], True)
+    assert streams.owner == (0, 1, 1, 1, 1)
+    away = in_one(sounds[2:])
+    nothing = np.zeros_like(away)
+    np.testing.assert_array_equal(streams.other, [nothing, away, away, nothing, nothing])
+    processor = StreamProcessor(session, "cpu", 1, asked, Controls())
+    np.testing.assert_array_equal(processor.stream.other, [away, away, nothing, nothing])
+    processor.set_query(query(sounds[:2], sounds[2:3]))
+    np.testing.assert_array_equal(processor.stream.other, [sounds[2], sounds[2], nothing])
+    assert not QueryStreams.of([asked], False).other.any()
+
+
 def test_without_masks_a_negative_steers_every_kept_sound(sounds):
     streams = QueryStreams.of([query(sounds[:2], sounds[3:])], False)
     expected = [in_one(sound[None], sounds[3:]) for sound in sounds[:2]]

@@ -1,6 +1,7 @@
 #include "model.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <numeric>
 #include <stdexcept>
@@ -211,7 +212,7 @@ Stream::Stream(std::shared_ptr<const Model> of, unsigned channelCount, std::size
     if (!model->baked)
         bindInput("query", queryData, {count, info.queryDim});
     if (model->vectors == 2)
-        bindInput("other", otherData, {count, info.queryDim}); // zeros: nothing is known of what else is there
+        bindInput("other", otherData, {count, info.queryDim});
     if (model->mixes) {
         bindInput(MIXING[0], alsoData, {count, count});
         bindInput(MIXING[1], dropData, {count, count});
@@ -276,6 +277,24 @@ void Stream::setSounds(const Sounds& given)
         if (i > 0)
             (i < given.kept ? alsoData : dropData)[i] = 1.0f;
     }
+    if (!otherData.empty())
+        tellWhatIsDropped(given.kept);
+}
+
+// The kept sounds' streams know what else is there: the normalised mean of the sounds that are dropped.
+void Stream::tellWhatIsDropped(std::size_t kept)
+{
+    const auto dim = std::ptrdiff_t(model->info.queryDim);
+    const auto begin = otherData.begin();
+    std::fill(begin, otherData.end(), 0.0f);
+    for (auto dropped = queryData.begin() + std::ptrdiff_t(kept) * dim; kept < sounds && dropped != queryData.end(); dropped += dim)
+        std::transform(dropped, dropped + dim, begin, begin, std::plus<>());
+    const float length = std::sqrt(std::inner_product(begin, begin + dim, begin, 0.0f));
+    if (length == 0.0f)
+        return; // nothing is dropped
+    std::transform(begin, begin + dim, begin, [length](float x) { return x / length; });
+    for (std::size_t i = 1; i < kept; ++i)
+        std::copy(begin, begin + dim, begin + std::ptrdiff_t(i) * dim);
 }
 
 void Stream::continueFrom(const Stream& other)

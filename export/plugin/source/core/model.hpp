@@ -100,6 +100,7 @@ public:
     void reset();
 
 private:
+    void tellWhatIsDropped(std::size_t kept);
     void bindStates();
     void bindInput(const char* name, std::vector<float>& data, const std::vector<std::int64_t>& shape);
     OrtValue* tensor(std::vector<float>& data, const std::vector<std::int64_t>& shape);
