@@ -1,6 +1,9 @@
 """Tuned queries: backgrounds, mixtures, the search, and what is kept of it."""
 
+import contextlib
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -224,10 +227,41 @@ def test_the_command_writes_a_query_file(bundle, recordings, query, tmp_path):
     assert all(path.name in made.label for path in recordings)
 
 
+@pytest.fixture
+def standard_input(monkeypatch):
+    """Lets a file be standard input."""
+    with contextlib.ExitStack() as opened:
+
+        def feed(path):
+            monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=opened.enter_context(open(path, "rb"))))
+
+        yield feed
+
+
+def test_a_recording_from_a_pipe_is_read_once(recordings, query, standard_input, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    standard_input(recordings[0])
+    code, said = query("--audio", "-", recordings[1], "--tune", "-o", tmp_path / "piped.query")
+    assert code == 0, said
+    named = read_query(tmp_path / "piped.query").label
+    assert named.startswith("- ")
+    assert recordings[1].name in named
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    standard_input(tmp_path / "silence.wav")
+    code, said = query("--audio", "-", "--tune", "-o", tmp_path / "none.query")
+    assert code == 2
+    assert "error: - is silent; give a recording" in said
+    assert not (tmp_path / "none.query").exists()
+
+
 def test_wrong_commands_are_one_sentence(recordings, query, tmp_path):
     out = tmp_path / "x.query"
     for args, words in (
         ([recordings[0]], "recordings follow --audio"),
+        (["--audio", "-", "-"], "standard input (-) is named more than once"),
         (["--query", "siren", "--tune"], "one to 5 recordings"),
         (["--query", "siren", "--background", tmp_path], "--background belongs to --tune"),
         (["--audio", recordings[0], "--tune", "--background", tmp_path / "none"], "there is no folder"),
