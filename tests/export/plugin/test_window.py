@@ -34,6 +34,14 @@ def statuses(path):
     return [line.split()[-1] for line in path.read_text().splitlines() if line.startswith("status = ")]
 
 
+def lit(user, at):
+    """Whether a button is shown as chosen, as soon as it is."""
+    until = time.monotonic() + 30
+    while not (shown := user.colour(*at) == ACCENT) and time.monotonic() < until:
+        time.sleep(0.5)
+    return shown
+
+
 @contextlib.contextmanager
 def opened(env, log, scale=1):
     """The window in jalv on a display of its own: the host, a user, and where the window is."""
@@ -84,19 +92,17 @@ def test_the_window_fits_displays_of_every_density(jack_server, tmp_path, scale)
     """The names of the sliders end before the sliders begin, and a button is where it is drawn."""
     _, env = jack_server
     with opened(env, tmp_path / "log", scale) as (_, user, (x, y)):
+        target, residual = ((x + scale * left, y + scale * OUTPUTS[1]) for left in OUTPUTS[0])
+        assert lit(user, target)
         for top in SLIDER_ROWS:
             rows = range(y + scale * top, y + scale * (top + 16))
             line = [{user.colour(x + column, row) for row in rows} for column in range(WIDTH * scale)]
             slider = next(i for i, colours in enumerate(line) if ACCENT in colours)
             name = max(i for i in range(slider - 2 * scale) if line[i] != {GROUND})  # not the slider's corner
             assert slider - name > 4 * scale
-        residual = (x + scale * OUTPUTS[0][1], y + scale * OUTPUTS[1])
         assert user.colour(*residual) != ACCENT
         user.click(*residual)
-        until = time.monotonic() + 30
-        while (shown := user.colour(*residual)) != ACCENT and time.monotonic() < until:
-            time.sleep(0.5)
-        assert shown == ACCENT
+        assert lit(user, residual)
 
 
 def test_the_jack_program_says_that_it_has_no_display():

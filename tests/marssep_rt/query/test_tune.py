@@ -143,7 +143,8 @@ def wished(bundle, recordings, monkeypatch):
 
     def made(**settings):
         request = QueryRequest(audios=recordings)
-        plain = build_query(bundle, request)
+        plain = replace(build_query(bundle, request), warnings=("it is unlike every sound",))
+        monkeypatch.setattr(tuning, "build_query", lambda *_: plain)
         way = tuning.near_sounds(bundle, plain.vector, 3)[2]
         monkeypatch.setattr(tuning, "Judge", Wishes(plain.vector, way, **settings))
         options = TuneOptions(generations=8, candidates=8, mixtures=2, check_mixtures=8)
@@ -160,6 +161,7 @@ def test_a_better_vector_is_kept(wished):
     assert tuned.query.vector @ way > plain.vector @ way + 0.01
     np.testing.assert_array_equal(tuned.query.vector, tuned.vector)
     assert "tuned" in tuned.query.label
+    assert tuned.query.warnings == ()
 
 
 def test_what_only_helps_the_search_is_not_kept(wished):
@@ -167,6 +169,7 @@ def test_what_only_helps_the_search_is_not_kept(wished):
     assert not tuned.kept
     np.testing.assert_array_equal(tuned.query.vector, plain.vector)
     assert tuned.query.label == plain.label
+    assert tuned.query.warnings == plain.warnings
     assert tuned.vector @ way > plain.vector @ way
 
 
@@ -194,6 +197,12 @@ def test_the_same_seed_gives_the_same_query(bundle, recordings):
 def test_one_to_five_recordings(bundle, recordings, count):
     with pytest.raises(QueryError, match=f"one to 5 recordings.*not {count}"):
         tune(bundle, QueryRequest(["siren"], audios=(recordings * 2)[:count]))
+
+
+@pytest.mark.parametrize("more", [{"negative": "rain"}, {"texts": ["siren", "rain"]}])
+def test_only_one_sound_is_tuned(bundle, recordings, more):
+    with pytest.raises(QueryError, match=r"for one sound, and this query names [23]; add"):
+        tune(bundle, QueryRequest(audios=recordings, **more))
 
 
 def test_folders_without_backgrounds(tmp_path):
