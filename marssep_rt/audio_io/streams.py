@@ -8,11 +8,12 @@ import select
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from marssep_rt.errors import AudioFileError
+from marssep_rt.errors import AudioFileError, MarssepError, UsageError
 
 STANDARD = Path("-")
 BLOCK = 1 << 16
@@ -28,6 +29,38 @@ def is_stream(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def refuse_second_reader(paths: Sequence[Path]) -> None:
+    """Raise UsageError where standard input is named more than once: it can be read only once."""
+    if list(paths).count(STANDARD) > 1:
+        raise UsageError("standard input (-) is named more than once, and it can be read only once")
+
+
+@contextmanager
+def readable_again(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """The same files for as long as the context lasts; of every stream a copy, which has its name.
+
+    Raises:
+        AudioFileError: A stream cannot be read, or there is no space.
+    """
+    with tempfile.TemporaryDirectory(prefix="marssep-") as folder:
+        copies = [_copied(path, Path(folder, str(i))) for i, path in enumerate(paths)]
+        try:
+            yield copies
+        except MarssepError as e:  # it speaks of the copy, which is no name to the user
+            message = str(e)
+            for copy, path in zip(copies, paths, strict=True):
+                message = message.replace(str(copy), str(path))
+            raise type(e)(message) from e
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """A copy of a stream in ``folder``, which is made; any other file itself."""
+    if not is_stream(path):
+        return path
+    folder.mkdir()
+    return spooled(path, lambda: None).rename(folder / path.name)
 
 
 def spooled(path: Path, waiting: Callable[[], None]) -> Path:

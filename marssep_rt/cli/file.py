@@ -14,7 +14,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from marssep_rt.audio_io.formats import FORMATS, format_named
-from marssep_rt.audio_io.streams import STANDARD, is_stream
+from marssep_rt.audio_io.streams import STANDARD, is_stream, refuse_second_reader
 from marssep_rt.batch.gather import gather
 from marssep_rt.batch.list_sounds import list_sounds
 from marssep_rt.batch.local import on_threads
@@ -181,6 +181,7 @@ def planned(options: FileOptions) -> list[Job]:
     """The jobs of a run; says what folders hold beside them. Raises UsageError."""
     if options.kind is not None:
         format_named(options.kind)
+    refuse_second_reader([*options.inputs, *options.request.audios])
     found = gather(options.inputs, options.recursive, folder_of(options.inputs, options.output))
     jobs = plan_of(found, options.inputs, options.output, options.recursive, options.residual, options.kind)
     if options.ray is not None and any(is_stream(p) for job in jobs for p in (job.source, job.output)):

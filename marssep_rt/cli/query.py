@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from marssep_rt.audio_io.streams import readable_again, refuse_second_reader
 from marssep_rt.cli.options import QueryOptions, command
 from marssep_rt.console import console, print_understood, print_warnings
 from marssep_rt.contract import FORMATS
@@ -47,7 +48,9 @@ class FileOptions(QueryOptions):
         if self.more and not self.audio:
             raise UsageError(f"{self.more[0]} stands alone; recordings follow --audio, words follow --query")
         given = super().request
-        return replace(given, audios=[*given.audios, *(self.more or [])])
+        audios = [*given.audios, *(self.more or [])]
+        refuse_second_reader(audios)
+        return replace(given, audios=audios)
 
 
 @command(app, FileOptions)
@@ -83,7 +86,10 @@ def _tuned(bundle: Bundle, options: FileOptions) -> Query:
             shown = f"{gain_db:+.1f} dB; Ctrl-C takes what is found so far"
             progress.update(task, completed=done, total=total, description=shown)
 
-        result = tune(bundle, options.request, backgrounds, TuneOptions(seed=options.seed), report)
+        request = options.request
+        with readable_again(request.audios) as audios:
+            request = replace(request, audios=audios)
+            result = tune(bundle, request, backgrounds, TuneOptions(seed=options.seed), report)
     told = f"plain {result.plain_db:+.1f} dB, tuned {result.tuned_db:+.1f} dB on what the search did not hear"
     if result.stopped:
         told = f"stopped after {result.generations} generations; {told}"

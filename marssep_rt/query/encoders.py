@@ -26,7 +26,7 @@ def check_text(text: str) -> str:
     """The text without outer white space; raises QueryError where there is nothing to look up."""
     text = " ".join(text.split())
     if not any(c.isalnum() for c in text):
-        raise QueryError('the query is empty; say what to hear, like --query "dog barking"')
+        raise QueryError("the query is empty; say what to hear, such as “dog barking”")
     if len(text) > LONGEST_TEXT:
         raise QueryError(
             f"the query has {len(text)} characters; keep it under {LONGEST_TEXT}, a few words work best"

@@ -20,13 +20,17 @@ BUT = (
     rf"other\s+than|apart\s+from|(?:(?:that|which)\s+)?(?:(?:is|are)\s+not|(?:isn|aren){APOSTROPHE}?t)|"
     rf"that{APOSTROPHE}s\s+not)"
 )
-EVERY = r"(?:everything|anything|whatever|what|all(?:\s+(?:the\s+)?(?:other\s+)?(?:sounds?|rest))?)"
+EVERY = (
+    r"(?:(?:everything|anything|whatever|what)(?:\s+else)?|"
+    r"all(?:\s+else|\s+(?:the\s+)?(?:other\s+)?(?:sounds?|rest))?)"
+)
 ALL_BUT = rf"{EVERY},?\s+{BUT}"
 # What follows is to go.
 REMOVE = (
     r"(?:remove|removing|delete|drop|mute|silence|suppress|reduce|cancel|kill|eliminate|exclude|discard|stop|"
-    r"hide|erase|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|clean\s+(?:up|out)|"
-    r"block\s+out|turn\s+(?:off|down))"
+    r"hide|erase|attenuate|dampen|get rid of|cut(?:\s+out)?|take\s+(?:out|away)|filter\s+out|leave\s+out|"
+    r"clean\s+out|block\s+out|strip\s+(?:out|away)|(?:block|lower|strip)(?=\s+(?:the|all|any)\s)|"
+    r"turn\s+(?:off|down))"
 )
 DO_NOT = rf"(?:i\s+)?(?:do\s+not|don{APOSTROPHE}?t|never)"
 UNWANTED = rf"{DO_NOT}\s+(?:want|need|like|play|keep|hear|let\s+me\s+hear)(?:\s+to\s+hear)?"
@@ -37,20 +41,38 @@ NOT = (
 )
 GO = rf"(?:{REMOVE}|{NOT})"
 PLEASE = r"(?:(?:please|also|then|now|can\s+you|could\s+you)\s+)*"
+# What the sound is in, which says nothing of it: "remove the noise from my recording", "vocals from music".
+RECORDING = (
+    r"(?:recordings?|audio|sound|song|track|file|video|clip|mix|mixture|podcast|call|meeting|interview|film)"
+)
+SOURCE = (
+    rf"(?:(?:the|my|our|this|that|an?|any|all|of)\s+)*(?:{RECORDING}|music|speech|voice|vocals|singing|talking|"
+    r"dialogue|noise|background(?:\s+noise)?)"
+)
+INSIDE = rf"(?:from\s+{SOURCE}|(?:in|on)\s+(?:the|my|our|this|that|an?)\s+{RECORDING})"
+# Everything that is not named, after what is: "keep the dog, remove the rest", "voice and no other sounds".
+REST = (
+    r"(?:(?:everything|anything|all)\s+else|(?:(?:all|any)\s+)?(?:of\s+)?(?:the\s+)?"
+    r"(?:rest|others|other\s+(?:sounds?|noises?|things|stuff)))"
+)
 LEADING = _pattern(rf"^(?:{ALL_BUT}|{GO})\s+(?P<rest>.+)$")
 # What stands before or between these words is to go.
 TRAILING = _pattern(
     r"^(?P<rest>.+?)"
     r"(?:\s+(?:removal|removed|remover|suppression|reduction|cancellation|cancell?ing)|[-\s]free)$"
 )
-AROUND = _pattern(r"^(?:take|cut|filter|leave|block|turn)\s+(?P<rest>.+?)\s+(?:out|away|off|down)$")
+AROUND = _pattern(
+    r"^(?:take|get|cut|filter|leave|block|strip|turn)\s+(?P<rest>.+?)\s+(?:out|away|off|down)"
+    rf"(?:\s+of\s+{SOURCE})?$"
+)
 # Two negations that are one wish: "remove everything but the voice", "nothing but the voice".
 KEEP_ONLY = _pattern(
     rf"^(?:{GO}\s+{ALL_BUT}|(?:nothing(?:\s+else)?|no\s+(?:other\s+)?(?:sounds?|noises?))\s+(?:{BUT}|than))\s+"
     r"(?P<rest>.+)$"
 )
-# Two negations, or "not only": what is to be heard is not clear.
-TWICE = _pattern(rf"^(?:{ALL_BUT}|{GO}|{DO_NOT})\s+(?:{GO}|only|just)\s+(?P<rest>.+)$")
+# Two negations, or "not only": what is to be heard is not clear. Nor is it after "clean up": the noise, or my
+# voice?
+TWICE = _pattern(rf"^(?:(?:{ALL_BUT}|{GO}|{DO_NOT})\s+(?:{GO}|only|just)|clean\s+up)\s+(?P<rest>.+)$")
 # What to keep comes first, what to leave out after it.
 KEEP_NOT = _pattern(
     rf"^(?P<keep>.+?)(?:[,;]\s*(?:(?:and|but)\s+)?{PLEASE}{GO}|[,;]?\s+(?:(?:and|but)\s+{PLEASE}{GO}|"
@@ -82,7 +104,10 @@ ASKING = _pattern(
     rf"to(?=\s+{REMOVE}\s)|let\s+me\s+hear|let{APOSTROPHE}?s\s+hear|(?:give|show|get)\s+me|listen\s+to|hear|"
     r"play|keep|isolate|extract|solo|separate|leave(?=\s+(?:only|just)\s)|(?:no|oh|ok|okay|yes|well)(?=[,;]))[,;]?\s+(?=\S)"
 )
-THANKS = _pattern(r"[,;]?\s+(?:please|pls|thanks|thank\s+you|for\s+me|(?:and\s+)?nothing\s+else)$")
+THANKS = _pattern(
+    rf"[,;]?\s+(?:please|pls|thanks|thank\s+you|for\s+me|(?:(?:and|but)\s+)?nothing\s+else|{INSIDE}|"
+    rf"(?:(?:and|but|with)\s+)?{PLEASE}(?:{GO}|keep|leave)\s+{REST})$"
+)
 ONLY_BEHIND = _pattern(r"^(?P<rest>.+?)\s+(?:only|alone)$")
 # "my voice" stays: no other words ask for one person's.
 ARTICLE = _pattern(

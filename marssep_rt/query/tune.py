@@ -370,13 +370,19 @@ def tune(
         The tuned query if it is better on what the search did not hear, else the plain one.
 
     Raises:
-        QueryError: There is no recording, there are more than five, or one cannot be used.
+        QueryError: There is no recording, there are more than five, or one cannot be used; or the request
+            names several sounds.
     """
     options = options or TuneOptions()
     count = len(request.audios)
     if not 1 <= count <= MOST_RECORDINGS:
         raise QueryError(f"tuning takes one to {MOST_RECORDINGS} recordings (--audio), not {count}")
     plain = build_query(bundle, request)
+    if (sounds := len(plain.kept) + len(plain.dropped)) > 1:
+        raise QueryError(
+            f"tuning is for one sound, and this query names {sounds}; add the others, or --not, where the "
+            "tuned query is used"
+        )
     encoder = audio_encoder(bundle.path)
     recordings = [read_windows(path, encoder.sample_rate, encoder.hop) for path in request.audios]
     heard = [encoder.embed_windows(windows) for windows in recordings]
@@ -411,7 +417,8 @@ def _decided(search: _Search, plain: Query, starts: Sequence[Array], report: Rep
     best = 1 + int(gains[:, 1:].mean(axis=(0, 2)).argmax())
     kept = clearly_better(gains[:, best], gains[:, 0])
     vector = unit_vector(vectors[best])
-    query = replace(plain, vector=vector, label=f"{plain.label}, tuned") if kept else plain
+    # what the plain one was warned of, the tuned one was measured on
+    query = replace(plain, vector=vector, label=f"{plain.label}, tuned", warnings=()) if kept else plain
     before, after = (float(x) for x in gains[:, [0, best], 1].mean(axis=0))
     return Tuned(query, vector, kept, before, after, search.generations, stopped)
 

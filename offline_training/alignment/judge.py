@@ -97,7 +97,7 @@ class Judge:
     licence = "Apache-2.0"
 
     def __init__(self, path: Path, text: Encoder) -> None:
-        content = pair.load(path)
+        content = pair.load(path, "judge")
         plain = json.loads(content["describe"])
         if plain.get("kind") != "judge":
             raise EncoderError(f"{path} holds no judge; train one with: marssep train judge -o FOLDER")

@@ -32,13 +32,15 @@ class EncoderPair(nn.Module):
         return self.log_scale.exp().clamp(max=100.0)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """A checkpoint of this module; raises CheckpointError when it is missing, damaged or something else."""
+def load(path: Path, command: str = "align") -> dict[str, Any]:
+    """A checkpoint of ``marssep train align``, or of the command that makes what is wanted; raises
+    CheckpointError when it is missing, damaged or something else.
+    """
     content = checkpoint_io.read(
-        path, f"there are no encoders at {path}; train them with: marssep train align -o FOLDER"
+        path, f"there are no encoders at {path}; train them with: marssep train {command} -o FOLDER"
     )
     if not isinstance(content, dict) or content.get("kind") not in KINDS:
-        raise CheckpointError(f"{path} is not a checkpoint of marssep train align")
+        raise CheckpointError(f"{path} is not a checkpoint of marssep train {command}")
     return content
 
 

@@ -231,6 +231,7 @@ class Trainer:
             num_workers=workers,
             prefetch_factor=4 if workers else None,
             worker_init_fn=leave_signals_alone,
+            pin_memory=self.device.type == "cuda",
         )
 
     def train_step(self, batch: Batch) -> dict[str, float]:
@@ -243,8 +244,8 @@ class Trainer:
         return self.method.update(self.on_device(batch))
 
     def on_device(self, batch: Batch) -> Batch:
-        """The batch where the model is."""
-        return {k: v.to(self.device) for k, v in batch.items()}  # type: ignore[attr-defined, return-value]
+        """The batch where the model is; from pinned memory it travels while the device computes."""
+        return {k: v.to(self.device, non_blocking=True) for k, v in batch.items()}  # type: ignore[attr-defined, return-value]
 
     def descend(self, loss: Tensor, batch: Batch) -> tuple[float, bool]:
         """A step of the optimiser; the gradient's norm, and whether it was finite.

@@ -36,6 +36,8 @@ def read(path: Path, missing: str) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as e:
         raise CheckpointError(missing) from e
+    except IsADirectoryError as e:
+        raise CheckpointError(f"{path} is a folder; name a checkpoint in it") from e
     except Exception as e:  # torch raises many kinds for a damaged file
         raise CheckpointError(f"{path} is not a readable checkpoint ({type(e).__name__})") from e
 

@@ -1,5 +1,6 @@
 """The plug-in's window in a real host: a query that is typed is heard."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -11,7 +12,10 @@ from x_window import User, display
 
 FIELD = (200, 58)  # in the window
 OUTPUTS = (28, 192), 130  # the buttons Target and Residual: left of their words
-ACCENT = (76, 175, 130)  # of the one that is chosen
+ACCENT = (76, 175, 130)  # of the one that is chosen, and of sliders
+GROUND = (27, 30, 36)
+WIDTH = 520
+SLIDER_ROWS = (164, 188, 212)  # 16 high
 
 
 def window_at(name, env):
@@ -30,12 +34,21 @@ def statuses(path):
     return [line.split()[-1] for line in path.read_text().splitlines() if line.startswith("status = ")]
 
 
-def test_a_query_is_typed_in_the_window(jack_server, tmp_path):
+def lit(user, at):
+    """Whether a button is shown as chosen, as soon as it is."""
+    until = time.monotonic() + 30
+    while not (shown := user.colour(*at) == ACCENT) and time.monotonic() < until:
+        time.sleep(0.5)
+    return shown
+
+
+@contextlib.contextmanager
+def opened(env, log, scale=1):
+    """The window in jalv on a display of its own: the host, a user, and where the window is."""
     need("jalv", "Xvfb", "xwininfo")
-    _, env = jack_server
-    folder, log = windowed(), tmp_path / "log"
-    with display() as screen, log.open("w") as output:
-        env = {**env, "DISPLAY": screen, "LV2_PATH": f"{folder}:/usr/lib/lv2"}
+    env = {**env, "LV2_PATH": f"{windowed()}:/usr/lib/lv2", "DPF_SCALE_FACTOR": str(scale)}
+    with display("1600x1000x24") as screen, log.open("w") as output:
+        env["DISPLAY"] = screen
         host = subprocess.Popen(
             ["stdbuf", "-oL", "jalv", "-x", "-s", "-p", "-c", f"query={OWN}", "urn:marssep:marssep"],
             stdout=output,
@@ -44,28 +57,52 @@ def test_a_query_is_typed_in_the_window(jack_server, tmp_path):
             env=env,
         )
         try:
-            x, y = window_at("marssep", env)
+            at = window_at("marssep", env)
             time.sleep(2)
-            assert set(statuses(log)) == {"1.000000"}  # no query
-            user = User(screen)
-            user.click(x + FIELD[0], y + FIELD[1])
-            time.sleep(0.5)
-            user.type("raim\bn\r")
-            until = time.monotonic() + 30
-            while statuses(log)[-1] != "0.000000" and time.monotonic() < until:
-                time.sleep(0.5)
-            assert host.poll() is None
-            for before, words, lit in ((4, "background noise", 1), (len("speech and music"), "rain", 0)):
-                user.type("\b" * before + words + "\r")
-                shown, until = [], time.monotonic() + 30
-                while shown != [i == lit for i in range(2)] and time.monotonic() < until:
-                    time.sleep(0.5)
-                    shown = [user.colour(x + left, y + OUTPUTS[1]) == ACCENT for left in OUTPUTS[0]]
-                assert shown.index(True) == lit  # the residual of speech and music; then the target again
+            yield host, User(screen), at
         finally:
             host.kill()
             host.wait(10)
+
+
+def test_a_query_is_typed_in_the_window(jack_server, tmp_path):
+    _, env = jack_server
+    log = tmp_path / "log"
+    with opened(env, log) as (host, user, (x, y)):
+        assert set(statuses(log)) == {"1.000000"}  # no query
+        user.click(x + FIELD[0], y + FIELD[1])
+        time.sleep(0.5)
+        user.type("raim\bn\r")
+        until = time.monotonic() + 30
+        while statuses(log)[-1] != "0.000000" and time.monotonic() < until:
+            time.sleep(0.5)
+        assert host.poll() is None
+        for before, words, lit in ((4, "background noise", 1), (len("speech and music"), "rain", 0)):
+            user.type("\b" * before + words + "\r")
+            shown, until = [], time.monotonic() + 30
+            while shown != [i == lit for i in range(2)] and time.monotonic() < until:
+                time.sleep(0.5)
+                shown = [user.colour(x + left, y + OUTPUTS[1]) == ACCENT for left in OUTPUTS[0]]
+            assert shown.index(True) == lit  # the residual of speech and music; then the target again
     assert statuses(log)[-1] == "0.000000"
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_window_fits_displays_of_every_density(jack_server, tmp_path, scale):
+    """The names of the sliders end before the sliders begin, and a button is where it is drawn."""
+    _, env = jack_server
+    with opened(env, tmp_path / "log", scale) as (_, user, (x, y)):
+        target, residual = ((x + scale * left, y + scale * OUTPUTS[1]) for left in OUTPUTS[0])
+        assert lit(user, target)
+        for top in SLIDER_ROWS:
+            rows = range(y + scale * top, y + scale * (top + 16))
+            line = [{user.colour(x + column, row) for row in rows} for column in range(WIDTH * scale)]
+            slider = next(i for i, colours in enumerate(line) if ACCENT in colours)
+            name = max(i for i in range(slider - 2 * scale) if line[i] != {GROUND})  # not the slider's corner
+            assert slider - name > 4 * scale
+        assert user.colour(*residual) != ACCENT
+        user.click(*residual)
+        assert lit(user, residual)
 
 
 def test_the_jack_program_says_that_it_has_no_display():

@@ -48,6 +48,16 @@ def test_standard_input_and_output_of_the_command(wav, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["x.wav"]
 
 
+@pytest.mark.parametrize("more", [["-"], ["--audio", "-"]])
+def test_standard_input_is_named_once(more, tmp_path):
+    command = [BIN / "marssep-file", "--query", "rain", "-", *more, "-o", "y/"]
+    done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.decode().split())
+    assert said == "error: standard input (-) is named more than once, and it can be read only once"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_standard_input_into_a_file_of_any_format(wav, tmp_path, session, vector, monkeypatch):
     soundfile.write(tmp_path / "in.flac", 0.3 * mixture(RATE // 2), RATE)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=open(tmp_path / "in.flac", "rb")))  # noqa: SIM115

@@ -1,6 +1,9 @@
 """Tuned queries: backgrounds, mixtures, the search, and what is kept of it."""
 
+import contextlib
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -140,7 +143,8 @@ def wished(bundle, recordings, monkeypatch):
 
     def made(**settings):
         request = QueryRequest(audios=recordings)
-        plain = build_query(bundle, request)
+        plain = replace(build_query(bundle, request), warnings=("it is unlike every sound",))
+        monkeypatch.setattr(tuning, "build_query", lambda *_: plain)
         way = tuning.near_sounds(bundle, plain.vector, 3)[2]
         monkeypatch.setattr(tuning, "Judge", Wishes(plain.vector, way, **settings))
         options = TuneOptions(generations=8, candidates=8, mixtures=2, check_mixtures=8)
@@ -157,6 +161,7 @@ def test_a_better_vector_is_kept(wished):
     assert tuned.query.vector @ way > plain.vector @ way + 0.01
     np.testing.assert_array_equal(tuned.query.vector, tuned.vector)
     assert "tuned" in tuned.query.label
+    assert tuned.query.warnings == ()
 
 
 def test_what_only_helps_the_search_is_not_kept(wished):
@@ -164,6 +169,7 @@ def test_what_only_helps_the_search_is_not_kept(wished):
     assert not tuned.kept
     np.testing.assert_array_equal(tuned.query.vector, plain.vector)
     assert tuned.query.label == plain.label
+    assert tuned.query.warnings == plain.warnings
     assert tuned.vector @ way > plain.vector @ way
 
 
@@ -191,6 +197,12 @@ def test_the_same_seed_gives_the_same_query(bundle, recordings):
 def test_one_to_five_recordings(bundle, recordings, count):
     with pytest.raises(QueryError, match=f"one to 5 recordings.*not {count}"):
         tune(bundle, QueryRequest(["siren"], audios=(recordings * 2)[:count]))
+
+
+@pytest.mark.parametrize("more", [{"negative": "rain"}, {"texts": ["siren", "rain"]}])
+def test_only_one_sound_is_tuned(bundle, recordings, more):
+    with pytest.raises(QueryError, match=r"for one sound, and this query names [23]; add"):
+        tune(bundle, QueryRequest(audios=recordings, **more))
 
 
 def test_folders_without_backgrounds(tmp_path):
@@ -224,10 +236,41 @@ def test_the_command_writes_a_query_file(bundle, recordings, query, tmp_path):
     assert all(path.name in made.label for path in recordings)
 
 
+@pytest.fixture
+def standard_input(monkeypatch):
+    """Lets a file be standard input."""
+    with contextlib.ExitStack() as opened:
+
+        def feed(path):
+            monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=opened.enter_context(open(path, "rb"))))
+
+        yield feed
+
+
+def test_a_recording_from_a_pipe_is_read_once(recordings, query, standard_input, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    standard_input(recordings[0])
+    code, said = query("--audio", "-", recordings[1], "--tune", "-o", tmp_path / "piped.query")
+    assert code == 0, said
+    named = read_query(tmp_path / "piped.query").label
+    assert named.startswith("- ")
+    assert recordings[1].name in named
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+    soundfile.write(tmp_path / "silence.wav", np.zeros(RATE), RATE)
+    standard_input(tmp_path / "silence.wav")
+    code, said = query("--audio", "-", "--tune", "-o", tmp_path / "none.query")
+    assert code == 2
+    assert "error: - is silent; give a recording" in said
+    assert not (tmp_path / "none.query").exists()
+
+
 def test_wrong_commands_are_one_sentence(recordings, query, tmp_path):
     out = tmp_path / "x.query"
     for args, words in (
         ([recordings[0]], "recordings follow --audio"),
+        (["--audio", "-", "-"], "standard input (-) is named more than once"),
         (["--query", "siren", "--tune"], "one to 5 recordings"),
         (["--query", "siren", "--background", tmp_path], "--background belongs to --tune"),
         (["--audio", recordings[0], "--tune", "--background", tmp_path / "none"], "there is no folder"),

@@ -146,7 +146,13 @@ def test_labels_to_hold_out_that_the_corpus_does_not_have(tmp_path, corpus, tabl
     ("command", "options", "words"),
     [
         ("supervise", ["--start", "none.pt"], "there is no checkpoint at none.pt"),
-        ("reinforce", ["--start", "s.pt", "--judge", "none.pt"], "there are no encoders at none.pt"),
+        (
+            "reinforce",
+            ["--start", "s.pt", "--judge", "none.pt"],
+            "there are no encoders at none.pt; train them with: marssep train judge -o FOLDER",
+        ),
+        ("reinforce", ["--start", "s.pt", "--judge", "s.pt"], "not a checkpoint of marssep train judge"),
+        ("reinforce", ["--start", "s.pt", "--judge", "."], ". is a folder; name a checkpoint in it"),
         ("align", ["--start", "none.pt"], "there are no encoders at none.pt"),
         ("judge", ["-o", "s.pt"], "s.pt is a file; name another folder"),
     ],

@@ -62,6 +62,13 @@ def trainer_batch(trainer, step):
     )[step]
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batches_are_pinned_for_cuda_alone(corpus, table, tmp_path, device):
+    trainer = supervised(tmp_path, corpus, table, recipe(steps=8))
+    trainer.device = torch.device(device)
+    assert trainer.batches(0).pin_memory == (device == "cuda")
+
+
 def test_resumed_equals_uninterrupted(corpus, table, tmp_path):
     whole = supervised(tmp_path / "a", corpus, table, recipe(steps=8))
     whole.run()

@@ -25,8 +25,9 @@ struct Area {
     Area part(unsigned index, unsigned count) const { return {x + w * float(index) / float(count), y, w / float(count) - 4, h}; }
 };
 
+// in a window of the default size
 constexpr Area FIELD{16, 42, 404, 32}, FILE_BUTTON{428, 42, 76, 32}, CHOICE{16, 84, 488, 28}, OUTPUT_ROW{16, 122, 492, 28};
-constexpr Area SLIDERS[] = {{88, 164, 330, 16}, {88, 188, 330, 16}, {88, 212, 330, 16}}, METERS{16, 244, 492, 34};
+constexpr Area SLIDERS[] = {{136, 164, 300, 16}, {136, 188, 300, 16}, {136, 212, 300, 16}}, METERS{16, 244, 492, 34};
 constexpr unsigned SLIDER_PARAMETERS[] = {MIX, LIMIT, GAIN}, METER_PARAMETERS[] = {LEVEL, REDUCTION, PRESENCE};
 constexpr std::size_t LONGEST_TEXT = marssep::contract::query::LONGEST_TEXT; // in bytes here, of which a character has one or more
 
@@ -74,8 +75,6 @@ protected:
 
     void onNanoDisplay() override
     {
-        const float scale = float(getWidth()) / DISTRHO_UI_DEFAULT_WIDTH;
-        this->scale(scale, scale);
         fontFace(NANOVG_DEJAVU_SANS_TTF);
         box({0, 0, DISTRHO_UI_DEFAULT_WIDTH, DISTRHO_UI_DEFAULT_HEIGHT}, GROUND, 0);
         char latency[32];
@@ -160,6 +159,7 @@ private:
     static constexpr Shade GROUND{27, 30, 36}, PANEL{42, 47, 56}, BRIGHT{236, 240, 245}, DIM{150, 160, 172}, ACCENT{76, 175, 130},
         WARNING{240, 180, 80};
 
+    // The framework scales what is drawn to the size of the window, but not where the mouse is.
     Point<double> unscaled(const Point<double>& at) const
     {
         const double scale = double(getWidth()) / DISTRHO_UI_DEFAULT_WIDTH;
@@ -332,7 +332,8 @@ private:
             std::snprintf(words, sizeof(words), "%s %.0f dB", described.name, double(values[parameter]));
         write(words, area.x, area.y + 8, 12, DIM, ALIGN_LEFT);
         box({area.x, area.y + 20, area.w - 8, 10}, PANEL, 3);
-        box({area.x, area.y + 20, (area.w - 8) * share, 10}, ACCENT, 3);
+        if (share > 0) // a box without a width is drawn as a line
+            box({area.x, area.y + 20, (area.w - 8) * share, 10}, ACCENT, 3);
     }
 
     std::array<float, PARAMETERS> values{};
