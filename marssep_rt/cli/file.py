@@ -56,7 +56,7 @@ class FileOptions(MixerOptions, QueryOptions):
 
     inputs: Annotated[
         list[Path],
-        typer.Argument(help="Audio files, videos or folders; - is standard input.", metavar="INPUT..."),
+        typer.Argument(help="Audio files, videos or folders; - is standard input.", metavar="INPUT"),
     ]
     output: Annotated[
         str | None,

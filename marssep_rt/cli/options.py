@@ -245,8 +245,19 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+TYPE_NAMES = {
+    "<path>": "PATH",
+    "<str>": "TEXT",
+    "<list[str]>": "TEXT",
+    "<int>": "NUMBER",
+    "<int range>": "NUMBER",
+    "<float>": "NUMBER",
+    "<float range>": "NUMBER",
+}
+
+
 class PlainCommand(TyperCommand):
-    """A command that knows earlier names of options and shows flags without Typer's ``<bool>``."""
+    """A command that knows earlier names of options and shows plain types instead of Typer's ``<bool>``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse a command line, in which options may have earlier names."""
@@ -254,22 +265,26 @@ class PlainCommand(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Options and arguments, flags as flags."""
-        return plain_flags(super().get_params(ctx))
+        return plain_types(super().get_params(ctx), ctx)
 
 
 class PlainGroup(TyperGroup):
-    """A group of commands that shows its own flags without Typer's ``<bool>``."""
+    """A group of commands that shows plain types, too."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Options, flags as flags."""
-        return plain_flags(super().get_params(ctx))
+        return plain_types(super().get_params(ctx), ctx)
 
 
-def plain_flags(parameters: list[Any]) -> list[Any]:
-    """The same parameters, ``--help`` among them, with flags that are shown as flags."""
+def plain_types(parameters: list[Any], ctx: Any) -> list[Any]:
+    """The same parameters, ``--help`` among them: flags as flags, and words instead of Typer's ``<int
+    range>`` for what options take.
+    """
     for parameter in parameters:
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
+        elif parameter.param_type_name == "option" and parameter.metavar is None:
+            parameter.metavar = TYPE_NAMES.get(parameter.display_type(ctx))
     return parameters
 
 

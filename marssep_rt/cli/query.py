@@ -30,7 +30,7 @@ class FileOptions(QueryOptions):
 
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.", metavar="NAME.query")]
     more: Annotated[
-        list[Path] | None, typer.Argument(help="More recordings, after --audio FILE.", metavar="[FILE]...")
+        list[Path] | None, typer.Argument(help="More recordings, after --audio FILE.", metavar="FILE")
     ] = None
     tune: Annotated[
         bool, typer.Option("--tune", help="Tune the query on one to five recordings (minutes).")
