@@ -236,8 +236,11 @@ def by_words(
             other = louder(sources.audio(pick(clips[pick(rest, rng)], rng), rng), rng.uniform(-5, 5))
             target, other = at_level([target, other])
             mixture = target + other
-            named = tuple(said(voice, label) for label in labels)
-            yield Question(word, mixture, target, named if as_label else (said_in(voice, word, mixture),))
+            if as_label:
+                asks = tuple(said(voice, label) for label in labels)
+            else:
+                asks = (said_in(voice, word, mixture),)
+            yield Question(word, mixture, target, asks)
 
 
 def two_at_once(sources: Sources, voice: Voice, count: int) -> Questions:

@@ -54,7 +54,7 @@ def test_nothing_to_hear_speaks_of_the_arguments():
 def test_warnings_and_errors_speak_of_the_arguments_too():
     with pytest.warns(UserWarning, match="audio=FILE"):
         Separator("my voice")
-    with pytest.raises(UsageError, match='like query="dog barking"'):
+    with pytest.raises(UsageError, match="such as “dog barking”"):
         Separator("")
 
 

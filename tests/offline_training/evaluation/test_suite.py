@@ -8,6 +8,7 @@ import torch
 
 import marssep_rt
 from marssep_rt.model import bundle as bundles
+from marssep_rt.query.vocabulary import Vocabulary
 from offline_training.data.corpus import Corpus, decode
 from offline_training.data.eval_mixtures import EvalConfig
 from offline_training.evaluation import questions as q
@@ -40,6 +41,9 @@ class Words:
         vector = np.zeros(DIM, np.float32)
         vector[hash(words) % DIM] = 1
         return vector
+
+    def text_in(self, words, mixture):
+        return self.text(words)
 
     def limit_db(self, words):
         return None
@@ -231,3 +235,28 @@ def test_a_word_for_a_family_is_asked_as_the_runtime_asks_it(corpus):
     voice = EncoderVoice(Axes(), corpus, labels_of=lambda word: families.get(word, ()))
     np.testing.assert_allclose(voice.text("aaa"), [0, 0.5**0.5, 0.5**0.5, 0], atol=1e-6)
     np.testing.assert_array_equal(voice.text("a"), [0, 1, 0, 0])
+
+
+def test_a_family_is_narrowed_to_what_is_heard_in_the_mixture(sources):
+    class Ear:
+        """Hears the first axis in loud windows, the second one in others."""
+
+        modalities = ("text", "audio")
+
+        def embed_text(self, texts):
+            return np.eye(4, dtype=np.float32)[[len(text) for text in texts]]
+
+        def embed_audio(self, windows):
+            return np.stack([np.eye(4, dtype=np.float32)[1 if np.abs(w).max() > 0.5 else 2] for w in windows])
+
+    known = Vocabulary(("a", "aa"), np.eye(4, dtype=np.float32)[1:3], {}, family_temperature=0.5)
+    voice = EncoderVoice(
+        Ear(), sources.corpus, known=known, labels_of=lambda word: ("a", "aa") * (word == "aaa")
+    )
+    loud, quiet = np.full(96_000, 0.9, np.float32), np.full(96_000, 0.1, np.float32)
+    weights = np.array([0, 1, np.exp(-2), 0])  # cosines 1 and 0
+    np.testing.assert_allclose(voice.text_in("aaa", loud), weights / np.linalg.norm(weights), rtol=1e-5)
+    both = voice.text_in("aaa", np.concatenate([loud, quiet]))
+    np.testing.assert_allclose(both, [0, 0.5**0.5, 0.5**0.5, 0], rtol=1e-5)
+    for asked, mixture in (("aaa", np.zeros_like(loud)), ("a", loud)):
+        np.testing.assert_array_equal(voice.text_in(asked, mixture), voice.text(asked))
