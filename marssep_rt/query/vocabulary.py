@@ -53,6 +53,7 @@ class Vocabulary:
         family_temperature: How families narrow to what can be heard, see ``Family``; None: they do not.
         snap_evidence: Weight of the other parts of a query against an example's own similarity.
         snap_own: Weight of an example's own vector against its label's.
+        snap_own_audio: The same for recordings; None is ``snap_own``.
     """
 
     labels: tuple[str, ...]
@@ -64,6 +65,7 @@ class Vocabulary:
     family_temperature: float | None = None
     snap_evidence: float = OLD_BUNDLES.snap_evidence
     snap_own: float = OLD_BUNDLES.snap_own
+    snap_own_audio: float | None = None
 
     @classmethod
     def of(cls, bundle: Bundle) -> Vocabulary | None:
@@ -84,6 +86,7 @@ class Vocabulary:
                 float(data["family_temperature"]) if "family_temperature" in data else None,
                 float(data.get("snap_evidence", OLD_BUNDLES.snap_evidence)),
                 float(data.get("snap_own", OLD_BUNDLES.snap_own)),
+                float(data["snap_own_audio"]) if "snap_own_audio" in data else None,
             )
         except (ValueError, KeyError, TypeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
@@ -107,6 +110,7 @@ class Vocabulary:
             "thresholds": self.thresholds,
             "snap_evidence": self.snap_evidence,
             "snap_own": self.snap_own,
+            **({} if self.snap_own_audio is None else {"snap_own_audio": self.snap_own_audio}),
             "figures": figures,
             "vectors": packed,
         }
@@ -135,7 +139,10 @@ class Vocabulary:
         for (kind, vector), own in zip(parts, similarity, strict=True):
             if kind in EXAMPLES and own.max() >= self.thresholds.get(kind, np.inf):
                 best = int((own + self.snap_evidence * (np.sum(similarity, axis=0) - own)).argmax())
-                drawn = self.vectors[best] + self.snap_own * vector
+                weight = self.snap_own
+                if kind == "audio" and self.snap_own_audio is not None:
+                    weight = self.snap_own_audio
+                drawn = self.vectors[best] + weight * vector
                 snapped.append((unit_vector(drawn), self.labels[best]))
             else:
                 snapped.append((vector, ""))

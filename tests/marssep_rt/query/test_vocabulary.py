@@ -64,7 +64,12 @@ def test_an_example_is_drawn_to_the_sound_that_it_shows():
 
 
 def test_the_bundle_says_how_strongly_an_example_is_drawn(tmp_path):
-    whole = dataclasses.replace(SNAPPING, snap_own=0.0, snap_evidence=9.0)
+    mixed = dataclasses.replace(SNAPPING, snap_own=0.0, snap_own_audio=1.0)
+    near = np.array([0.8, 0.6, 0, 0], np.float32)
+    (by_audio, _), (by_image, _) = (mixed.snap_to_labels([(kind, near)])[0] for kind in ("audio", "image"))
+    np.testing.assert_allclose(by_audio, (AXES[0] + near) / np.linalg.norm(AXES[0] + near), atol=1e-6)
+    np.testing.assert_array_equal(by_image, AXES[0])
+    whole = dataclasses.replace(SNAPPING, snap_own=9.0, snap_own_audio=0.0, snap_evidence=9.0)
     card = {"name": "b", "encoder": "e", "query_dim": 4}
     write(tmp_path / "b", card, {FILE: whole.dump("e", {})})
     read = Vocabulary.of(load_bundle(tmp_path / "b"))
