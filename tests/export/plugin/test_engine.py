@@ -167,8 +167,8 @@ def test_bypass_is_the_input_late_by_the_latency(engine, rate):
 
 
 @pytest.mark.parametrize("rate", [44_100, 88_200, 96_000])
-def test_other_rates_are_in_place_and_near_the_runtimes(engine, rate):
-    """The short resampler moves nothing by a sample, and what it changes is small."""
+def test_other_rates_are_in_place_and_the_runtimes(engine, rate):
+    """The short resampler moves nothing by a sample; the rest is the runtime's at that rate."""
     x = sound(2.0)
     here = np.stack([resample_poly(row, rate // 300, 160) for row in x]).astype(np.float32)
     e = engine(rate=rate, block=256)
@@ -180,8 +180,7 @@ def test_other_rates_are_in_place_and_near_the_runtimes(engine, rate):
     y = y[:, : expected.shape[1]]
     shifts = {k: float((np.roll(y, k, axis=1) * expected).sum()) for k in range(-4, 5)}
     assert max(shifts, key=shifts.get) == 0
-    error = 10 * np.log10(np.square(y - expected).sum() / np.square(expected).sum())
-    assert error < -30
+    np.testing.assert_allclose(y, reference(here, sample_rate=rate)[:, : y.shape[1]], atol=1e-5)
 
 
 def test_another_query_and_a_query_file(engine, x, tmp_path):
