@@ -147,8 +147,10 @@ int main(int, char** arguments)
     first.run(arguments[3], nullptr);
     first.say("before");
     first.run(arguments[3], arguments[4]);
+    first.run(arguments[3], nullptr); // once more: the model remembers seconds of what it was asked before
     first.say("typed");
     second.restore(first.save());
+    second.run(arguments[3], nullptr);
     second.run(arguments[3], nullptr);
     second.say("restored");
     return 0;
