@@ -62,7 +62,8 @@ def separate(
         audio = as_audio(source)
         separator = Separator(query, **settings)
         rate = separator.sample_rate if sample_rate is None else checked_rate(sample_rate)
-        _narrow(separator, ArraySource(np.atleast_2d(audio), rate))
+        if separator.query.families:
+            _narrow(separator, ArraySource(np.atleast_2d(audio), rate))
         out = _whole(separator, ArraySource(np.atleast_2d(audio), rate))
         return Separated(out.reshape(audio.shape), rate)
     if sample_rate is not None:
@@ -74,8 +75,9 @@ def separate(
                 f"{path}: {file.channels} channels; mono and stereo work here, marssep file takes more"
             )
         try:
-            with open_source(file.temporary or path) as first:
-                _narrow(separator, first)
+            if separator.query.families:
+                with open_source(file.temporary or path) as first:
+                    _narrow(separator, first)
             out = _whole(separator, file)
         except (soundfile.LibsndfileError, OSError) as e:
             raise damaged(path, file, e) from e
@@ -97,8 +99,7 @@ class _Collector:
 
 def _narrow(separator: Separator, source: AudioSource) -> None:
     """Narrow the query's families to what can be heard in a sound, which is read to its end."""
-    encoder = audio_encoder_of(separator.bundle)
-    if separator.query.families and encoder is not None:
+    if (encoder := audio_encoder_of(separator.bundle)) is not None:
         separator.query = narrowed_to(separator.query, source, encoder, encoder.sample_rate)
 
 

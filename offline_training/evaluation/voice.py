@@ -87,7 +87,7 @@ class EncoderVoice:
         for clip in clips:
             if clip.path not in self.vectors:
                 sound = self.corpus.samples(clip)
-                self.vectors[clip.path] = unit(self.encoder.embed_audio(windows(sound)).mean(axis=0))
+                self.vectors[clip.path] = self.embed_windows(windows(sound))
         return blend([("audio", self.vectors[clip.path]) for clip in clips], self.known)
 
     def images(self, label: str, split: str, seed: int) -> Vector | None:
