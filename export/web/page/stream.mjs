@@ -59,10 +59,19 @@ export class Stream {
 export function others(queries, drop) {
   const none = new Float32Array(queries[0].length);
   if (!drop.length) return queries.map(() => none);
-  const sum = none.map((_, d) => drop.reduce((total, stream) => total + queries[stream][d], 0));
-  const length = Math.hypot(...sum);
-  const other = sum.map((x) => (length ? x / length : 0));
+  const other = middle(drop.map((stream) => queries[stream]));
   return queries.map((_, stream) => (drop.includes(stream) ? none : other));
+}
+
+// A vector of length one; zeros stay zeros.
+export function unit(vector) {
+  const norm = Math.sqrt(energy(vector)) || 1;
+  return vector.map((x) => x / norm);
+}
+
+// The normalised mean of unit vectors.
+export function middle(vectors) {
+  return unit(vectors[0].map((_, k) => vectors.reduce((sum, vector) => sum + vector[k], 0)));
 }
 
 // The separation by one wish: a stream for every sound that it names. The graph puts their masks together in the first one; of an older graph

@@ -2,8 +2,8 @@
 
 import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 import { Tokenizer } from "./vendor/tokenizers.min.mjs";
-import { Mixer, energy, peakDb } from "./mixer.mjs";
-import { Separation, joined } from "./stream.mjs";
+import { Mixer, peakDb } from "./mixer.mjs";
+import { Separation, joined, middle, unit } from "./stream.mjs";
 import { Vocabulary } from "./vocabulary.mjs";
 import { Words } from "./words.mjs";
 
@@ -65,17 +65,11 @@ async function embed(words) {
   return unit(Float32Array.from(embedding.data));
 }
 
-function unit(vector) {
-  const norm = Math.sqrt(energy(vector));
-  return vector.map((x) => x / norm);
-}
-
 // The vector of a sound in words; a family lies in the middle of its labels.
 async function named(words) {
   const labels = typed.labelsOf(words);
   if (!labels.length) return embed(words);
-  const vectors = await Promise.all(labels.map(embed));
-  return unit(vectors[0].map((_, k) => vectors.reduce((sum, vector) => sum + vector[k], 0)));
+  return middle(await Promise.all(labels.map(embed)));
 }
 
 // Rows of a whole file -> its target, aligned and as long, and the highest presence of every sound; null if another file took its place.
