@@ -142,7 +142,7 @@ class QuerySources:
         sounds: sounds.json of marssep train vocabulary.
         semantics: Figures of marssep train semantics.
         doubt: When words are doubted, of ``tests/benchmarks/doubt.py --fit``; empty: as the vocabulary says.
-        families: How families are narrowed, of ``tests/benchmarks/families.py --fit``; likewise.
+        narrowing: How queries narrow, of ``tests/benchmarks/narrowing.py --fit``; likewise.
     """
 
     text: Path | None = None
@@ -151,7 +151,7 @@ class QuerySources:
     sounds: Path | None = None
     semantics: Path | None = None
     doubt: Mapping[str, Any] = field(default_factory=dict)
-    families: Mapping[str, Any] = field(default_factory=dict)
+    narrowing: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -279,10 +279,11 @@ def _add_vocabulary(
     if sources.doubt:
         known["doubt"] = {key: float(sources.doubt[key]) for key in ("cosine", "limit_db")}
         parts.card["doubt"] = dict(sources.doubt)
-    if sources.families:
-        known["family_temperature"] = float(sources.families["temperature"])
-        parts.card["families"] = dict(sources.families)
-    if sources.doubt or sources.families:
+    if sources.narrowing:
+        known["family_temperature"] = float(sources.narrowing["temperature"])
+        known["snap_temperatures"] = dict(sources.narrowing.get("snap_temperatures", {}))
+        parts.card["narrowing"] = dict(sources.narrowing)
+    if sources.doubt or sources.narrowing:
         parts.files[FILE] = (json.dumps(known, ensure_ascii=False, indent=1) + "\n").encode()
     parts.card["vocabulary"] = known["figures"]
     parts.files[WORDS_FILE] = words_for(known["labels"][: known.get("trained")]).dump()

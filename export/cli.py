@@ -88,11 +88,11 @@ class BundleOptions:
             "--doubt", help="When words are doubted, by tests/benchmarks/doubt.py.", metavar="FILE.json"
         ),
     ] = None
-    families: Annotated[
+    narrowing: Annotated[
         Path | None,
         typer.Option(
-            "--families",
-            help="How families narrow, by tests/benchmarks/families.py.",
+            "--narrowing",
+            help="How queries narrow to what is heard, by tests/benchmarks/narrowing.py.",
             metavar="FILE.json",
         ),
     ] = None
@@ -134,7 +134,7 @@ def bundle_command(options: BundleOptions) -> None:
         options.sounds,
         options.semantics,
         read_json(options.doubt, "doubt"),
-        read_json(options.families, "families"),
+        read_json(options.narrowing, "narrowing"),
     )
     try:
         about = About(

@@ -62,7 +62,7 @@ def separate(
         audio = as_audio(source)
         separator = Separator(query, **settings)
         rate = separator.sample_rate if sample_rate is None else checked_rate(sample_rate)
-        if separator.query.families:
+        if separator.query.narrowings:
             _narrow(separator, ArraySource(np.atleast_2d(audio), rate))
         out = _whole(separator, ArraySource(np.atleast_2d(audio), rate))
         return Separated(out.reshape(audio.shape), rate)
@@ -75,7 +75,7 @@ def separate(
                 f"{path}: {file.channels} channels; mono and stereo work here, marssep file takes more"
             )
         try:
-            if separator.query.families:
+            if separator.query.narrowings:
                 with open_source(file.temporary or path) as first:
                     _narrow(separator, first)
             out = _whole(separator, file)
@@ -98,7 +98,7 @@ class _Collector:
 
 
 def _narrow(separator: Separator, source: AudioSource) -> None:
-    """Narrow the query's families to what can be heard in a sound, which is read to its end."""
+    """Narrow the query to what can be heard in a sound, which is read to its end."""
     if (encoder := audio_encoder_of(separator.bundle)) is not None:
         separator.query = narrowed_to(separator.query, source, encoder, encoder.sample_rate)
 

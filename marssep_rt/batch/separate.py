@@ -101,7 +101,7 @@ def process_file(
     with open_source(job.source, lambda: progress(0.0, None)) as source:
         rate, channels = source.samplerate, source.channels
         try:
-            if isinstance(query, Query) and query.families and encoder is not None:
+            if isinstance(query, Query) and query.narrowings and encoder is not None:
                 with open_source(source.temporary or job.source) as first:
                     model_rate = GraphInfo.of(session).sample_rate
                     query = narrowed_to(query, first, encoder, model_rate, progress)
@@ -171,7 +171,7 @@ def narrowed_to(
     rate: int,
     progress: Progress = lambda *_: None,
 ) -> Query:
-    """The query with its families narrowed to what can be heard in a sound, which is read to its end.
+    """The query narrowed to what can be heard in a sound, which is read to its end.
 
     Args:
         query: The query.

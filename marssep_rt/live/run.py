@@ -223,7 +223,8 @@ class LiveRun:
             What went wrong, if anything.
         """
         if self.config.plain:
-            print(*self.info.lines(), f"query    {self.control.label()}", sep="\n", flush=True)
+            what = (f"query    {self.control.label()}", f"mode     {self.control.shown()}")
+            print(*self.info.lines(), *what, sep="\n", flush=True)
         self.engine.start()
         self.device.start()
         self.control.watch()

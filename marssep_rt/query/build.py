@@ -22,7 +22,7 @@ from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.encoders import audio_encoder, check_text, image_encoder, text_encoder
 from marssep_rt.query.language import Wish, combined, negatives, understand
 from marssep_rt.query.query_file import read_query
-from marssep_rt.query.types import Family, Query, QueryRequest
+from marssep_rt.query.types import Candidates, Described, Narrowing, Query, QueryRequest
 from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.query.words import Words, words_of
 from marssep_rt.utils.arguments import named_arguments
@@ -136,7 +136,7 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
     understood = Wish(tuple(s.label for s in sounds), tuple(s.label for s in away), wish.remove)
     away += negative_sounds(bundle, [part for text in request.negatives for part in negatives(text)])
     kept = np.concatenate([sound.vectors for sound in sounds])
-    families = tuple(family for s in sounds for family in (s.family, *[None] * (len(s.vectors) - 1)))
+    narrowings = tuple(n for s in sounds for n in (s.narrowing, *[None] * (len(s.vectors) - 1)))
     nothing = np.zeros((0, bundle.query_dim), np.float32)
     dropped = np.concatenate([nothing, *(f.dropped for f in staying), *(s.vectors for s in away)])
     if len(kept) + len(dropped) > MOST_SOUNDS:
@@ -152,7 +152,7 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
         dropped if len(dropped) else None,
         complement,
         min((s.limit_db for s in sounds if s.limit_db is not None), default=None),
-        families if any(families) else (),
+        narrowings if any(narrowings) else (),
     )
 
 
@@ -197,14 +197,14 @@ class Sound:
         vectors: Unit vectors [K, D] whose sum it is: one, or more of a query file of several sounds.
         warnings: Of parts that are out of vocabulary.
         limit_db: The attenuation limit of words that are doubted, else None.
-        family: The labels that a word stands for, if they are to be narrowed to what can be heard.
+        narrowing: How it narrows to what can be heard, if it does.
     """
 
     label: str
     vectors: Array
     warnings: tuple[str, ...] = ()
     limit_db: float | None = None
-    family: Family | None = None
+    narrowing: Narrowing | None = None
 
 
 def in_one(kept: Array, dropped: Array | None = None) -> Array:
@@ -225,18 +225,18 @@ def in_one(kept: Array, dropped: Array | None = None) -> Array:
 
 
 def narrowed(query: Query, heard: Array) -> Query:
-    """A query whose families are narrowed to what can be heard.
+    """A query whose sounds are narrowed to what can be heard.
 
     Args:
         query: The query.
         heard: Unit vectors of stretches of the input by the audio encoder, [W, D]; none leave it as it is.
     """
-    if not query.families or not len(heard):
+    if not query.narrowings or not len(heard):
         return query
     kept = np.stack(
         [
-            vector if family is None else family.narrowed(heard)
-            for vector, family in zip(query.kept, query.families, strict=True)
+            vector if narrowing is None else narrowing.narrowed(heard)
+            for vector, narrowing in zip(query.kept, query.narrowings, strict=True)
         ]
     )
     keep = None if query.keep is None else kept
@@ -272,9 +272,8 @@ def _named(bundle: Bundle, text: str) -> Sound:
     if labels := words.labels_of(text):
         members = np.stack([_embedded(label, bundle) for label in labels])
         known = Vocabulary.of(bundle)
-        temperature = None if known is None or len(labels) == 1 else known.family_temperature
-        family = None if temperature is None else Family(members, temperature)
-        sound = Sound(text, unit_vector(members.mean(axis=0))[None], family=family)
+        family = Candidates(members, None if known is None else known.family_temperature)
+        sound = Sound(text, family.vector[None], narrowing=family if family.narrows else None)
     else:
         sound = _described(bundle, [("text", text, _embedded(text, bundle))])
     warning = words.own_warning(text)
@@ -319,16 +318,19 @@ def _sounds(bundle: Bundle, request: QueryRequest, files: Sequence[Query]) -> li
 
 def _described(bundle: Bundle, given: Sequence[tuple[str, str, Array]]) -> Sound:
     """The one sound that texts, images and audio files (kind, name, unit vector) describe together."""
-    vectors, names = [vector for _, _, vector in given], [name for _, name, _ in given]
+    names = [name for _, name, _ in given]
+    parts: list[Array | Candidates] = [vector for _, _, vector in given]
     warnings: list[str | None] = []
     limit_db = None
     if (known := Vocabulary.of(bundle)) is not None:
         warnings = [known.out_of_vocabulary_warning(vector, kind, name) for kind, name, vector in given]
-        settled = known.snap_to_labels([(kind, vector) for kind, _, vector in given])
-        vectors = [vector for vector, _ in settled]
-        names = [f"{n} ({label})" if label else n for n, (_, label) in zip(names, settled, strict=True)]
-        if len(given) == 1 and given[0][0] == "text" and (limit_db := known.limit_db(vectors[0])) is not None:
+        shown = known.candidates([(kind, vector) for kind, _, vector in given])
+        limit_db = known.limit_db(given[0][2]) if [kind for kind, _, _ in given] == ["text"] else None
+        parts = [vector if found is None else found[0] for vector, found in zip(parts, shown, strict=True)]
+        names = [f"{n} ({found[1]})" if found else n for n, found in zip(names, shown, strict=True)]
+        if limit_db is not None:
             doubt = warnings[0] or f"“{names[0]}” is unlike the sounds that the model was trained on"
             warnings = [f"{doubt}; it attenuates by at most {limit_db:g} dB unless a limit is set"]
-    vector = unit_vector(np.mean([unit_vector(v) for v in vectors], axis=0))
-    return Sound(" + ".join(names), vector[None], tuple(w for w in warnings if w), limit_db)
+    sound = Described(tuple(parts))
+    said = tuple(w for w in warnings if w)
+    return Sound(" + ".join(names), sound.vector[None], said, limit_db, sound if sound.narrows else None)

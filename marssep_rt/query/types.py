@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -12,21 +13,11 @@ from marssep_rt.arrays import Array
 from marssep_rt.utils.vectors import unit_vector
 
 
-@dataclass(frozen=True)
-class Family:
-    """The labels that a word stands for; its own vector lies in their middle.
-
-    Attributes:
-        vectors: Unit vectors of the labels, [F, D].
-        temperature: How far below the best heard label another one still counts, in cosine similarity.
-    """
-
-    vectors: Array
-    temperature: float
+class Narrowing(Protocol):
+    """A sound that is one of several labels: which of them, the input tells."""
 
     def narrowed(self, heard: Array) -> Array:
-        """The family as far as it can be heard: a softmax over how well each label is heard where it is
-        heard best.
+        """The sound as far as it can be heard.
 
         Args:
             heard: Unit vectors of stretches of the input by the audio encoder, [W, D] with W of at least 1.
@@ -34,9 +25,84 @@ class Family:
         Returns:
             Unit vector, float32 [D].
         """
-        similarity = (self.vectors @ heard.T).max(axis=1)
-        weights = np.exp((similarity - similarity.max()) / self.temperature)
-        return unit_vector(weights @ self.vectors)
+        ...
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The labels that a word for a family or an example may stand for.
+
+    Attributes:
+        vectors: Unit vectors of the labels, [F, D].
+        temperature: How far below the best heard label another one still counts, in cosine similarity; None:
+            what can be heard changes nothing.
+        likely: Logarithm of how likely each label is before anything is heard, up to a constant, [F]; None:
+            all alike, as in a family.
+        own: What is added to the labels' weighted mean of unit length, [D]: an example's own vector times its
+            weight; None: nothing.
+    """
+
+    vectors: Array
+    temperature: float | None = None
+    likely: Array | None = None
+    own: Array | None = None
+
+    @property
+    def narrows(self) -> bool:
+        """Whether what can be heard changes anything."""
+        return self.temperature is not None and len(self.vectors) > 1
+
+    @property
+    def vector(self) -> Array:
+        """What they mean before anything is heard, a unit vector, float32 [D]."""
+        return self._weighted(self._prior())
+
+    def narrowed(self, heard: Array) -> Array:
+        """The labels as far as they can be heard: a softmax over how likely each is and how well it is heard
+        where it is heard best. See ``Narrowing``.
+        """
+        if self.temperature is None:
+            return self.vector
+        return self._weighted(self._prior() + (self.vectors @ heard.T).max(axis=1) / self.temperature)
+
+    def _prior(self) -> Array:
+        return np.zeros(len(self.vectors), np.float32) if self.likely is None else self.likely
+
+    def _weighted(self, score: Array) -> Array:
+        """The vector of the labels with these logarithms of weights, [F]."""
+        mean = unit_vector(np.exp(score - score.max()) @ self.vectors)
+        return mean if self.own is None else unit_vector(mean + self.own)
+
+
+@dataclass(frozen=True)
+class Described:
+    """One sound that several descriptions tell of: the mean of what each of them says.
+
+    Attributes:
+        parts: A unit vector [D] or candidates for each.
+    """
+
+    parts: tuple[Array | Candidates, ...]
+
+    @property
+    def narrows(self) -> bool:
+        """Whether what can be heard changes anything."""
+        return any(isinstance(part, Candidates) and part.narrows for part in self.parts)
+
+    @property
+    def vector(self) -> Array:
+        """The sound before anything is heard, a unit vector, float32 [D]."""
+        return self._mean(part.vector if isinstance(part, Candidates) else part for part in self.parts)
+
+    def narrowed(self, heard: Array) -> Array:
+        """See ``Narrowing``."""
+        return self._mean(
+            part.narrowed(heard) if isinstance(part, Candidates) else part for part in self.parts
+        )
+
+    @staticmethod
+    def _mean(vectors: Iterable[Array]) -> Array:
+        return unit_vector(np.mean([unit_vector(v) for v in vectors], axis=0))
 
 
 @dataclass(frozen=True)
@@ -56,8 +122,8 @@ class Query:
             keep the sounds.
         limit_db: The attenuation limit in dB for words that the model is doubted to know, where the user sets
             none; None is no limit.
-        families: For every sound of ``kept`` its family, None for a sound that is none. Empty: there are
-            none, or the model gains nothing by narrowing them.
+        narrowings: For every sound of ``kept`` how it narrows to what can be heard, None for a sound that
+            does not. Empty: none does.
     """
 
     vector: Array
@@ -70,7 +136,7 @@ class Query:
     drop: Array | None = None
     complement: bool = False
     limit_db: float | None = None
-    families: tuple[Family | None, ...] = ()
+    narrowings: tuple[Narrowing | None, ...] = ()
 
     @property
     def name(self) -> str:

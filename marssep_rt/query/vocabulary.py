@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,7 @@ from marssep_rt.arrays import Array
 from marssep_rt.contract import OLD_BUNDLES
 from marssep_rt.errors import BundleError
 from marssep_rt.model.bundle import Bundle
-from marssep_rt.utils.vectors import unit_vector
+from marssep_rt.query.types import Candidates
 
 FILE = "sounds.json"
 EXAMPLES = ("audio", "image")
@@ -50,10 +50,13 @@ class Vocabulary:
         trained: The number of training labels; None means all.
         asked: The number of labels and families that training asked for: they come first; None means all.
         doubt: From which words on the model is doubted, and what follows; None: it never is.
-        family_temperature: How families narrow to what can be heard, see ``Family``; None: they do not.
+        family_temperature: How families narrow to what can be heard, see ``Candidates``; None: they do not.
         snap_evidence: Weight of the other parts of a query against an example's own similarity.
         snap_own: Weight of an example's own vector against its label's.
         snap_own_audio: The same for recordings; None is ``snap_own``.
+        snap_temperatures: Kind of example -> how far below the label that it resembles most another one may
+            be and still count, in cosine similarity. Such examples narrow to what can be heard as families
+            do. Examples of other kinds show one label.
     """
 
     labels: tuple[str, ...]
@@ -66,6 +69,7 @@ class Vocabulary:
     snap_evidence: float = OLD_BUNDLES.snap_evidence
     snap_own: float = OLD_BUNDLES.snap_own
     snap_own_audio: float | None = None
+    snap_temperatures: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, bundle: Bundle) -> Vocabulary | None:
@@ -87,6 +91,7 @@ class Vocabulary:
                 float(data.get("snap_evidence", OLD_BUNDLES.snap_evidence)),
                 float(data.get("snap_own", OLD_BUNDLES.snap_own)),
                 float(data["snap_own_audio"]) if "snap_own_audio" in data else None,
+                {k: float(v) for k, v in data.get("snap_temperatures", {}).items()},
             )
         except (ValueError, KeyError, TypeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
@@ -111,6 +116,7 @@ class Vocabulary:
             "snap_evidence": self.snap_evidence,
             "snap_own": self.snap_own,
             **({} if self.snap_own_audio is None else {"snap_own_audio": self.snap_own_audio}),
+            **({"snap_temperatures": dict(self.snap_temperatures)} if self.snap_temperatures else {}),
             "figures": figures,
             "vectors": packed,
         }
@@ -121,32 +127,57 @@ class Vocabulary:
         similarity = self.vectors @ vector
         return [(self.labels[i], float(similarity[i])) for i in np.argsort(-similarity)[:count]]
 
-    def snap_to_labels(self, parts: Sequence[tuple[str, Array]]) -> list[tuple[Array, str]]:
-        """Pull audio and image queries towards the training label that they show; texts stay as they are.
+    def candidates(self, parts: Sequence[tuple[str, Array]]) -> list[tuple[Candidates, str] | None]:
+        """The training labels that audio and image queries may show.
 
-        The separator follows an example's vector worse than the label's own vector. So the label's vector is
-        mixed in (OmniSep's Query-Aug keeps nothing else), unless the example is out of vocabulary. The other
-        parts of a query help to find the label: a text or a second image tells a violin from a viola.
+        The separator follows an example's vector worse than a label's own vector, so the labels' vectors are
+        mixed in (OmniSep's Query-Aug keeps nothing else). The other parts of a query help to find the label:
+        a text or a second image tells a violin from a viola.
 
         Args:
             parts: (kind, unit vector [D]) of every part of a query.
 
         Returns:
-            (unit vector [D], label) of every part; the label is "" if the vector is unchanged.
+            (candidates, most likely label) of every example, and None for a text and for an example that is
+            out of vocabulary.
         """
-        similarity = [self.vectors[: self.trained] @ v for _, v in parts]
-        snapped = []
+        vectors = self.vectors[: self.trained]
+        similarity = [vectors @ v for _, v in parts]
+        found: list[tuple[Candidates, str] | None] = []
         for (kind, vector), own in zip(parts, similarity, strict=True):
-            if kind in EXAMPLES and own.max() >= self.thresholds.get(kind, np.inf):
-                best = int((own + self.snap_evidence * (np.sum(similarity, axis=0) - own)).argmax())
-                weight = self.snap_own
-                if kind == "audio" and self.snap_own_audio is not None:
-                    weight = self.snap_own_audio
-                drawn = self.vectors[best] + weight * vector
-                snapped.append((unit_vector(drawn), self.labels[best]))
+            if kind not in EXAMPLES or own.max() < self.thresholds.get(kind, np.inf):
+                found.append(None)
+                continue
+            evidence = own + self.snap_evidence * (np.sum(similarity, axis=0) - own)
+            best = int(evidence.argmax())
+            drawn = self._own_weight(kind) * vector
+            if (temperature := self.snap_temperatures.get(kind)) is None:
+                shown = Candidates(vectors[best : best + 1], own=drawn)
             else:
-                snapped.append((vector, ""))
-        return snapped
+                shown = Candidates(vectors, self.family_temperature, evidence / temperature, drawn)
+            found.append((shown, self.labels[best]))
+        return found
+
+    def snap_to_labels(self, parts: Sequence[tuple[str, Array]]) -> list[tuple[Array, str]]:
+        """Pull audio and image queries towards the training labels that they show; texts stay as they are.
+
+        Args:
+            parts: (kind, unit vector [D]) of every part of a query.
+
+        Returns:
+            (unit vector [D], most likely label) of every part before anything is heard; the label is "" if
+            the vector is unchanged.
+        """
+        return [
+            (vector, "") if found is None else (found[0].vector, found[1])
+            for (_, vector), found in zip(parts, self.candidates(parts), strict=True)
+        ]
+
+    def _own_weight(self, kind: str) -> float:
+        """Weight of an example's own vector against its label's."""
+        if kind == "audio" and self.snap_own_audio is not None:
+            return self.snap_own_audio
+        return self.snap_own
 
     def out_of_vocabulary_warning(self, vector: Array, kind: str, name: str) -> str | None:
         """One sentence if a query is out of vocabulary, else None.

@@ -59,9 +59,11 @@ class Voice(Protocol):
 
     def limit_db(self, words: str) -> float | None: ...
 
-    def recordings(self, clips: Sequence[Clip]) -> Vector | None: ...
+    def recordings(self, clips: Sequence[Clip], mixture: Audio) -> Vector | None: ...
 
-    def images(self, label: str, split: str, seed: int) -> Vector | None: ...
+    def images(self, label: str, split: str, seed: int, mixture: Audio) -> Vector | None: ...
+
+    def has_images(self, label: str, split: str) -> bool: ...
 
 
 Questions = Iterator[Question]
@@ -125,10 +127,16 @@ def louder(audio: Audio, gain_db: float) -> Audio:
 
 def asked(sources: Sources, pairs: Sequence[Pair], query: Callable[[Pair], Ask | None]) -> Questions:
     """The pairs' mixtures, each asked as ``query`` says; those for which it says None are left out."""
+    return asked_of(sources, pairs, lambda pair, _: query(pair))
+
+
+def asked_of(
+    sources: Sources, pairs: Sequence[Pair], query: Callable[[Pair, Audio], Ask | None]
+) -> Questions:
+    """As ``asked``; ``query`` hears the mixture [samples], too."""
     for pair in pairs:
-        ask = query(pair)
-        if ask is not None:
-            mixture, target, _ = render(sources.corpus, pair, sources.config)
+        mixture, target, _ = render(sources.corpus, pair, sources.config)
+        if (ask := query(pair, mixture)) is not None:
             yield Question(pair.target.label, mixture, target, (ask,))
 
 
@@ -177,7 +185,7 @@ def by_recordings(
 
     clips = {split: sources.corpus.by_label(split) for split in ("train", sources.config.split)}
 
-    def query(pair: Pair) -> Ask | None:
+    def query(pair: Pair, mixture: Audio) -> Ask | None:
         label = pair.target.label
         splits = ("train", sources.config.split) if label in sources.unseen else (sources.config.split,)
         rng = np.random.default_rng(pair.seed)
@@ -187,27 +195,27 @@ def by_recordings(
             return None
         chosen = rng.choice(groups, min(recordings, len(groups)), replace=False)
         picked = [[c for c in every if c.group == g] for g in chosen]
-        vector = voice.recordings([group[int(rng.integers(len(group)))] for group in picked])
+        vector = voice.recordings([group[int(rng.integers(len(group)))] for group in picked], mixture)
         return None if vector is None else Ask(vector)
 
-    return asked(sources, sources.pairs(count=count) if pairs is None else pairs, query)
+    return asked_of(sources, sources.pairs(count=count) if pairs is None else pairs, query)
 
 
 def by_images(sources: Sources, voice: Voice, count: int) -> Questions:
     """By three images of the measured split."""
 
-    def query(pair: Pair) -> Ask | None:
-        vector = voice.images(pair.target.label, sources.config.split, pair.seed)
+    def query(pair: Pair, mixture: Audio) -> Ask | None:
+        vector = voice.images(pair.target.label, sources.config.split, pair.seed, mixture)
         return None if vector is None else Ask(vector)
 
-    return asked(sources, sources.pairs(count=count), query)
+    return asked_of(sources, sources.pairs(count=count), query)
 
 
 def label_for_images(sources: Sources, voice: Voice, count: int) -> Questions:
     """The mixtures of ``by_images`` by words."""
 
     def query(pair: Pair) -> Ask | None:
-        shown = voice.images(pair.target.label, sources.config.split, pair.seed) is not None
+        shown = voice.has_images(pair.target.label, sources.config.split)
         return said(voice, pair.target.label) if shown else None
 
     return asked(sources, sources.pairs(count=count), query)

@@ -13,12 +13,11 @@ from marssep_rt.audio_io.array_source import ArraySource
 from marssep_rt.query.audible import WINDOW_SECONDS, heard_in
 from marssep_rt.query.image_input import read_image
 from marssep_rt.query.source_windows import source_windows
-from marssep_rt.query.types import Family
+from marssep_rt.query.types import Candidates, Described
 from marssep_rt.query.vocabulary import Vocabulary
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import SAMPLE_RATE, Clip, Corpus
 from offline_training.data.images import ImageBank
-from offline_training.data.query_table import blend
 from offline_training.encoders.base import Encoder
 from offline_training.utils.vectors import unit
 
@@ -65,10 +64,16 @@ class EncoderVoice:
         temperature = None if self.known is None else self.known.family_temperature
         if temperature is None or len(labels) < 2 or "audio" not in self.encoder.modalities:
             return self.text(words)
-        members = np.stack([self.text(label) for label in labels])
+        family = Candidates(np.stack([self.text(label) for label in labels]), temperature)
+        return self._narrowed(family, mixture)
+
+    def _narrowed(self, sound: Candidates | Described, mixture: Vector) -> Vector:
+        """A sound as ``marssep file`` hears it in a mixture [samples]."""
+        if not sound.narrows:
+            return sound.vector
         source = ArraySource(mixture[None], SAMPLE_RATE)
         heard = heard_in(source_windows(source, SAMPLE_RATE, WINDOW_SECONDS), self)
-        return Family(members, temperature).narrowed(heard) if len(heard) else self.text(words)
+        return sound.narrowed(heard) if len(heard) else sound.vector
 
     def embed_windows(self, windows: Sequence[Vector]) -> Vector:
         """Equally long windows -> one unit vector [D]."""
@@ -80,25 +85,28 @@ class EncoderVoice:
             return None
         return self.known.limit_db(self.text(words))
 
-    def recordings(self, clips: Sequence[Clip]) -> Vector | None:
-        """One query by all ``clips``; None where the encoder cannot hear."""
+    def recordings(self, clips: Sequence[Clip], mixture: Vector) -> Vector | None:
+        """One query by all ``clips``, asked of a mixture [samples]; None where the encoder cannot hear."""
         if "audio" not in self.encoder.modalities:
             return None
         for clip in clips:
             if clip.path not in self.vectors:
                 sound = self.corpus.samples(clip)
                 self.vectors[clip.path] = self.embed_windows(windows(sound))
-        return blend([("audio", self.vectors[clip.path]) for clip in clips], self.known)
+        return self._shown([("audio", self.vectors[clip.path]) for clip in clips], mixture)
 
-    def images(self, label: str, split: str, seed: int) -> Vector | None:
-        """One query by three images of a split; None where the encoder cannot see or the label has too few
-        images.
-        """
+    def has_images(self, label: str, split: str) -> bool:
+        """Whether the encoder sees, and the label has images in the split and enough of them in train."""
         if self.bank is None or "image" not in self.encoder.modalities:
+            return False
+        enough = len(self.bank.by_label("train").get(label, [])) >= LEAST_IMAGES
+        return enough and bool(self.bank.by_label(split).get(label))
+
+    def images(self, label: str, split: str, seed: int, mixture: Vector) -> Vector | None:
+        """One query by three images of a split, asked of a mixture [samples]; None where there are none."""
+        if self.bank is None or not self.has_images(label, split):
             return None
-        numbers = self.bank.by_label(split).get(label, [])
-        if not numbers or len(self.bank.by_label("train").get(label, [])) < LEAST_IMAGES:
-            return None
+        numbers = self.bank.by_label(split)[label]
         parts = []
         for number in np.random.default_rng(seed).choice(numbers, min(3, len(numbers)), replace=False):
             path = self.bank.folder / self.bank.images[int(number)].path
@@ -107,4 +115,10 @@ class EncoderVoice:
                     self.encoder.embed_image([read_image(path, 224)])[0], np.float32
                 )
             parts.append(("image", self.vectors[str(path)]))
-        return blend(parts, self.known)
+        return self._shown(parts, mixture)
+
+    def _shown(self, parts: Sequence[tuple[str, Vector]], mixture: Vector) -> Vector:
+        """The sound that examples (kind, vector) show, as ``marssep file`` finds it in a mixture."""
+        found = [None] * len(parts) if self.known is None else self.known.candidates(parts)
+        sound = Described(tuple(v if c is None else c[0] for (_, v), c in zip(parts, found, strict=True)))
+        return self._narrowed(sound, mixture)

@@ -32,7 +32,7 @@ from marssep_rt.query.vocabulary import Vocabulary
 
 LEARN_SECONDS = 3.0
 LISTEN_INTERVAL_SECONDS = 0.5
-FAMILY_WINDOWS = 8  # of input, one every interval: what a family is narrowed to was heard in this time
+NARROWING_WINDOWS = 8  # of input, one every interval: what a query is narrowed to was heard in this time
 UNMATCHED_SECONDS = PRESENCE.unmatched_seconds
 CLOSE_SECONDS = 5.0
 WET_STEP, GAIN_STEP, LIMIT_STEP, MAX_LIMIT_DB = 0.1, 1.0, 6.0, 30.0
@@ -55,10 +55,14 @@ def learn_query(bundle: Bundle, sound: Array, rate: int) -> Query:
     """
     encoder = audio_encoder(bundle.path)
     windows = loud(windows_of([sound], rate, encoder.sample_rate, encoder.hop), "what was just heard")
-    vector, label = encoder.embed_windows(windows), ""
-    if known := Vocabulary.of(bundle):
-        ((vector, label),) = known.snap_to_labels([("audio", vector)])
-    return Query(vector, bundle.encoder, f"what was heard ({label})" if label else "what was heard")
+    vector = encoder.embed_windows(windows)
+    known = Vocabulary.of(bundle)
+    shown = None if known is None else known.candidates([("audio", vector)])[0]
+    if shown is None:
+        return Query(vector, bundle.encoder, "what was heard")
+    candidates, label = shown
+    narrowings = (candidates,) if candidates.narrows else ()
+    return Query(candidates.vector, bundle.encoder, f"what was heard ({label})", narrowings=narrowings)
 
 
 class LiveController:
@@ -288,10 +292,10 @@ class LiveController:
 
     def _listen(self) -> None:
         encoder = audio_encoder(self.bundle.path)
-        recent: deque[Array] = deque(maxlen=FAMILY_WINDOWS)  # unit vectors of windows of input
+        recent: deque[Array] = deque(maxlen=NARROWING_WINDOWS)  # unit vectors of windows of input
         while not self._closing.wait(LISTEN_INTERVAL_SECONDS):
             self.engine.listen(encoder, self.query.kept)
-            if not any(query.families for query in self.queries):
+            if not any(query.narrowings for query in self.queries):
                 recent.clear()
                 continue
             recent.extend(heard_in([self.engine.recent_input()], encoder))
@@ -299,10 +303,10 @@ class LiveController:
                 self._narrow(np.stack(recent))
 
     def _narrow(self, heard: Array) -> None:
-        """Narrow the queries' families to what was heard, unit vectors [W, D]."""
+        """Narrow the queries to what was heard, unit vectors [W, D]."""
         with self._lock:
             for which, query in enumerate(self.queries):
-                if query.families:
+                if query.narrowings:
                     self.queries[which] = narrowed(query, heard)
                     self.engine.refine_query(self.queries[which], which)
 

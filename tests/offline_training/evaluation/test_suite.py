@@ -9,6 +9,7 @@ import torch
 import marssep_rt
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.vocabulary import Vocabulary
+from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Corpus, decode
 from offline_training.data.eval_mixtures import EvalConfig
 from offline_training.evaluation import questions as q
@@ -48,12 +49,15 @@ class Words:
     def limit_db(self, words):
         return None
 
-    def recordings(self, clips):
+    def recordings(self, clips, mixture):
         self.counts.append(len({c.group for c in clips}))
         return np.ones(DIM, np.float32)
 
-    def images(self, label, split, seed):
-        return np.ones(DIM, np.float32) if label == "rain" else None
+    def has_images(self, label, split):
+        return label == "rain"
+
+    def images(self, label, split, seed, mixture):
+        return np.ones(DIM, np.float32) if self.has_images(label, split) else None
 
 
 class Through:
@@ -237,18 +241,40 @@ def test_a_word_for_a_family_is_asked_as_the_runtime_asks_it(corpus):
     np.testing.assert_array_equal(voice.text("a"), [0, 1, 0, 0])
 
 
+class Ear:
+    """Hears the first axis in loud windows, the second one in others."""
+
+    modalities = ("text", "audio")
+
+    def embed_text(self, texts):
+        return np.eye(4, dtype=np.float32)[[len(text) for text in texts]]
+
+    def embed_audio(self, windows):
+        return np.stack([np.eye(4, dtype=np.float32)[1 if np.abs(w).max() > 0.5 else 2] for w in windows])
+
+
+def test_an_example_is_narrowed_to_what_is_heard_in_the_mixture(sources):
+    known = Vocabulary(
+        ("a", "aa"),
+        np.eye(4, dtype=np.float32)[1:3],
+        {"audio": 0.5},
+        family_temperature=0.5,
+        snap_own=0.25,
+        snap_temperatures={"audio": 0.5},
+    )
+    voice = EncoderVoice(Ear(), sources.corpus, known=known)
+    clip = sources.clips["rain"][0]
+    own = voice.embed_windows(windows(sources.corpus.samples(clip)))  # of one label or both
+    heard = {True: np.array([0, 1, 0, 0]), False: np.array([0, 0, 1, 0])}
+    for loud, axis in heard.items():
+        mixture = np.full(96_000, 0.9 if loud else 0.1, np.float32)
+        weights = np.exp((own + axis) / 0.5) * [0, 1, 1, 0]
+        expected = weights / np.linalg.norm(weights) + 0.25 * own
+        found = voice.recordings([clip], mixture)
+        np.testing.assert_allclose(found, expected / np.linalg.norm(expected), rtol=1e-5, atol=1e-7)
+
+
 def test_a_family_is_narrowed_to_what_is_heard_in_the_mixture(sources):
-    class Ear:
-        """Hears the first axis in loud windows, the second one in others."""
-
-        modalities = ("text", "audio")
-
-        def embed_text(self, texts):
-            return np.eye(4, dtype=np.float32)[[len(text) for text in texts]]
-
-        def embed_audio(self, windows):
-            return np.stack([np.eye(4, dtype=np.float32)[1 if np.abs(w).max() > 0.5 else 2] for w in windows])
-
     known = Vocabulary(("a", "aa"), np.eye(4, dtype=np.float32)[1:3], {}, family_temperature=0.5)
     voice = EncoderVoice(
         Ear(), sources.corpus, known=known, labels_of=lambda word: ("a", "aa") * (word == "aaa")

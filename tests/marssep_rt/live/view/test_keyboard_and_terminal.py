@@ -1,5 +1,6 @@
 """marssep-live in a terminal: keys, learning, presets, a terminal that closes, OSC's port, the doctor."""
 
+import itertools
 import json
 import os
 import pty
@@ -152,6 +153,14 @@ def test_a_taken_osc_port_is_said_before_anything_is_heard(tmp_path):
     assert done.returncode == 1
     assert "choose another with --osc" in done.stderr
     assert not list(tmp_path.glob("*.wav*"))
+
+
+def test_the_log_says_the_mode_beside_the_query(tmp_path):
+    done = live(tmp_path, "--demo", "--plain", "--query", "no siren", "--duration", "1.2")
+    assert done.returncode == 0, done.stderr
+    query, mode = next(pair for pair in itertools.pairwise(done.stdout.splitlines()) if "query  " in pair[0])
+    assert query.split() == ["query", "siren"]
+    assert mode.split()[:2] == ["mode", "residual"]
 
 
 def test_the_doctor(tmp_path):
