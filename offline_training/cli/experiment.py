@@ -159,7 +159,9 @@ class Work:
             by_example=plan.by_example,
             absent_of=plan.absent_of,
             bounds=False,
+            unseen=plan.unseen,
         )
+        self.sets = open_sets(plan, self.bundle, self.data.corpus)
 
     def train(self, arm: Any, plain: dict[str, Any], folder: Path) -> bool:
         """Train an arm to the end; False when it was stopped."""
@@ -179,22 +181,44 @@ class Work:
         trainer.run(*watch(self.progress, folder.name, lambda entry: "val" in entry))
         return trainer.done
 
-    def measure(self, checkpoint: Path) -> list[Any]:
-        """The rows of a trained arm on the plan's mixtures."""
+    def measure(self, checkpoint: Path) -> Any:
+        """What a trained arm does on the plan's mixtures and sets."""
         from offline_training.data.eval_mixtures import EvalConfig
+        from offline_training.evaluation import suite
+        from offline_training.evaluation.experiment import Measured
         from offline_training.evaluation.listeners import CheckpointListener
         from offline_training.evaluation.separation import measure
 
         task = self.progress.add_task(f"measuring {checkpoint.parent.name}", total=self.plan.mixtures)
         config = EvalConfig(split=self.plan.split, mixtures=self.plan.mixtures)
-        extras = replace(self.extras, listener=CheckpointListener(checkpoint, self.options.device))
-        return measure(
+        listener = CheckpointListener(checkpoint, self.options.device)
+        rows = measure(
             self.bundle,
             self.data.corpus,
             config,
-            extras,
+            replace(self.extras, listener=listener),
             lambda done, _: self.progress.update(task, completed=done),
         )
+        asked = {name: suite.measure(listener, draw()) for name, draw in self.sets.items()}
+        return Measured(rows, {name: [answer.si_sdri for answer in some] for name, some in asked.items()})
+
+
+def open_sets(plan: Any, bundle: Any, corpus: Any) -> dict[str, Any]:
+    """The sets of ``suite`` that a plan names, asked in a bundle's words; raises UsageError."""
+    from offline_training.data.eval_mixtures import EvalConfig
+    from offline_training.encoders.builtin import BuiltinEncoder
+    from offline_training.evaluation import suite
+    from offline_training.evaluation.questions import Sources
+    from offline_training.evaluation.voice import EncoderVoice
+
+    if not plan.sets:
+        return {}
+    config = EvalConfig(split=plan.split, mixtures=plan.mixtures, unseen_mixtures=plan.unseen_mixtures)
+    voice = EncoderVoice(BuiltinEncoder(text=bundle.path), corpus)
+    every = suite.sets(Sources(corpus, config, tuple(plan.unseen)), voice, plan.mixtures)
+    if unknown := [name for name in plan.sets if name not in every]:
+        raise UsageError(f"the recipe asks for the set {unknown[0]!r}; choose among: {', '.join(every)}")
+    return {name: every[name] for name in plan.sets}
 
 
 def open_rewards(rewards: Rewards, options: ExperimentOptions) -> dict[str, tuple[Any, Any]]:

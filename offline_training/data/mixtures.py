@@ -110,6 +110,12 @@ def joined(batches: Sequence[Batch]) -> Batch:
     return every  # type: ignore[no-any-return]
 
 
+def rows_of(batch: Batch, rows: torch.Tensor) -> Batch:
+    """Some of a batch's queries, by their numbers [R]; the mixtures stay."""
+    some: Any = {name: value if name == "mixtures" else value[rows] for name, value in batch.items()}  # type: ignore[index]
+    return some  # type: ignore[no-any-return]
+
+
 def rms(x: Audio) -> float:
     return float(np.sqrt(np.dot(x, x) / len(x) + 1e-20))
 

@@ -76,6 +76,12 @@ class Plan:
     absent_of: Annotated[
         int | None, Key("With how many an absent label is queried; unset: with all.", least=0)
     ] = None
+    unseen: Annotated[
+        tuple[str, ...],
+        Key("Labels that no mixture holds but those of the set of unseen labels.", named=True),
+    ] = ()
+    sets: Annotated[tuple[str, ...], Key("Sets of marssep train suite that are asked, too.")] = ()
+    unseen_mixtures: Annotated[int, Key("Mixtures of the set of unseen labels.", least=0)] = 60
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]
@@ -96,6 +102,35 @@ def changed(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
             place = place.setdefault(section, {})
         place[last] = value
     return result
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a checkpoint does.
+
+    Attributes:
+        rows: On the plan's mixtures.
+        sets: Set of ``suite`` -> SI-SDRi of every question in dB.
+    """
+
+    rows: list[Row]
+    sets: dict[str, list[float]] = field(default_factory=dict)
+
+    def dump(self) -> str:
+        """As JSON."""
+        return json.dumps({"rows": [asdict(row) for row in self.rows], "sets": self.sets})
+
+    @classmethod
+    def read(cls, path: Path) -> Measured:
+        """What ``dump`` wrote; earlier files hold the rows alone."""
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(plain, list):
+            plain = {"rows": plain}
+        return cls([Row(**row) for row in plain["rows"]], plain.get("sets", {}))
+
+    def columns(self) -> dict[str, Numbers]:
+        """Every column by name, [questions]."""
+        return columns(self.rows) | {name: np.array(gains) for name, gains in self.sets.items()}
 
 
 def columns(rows: Sequence[Row]) -> dict[str, Numbers]:
@@ -144,7 +179,7 @@ def compare(arms: Mapping[str, Sequence[dict[str, Numbers]]], control: str) -> d
     result: dict[str, dict[str, Any]] = {}
     for name, runs in arms.items():
         result[name] = {"seeds": len(runs), "columns": {}}
-        for column in COLUMNS:
+        for column in (*COLUMNS, *(c for c in arms[control][0] if c not in COLUMNS)):
             if not all(column in run for run in runs) or not all(column in run for run in arms[control]):
                 continue
             own, other = (np.stack([run[column] for run in some]) for some in (runs, arms[control]))
@@ -162,7 +197,7 @@ def compare(arms: Mapping[str, Sequence[dict[str, Numbers]]], control: str) -> d
 
 def as_markdown(found: Mapping[str, Mapping[str, Any]], control: str) -> str:
     """The comparison as a table: mean and, under it, the difference to the control with its interval."""
-    names = [c for c in COLUMNS if any(c in arm["columns"] for arm in found.values())]
+    names = list(dict.fromkeys(c for arm in found.values() for c in arm["columns"]))
     lines = ["| arm | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for arm, figures in found.items():
         cells = []
@@ -198,8 +233,7 @@ class Experiment:
     """A plan carried out in ``folder``: ``ARM-SEED/`` for each training, ``ARM-SEED.rows.json`` for its
     figures, ``report.*``.
 
-    ``train(arm, recipe, folder)`` trains to the end or returns False when it was stopped;
-    ``measure(checkpoint)`` gives the rows of the plan's mixtures.
+    ``train(arm, recipe, folder)`` trains to the end or returns False when it was stopped.
     """
 
     def __init__(
@@ -209,7 +243,7 @@ class Experiment:
         start: Path,
         read_recipe: Callable[[str, str], dict[str, Any]],
         train: Callable[[Arm, dict[str, Any], Path], bool],
-        measure: Callable[[Path], list[Row]],
+        measure: Callable[[Path], Measured],
     ) -> None:
         self.folder, self.plan, self.start = folder, plan, start
         self.read_recipe, self.train, self.measure = read_recipe, train, measure
@@ -230,7 +264,7 @@ class Experiment:
             if not self.train(arm, recipe, self.folder / name):
                 return False
             checkpoint = self.folder / name / "best.pt"
-        write_whole(self.rows_path(name), json.dumps([asdict(row) for row in self.measure(checkpoint)]))
+        write_whole(self.rows_path(name), self.measure(checkpoint).dump())
         return True
 
     def run(self, only: Collection[str] = ()) -> dict[str, Any] | None:
@@ -252,8 +286,7 @@ class Experiment:
             return None
         found: dict[str, list[dict[str, Numbers]]] = {arm.name: [] for arm in self.plan.arms}
         for name, (arm, _) in named.items():
-            rows = json.loads(self.rows_path(name).read_text(encoding="utf-8"))
-            found[arm.name].append(columns([Row(**plain) for plain in rows]))
+            found[arm.name].append(Measured.read(self.rows_path(name)).columns())
         report = {"plan": asdict(self.plan), "arms": compare(found, self.plan.control)}
         write_whole(self.folder / "report.json", json.dumps(report, indent=1))
         write_whole(self.folder / "report.md", as_markdown(report["arms"], self.plan.control))

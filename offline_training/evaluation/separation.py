@@ -62,6 +62,7 @@ class Extras:
         absent_of: With how many an absent label is queried; None: with all. Beyond, its level is NaN.
         bounds: Whether what does not depend on the separator is measured, too: the ideal mask (else NaN), and
             what the judge makes of mixture and target.
+        unseen: Labels that no mixture holds.
     """
 
     images: ImageBank | None = None
@@ -71,6 +72,7 @@ class Extras:
     by_example: int | None = None
     absent_of: int | None = None
     bounds: bool = True
+    unseen: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def measure(
     words, examples = Words(bundle), Examples(bundle, corpus, extras.images, config.split)
     listener = extras.listener or BundleListener(bundle)
     tools = MaskSeparator(SeparatorConfig()).eval() if extras.bounds else None
-    pairs = draw_pairs(corpus, config)
+    pairs = draw_pairs(corpus, config, tuple(extras.unseen))
     rows: list[Row] = []
     for group in groups(corpus, config, pairs):
         tried = group.pairs[: group.among(extras.by_example)]

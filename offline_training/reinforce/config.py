@@ -28,6 +28,10 @@ class ReinforceConfig:
         ),
     ] = "surrogate"
     supervised: Annotated[float, Key("Weight of the supervised loss beside the surrogate.", least=0)] = 0.0
+    ear_alone: Annotated[
+        tuple[str, ...],
+        Key("Labels that the reward alone teaches: nothing uses references of them.", named=True),
+    ] = ()
     audible_db: Annotated[float, Key("Bins further under the mixture's loudest do not count.", least=0)] = (
         60.0
     )
@@ -50,6 +54,10 @@ class ReinforceRecipe(SuperviseRecipe):
     advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
     surrogate: SurrogateConfig = field(default_factory=SurrogateConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
+
+    def __post_init__(self) -> None:
+        if self.reinforce.ear_alone and (self.reward.level or self.reward.si_sdr):
+            raise ValueError("the rewards level and si_sdr use references, which labels in ear_alone lack")
 
     def completed(self, stored: dict[str, Any]) -> dict[str, Any]:
         """The stored recipe with the anchor's kind: earlier versions did not say with what outputs are

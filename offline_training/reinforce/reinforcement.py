@@ -14,6 +14,7 @@ supervision.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from offline_training.data.mixtures import Batch
+from offline_training.data.mixtures import Batch, rows_of
 from offline_training.data.query_table import QueryTable
 from offline_training.data.training_data import TrainingData
 from offline_training.evaluation.metrics import si_sdr
@@ -62,7 +63,7 @@ class Rollout(NamedTuple):
 
 class Anchors:
     """z* of targets: the ear's vector of the clean target, the label's words, and the mean of the label's
-    training images.
+    training images; of labels in ``ear_alone`` the words and images alone.
     """
 
     def __init__(
@@ -71,9 +72,11 @@ class Anchors:
         ear: SoundVectors,
         fuse: Any = mean_anchor,
         device: torch.device | str = "cpu",
+        ear_alone: Collection[str] = (),
     ) -> None:
         self.ear, self.fuse = ear, fuse
         labels = list(table.phrases)
+        self.alone = torch.tensor([label in ear_alone for label in labels], device=device)
         self.words = torch.from_numpy(np.stack([table.label_vector(label) for label in labels])).to(device)
         images = [
             table.image[k].vectors[table.image[k].of("train")]
@@ -90,7 +93,8 @@ class Anchors:
         """Targets [Q, samples] and numbers of labels [Q] -> unit vectors [Q, D]."""
         parts = {"audio": self.ear(targets), "text": self.words[labels], "image": self.images[labels]}
         there = torch.ones_like(labels, dtype=torch.bool)
-        return self.fuse(parts, {"audio": there, "text": there, "image": self.shown[labels]})  # type: ignore[no-any-return]
+        present = {"audio": ~self.alone[labels], "text": there, "image": self.shown[labels]}
+        return self.fuse(parts, present)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -134,11 +138,11 @@ class Reinforcement:
         """The old policy and the baseline."""
         return {"old": self.old.state_dict(), "baseline": self.baseline}
 
-    def logits(self, model: Separator, spectra: Spectra, queries: Tensor) -> Tensor:
+    def logits(self, model: Separator, spectra: Spectra, batch: Batch) -> Tensor:
         """Logits of every query's P, fp32 [Q, T, bands]."""
         device, dtype = self.run.device.type, self.run.autocast
         with torch.autocast(device, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-            return model.logits(spectra, queries, Memory()).float()
+            return model.logits(spectra, batch["queries"], Memory(), batch["others"]).float()
 
     @torch.no_grad()
     def rollout(self, spectra: Spectra, batch: Batch, proposal: Tensor) -> Rollout:
@@ -256,18 +260,18 @@ class Reinforcement:
             spectra = self.run.model.spectra(mixtures, Memory()).repeat(batch["mixture_of"])
             reference = None
             if self.reference is not None:
-                reference = torch.sigmoid(self.logits(self.reference, spectra, batch["queries"]))
-        logits = self.logits(self.run.model, spectra, batch["queries"])
+                reference = torch.sigmoid(self.logits(self.reference, spectra, batch))
+        logits = self.logits(self.run.model, spectra, batch)
         old = logits.detach()
         if self.run.step % self.rl.refresh_every:  # else the two are the same
             with torch.no_grad():
-                old = self.logits(self.old, spectra, batch["queries"])
+                old = self.logits(self.old, spectra, batch)
         rollout = self.rollout(spectra, batch, torch.sigmoid(old))
         meter = Meter()
         skipped = 0
         for inner in range(self.rl.inner_steps):
             if inner:
-                logits = self.logits(self.run.model, spectra, batch["queries"])
+                logits = self.logits(self.run.model, spectra, batch)
             figures, finite = self.inner_step(spectra, logits, rollout, reference, batch)
             skipped += not finite
             meter.add(figures)
@@ -288,9 +292,10 @@ class Reinforcement:
         if rollout.winners is not None:
             terms["imitation"] = imitation(proposal, rollout.winners, rollout.counted[:, 0])
             terms["loss"] = terms["imitation"]
-        if self.rl.supervised:
+        if self.rl.supervised and len(taught := (~self.anchors.alone[batch["labels"]]).nonzero()[:, 0]):
+            some, settings = rows_of(batch, taught), self.run.config
             losses = mask_losses(
-                self.run.model, spectra, logits, batch, self.run.config, self.run.config.bce_steps
+                self.run.model, spectra.repeat(taught), logits[taught], some, settings, settings.bce_steps
             )
             terms["supervised"] = losses["loss"]
             terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]

@@ -96,4 +96,5 @@ def prepare_hearing(
             model, figures = anchor.fit(rewarding, report=report)
             anchor.save(model, path, rewarding.encoder, figures)
         fuse = anchor.load(path, rewarding.encoder).to(device)
-    return Hearing(ears.ear, Anchors(rewarding, ears.ear, fuse, device), ears.judge)
+    anchors = Anchors(rewarding, ears.ear, fuse, device, recipe.reinforce.ear_alone)
+    return Hearing(ears.ear, anchors, ears.judge)

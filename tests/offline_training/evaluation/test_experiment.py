@@ -18,6 +18,7 @@ from offline_training.encoders.builtin import build_encoders, describe
 from offline_training.evaluation.experiment import (
     Arm,
     Experiment,
+    Measured,
     Plan,
     as_markdown,
     changed,
@@ -138,7 +139,8 @@ def test_what_is_there_is_not_made_again(tmp_path):
 
     def measure(path):
         measured.append(path.parent.name)
-        return [row(1.0 if "more" in str(path) else 0.5), row(2.0)]
+        more = 1.0 if "more" in str(path) else 0.5
+        return Measured([row(more), row(2.0)], {"paraphrases": [3 * more, 0.0, 0.0]})
 
     def make():
         return Experiment(
@@ -156,6 +158,7 @@ def test_what_is_there_is_not_made_again(tmp_path):
     assert trained == [("more-1", 1), ("more-2", 2), ("more-2", 2)]
     assert measured == ["start", "more-1", "more-2"]
     assert report["arms"]["more"]["columns"]["si_sdri"]["minus_control"] == pytest.approx(0.25)
+    assert report["arms"]["more"]["columns"]["paraphrases"]["minus_control"] == pytest.approx(0.5)
     assert "| more |" in (tmp_path / "e" / "report.md").read_text()
     make().run()
     assert len(trained) == len(measured) == 3
@@ -180,7 +183,7 @@ def test_processes_share_the_work(tmp_path):
             tmp_path / "a.pt",
             lambda *_: {},
             lambda arm, recipe, to: not trained.append(to.name),
-            lambda _: [row(1.0)],
+            lambda _: Measured([row(1.0)]),
         )
 
     assert make().run(["b-2"]) is None
@@ -244,6 +247,7 @@ def write_recipes(folder):
     (folder / "e.toml").write_text(
         'kind = "experiment"\ncontrol = "continued"\nseeds = [1]\nsplit = "test"\n'
         "mixtures = 10\nbss = 2\nby_example = 6\n"
+        'unseen = ["rain"]\nunseen_mixtures = 3\nsets = ["unseen, text"]\n'
         '[[arms]]\nname = "base"\nkind = "start"\n'
         '[[arms]]\nname = "continued"\nkind = "supervise"\nrecipe = "s.toml"\n'
         '[[arms]]\nname = "rl"\nkind = "reinforce"\nrecipe = "r.toml"\nreward = "aligned"\n'
@@ -296,7 +300,11 @@ def test_the_command(clips, tmp_path):
     report = json.loads((tmp_path / "x" / "report.json").read_text())
     assert set(report["arms"]) == {"base", "continued", "rl"}
     assert {"si_sdri", "absent_db", "sir", "audio"} <= set(report["arms"]["rl"]["columns"])
-    rows = json.loads((tmp_path / "x" / "rl-1.rows.json").read_text())
+    measured = json.loads((tmp_path / "x" / "rl-1.rows.json").read_text())
+    assert len(measured["sets"]["unseen, text"]) == 3
+    assert "unseen, text" in report["arms"]["rl"]["columns"]
+    rows = measured["rows"]
+    assert "rain" not in {r["label"] for r in rows}
     assert ["audio" in r["by_query"] for r in rows] == [True] * 6 + [False] * 4
     assert (tmp_path / "x" / "report.png").stat().st_size > 5_000
     done = run(tmp_path, *begin)

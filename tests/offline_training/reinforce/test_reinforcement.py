@@ -83,7 +83,7 @@ def mean_reward(trainer, batch):
         spectra = trainer.model.spectra(batch["mixtures"][:, None, :24_000], Memory()).repeat(
             batch["mixture_of"]
         )
-        p = torch.sigmoid(trainer.method.logits(trainer.model.eval(), spectra, batch["queries"]))
+        p = torch.sigmoid(trainer.method.logits(trainer.model.eval(), spectra, batch))
         out = trainer.model.apply_mask(spectra, p, Memory())[:, 0, trainer.model.latency :]
         cosine = (ear(out) * ear(batch["targets"][:, : out.shape[1]])).sum(1)
     return cosine[~batch["absent"]].mean().item()
@@ -297,3 +297,36 @@ def test_the_command_trains_and_says_what_is_wrong(corpus, inputs, start):
         assert code == 2, said
         assert words in " ".join(said.split())
         assert "Traceback" not in said
+
+
+def words_where_nothing_was_heard(parts, present):
+    return torch.where(present["audio"][:, None], parts["audio"], torch.full_like(parts["audio"], 0.25))
+
+
+@pytest.mark.parametrize("alone", [(), ("siren",)], ids=["with references", "by ear alone"])
+def test_labels_by_ear_alone_need_no_reference(corpus, table, tmp_path, start, alone):
+    """Another reference of theirs changes nothing, in reward, anchor or supervised loss."""
+    found = []
+    for name in ("a", "b"):
+        anchors = Anchors(table, ear, words_where_nothing_was_heard, ear_alone=alone)
+        data = TrainingData(corpus, table)
+        plain = recipe({"supervised": 1.0, "ear_alone": list(alone)}, steps=100)
+        trainer = reinforced(tmp_path / name, data, plain, Hearing(ear, anchors), start=start)
+        batch = next(
+            b
+            for b in batches(trainer, 50)
+            if (b["labels"] == table.index["siren"]).any() and not b["absent"].any()
+        )
+        if name == "b":
+            mine = batch["labels"] == table.index["siren"]
+            noise = torch.randn(batch["targets"].shape, generator=torch.Generator().manual_seed(0))
+            batch["targets"][mine] = noise[mine]
+        trainer.train_step(batch)
+        found.append(torch.cat([p.flatten() for p in trainer.model.parameters()]))
+    assert torch.equal(*found) == bool(alone)
+
+
+def test_rewards_that_need_references_do_not_go_with_labels_by_ear_alone():
+    for reward in ({"level": 0.1}, {"si_sdr": 0.1}):
+        with pytest.raises(RecipeError, match="level and si_sdr use references"):
+            recipe({"ear_alone": ["siren"]}, reward=reward)
