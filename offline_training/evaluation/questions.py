@@ -61,7 +61,7 @@ class Voice(Protocol):
 
     def recordings(self, clips: Sequence[Clip], mixture: Audio) -> Vector | None: ...
 
-    def images(self, label: str, split: str, seed: int, mixture: Audio) -> Vector | None: ...
+    def images(self, pair: Pair, split: str, count: int, mixture: Audio) -> Vector | None: ...
 
     def has_images(self, label: str, split: str) -> bool: ...
 
@@ -201,11 +201,11 @@ def by_recordings(
     return asked_of(sources, sources.pairs(count=count) if pairs is None else pairs, query)
 
 
-def by_images(sources: Sources, voice: Voice, count: int) -> Questions:
-    """By three images of the measured split."""
+def by_images(sources: Sources, voice: Voice, count: int, images: int = 3) -> Questions:
+    """By images of the measured split."""
 
     def query(pair: Pair, mixture: Audio) -> Ask | None:
-        vector = voice.images(pair.target.label, sources.config.split, pair.seed, mixture)
+        vector = voice.images(pair, sources.config.split, images, mixture)
         return None if vector is None else Ask(vector)
 
     return asked_of(sources, sources.pairs(count=count), query)

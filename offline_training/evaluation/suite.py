@@ -161,6 +161,7 @@ def sets(sources: Sources, voice: Voice, count: int) -> dict[str, Callable[[], Q
         "paraphrases, as labels": lambda: q.by_words(sources, voice, said, 1, as_label=True),
         "one new recording": lambda: q.by_recordings(sources, voice, few, 1),
         "three new recordings": lambda: q.by_recordings(sources, voice, few, 3),
+        "one image": lambda: q.by_images(sources, voice, count, 1),
         "images": lambda: q.by_images(sources, voice, count),
         "images, as labels": lambda: q.label_for_images(sources, voice, count),
         "two at once": lambda: q.two_at_once(sources, voice, few),

@@ -17,6 +17,7 @@ from marssep_rt.query.types import Candidates, Described
 from marssep_rt.query.vocabulary import Vocabulary
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import SAMPLE_RATE, Clip, Corpus
+from offline_training.data.eval_mixtures import Pair
 from offline_training.data.images import ImageBank
 from offline_training.encoders.base import Encoder
 from offline_training.utils.vectors import unit
@@ -102,13 +103,17 @@ class EncoderVoice:
         enough = len(self.bank.by_label("train").get(label, [])) >= LEAST_IMAGES
         return enough and bool(self.bank.by_label(split).get(label))
 
-    def images(self, label: str, split: str, seed: int, mixture: Vector) -> Vector | None:
-        """One query by three images of a split, asked of a mixture [samples]; None where there are none."""
+    def images(self, pair: Pair, split: str, count: int, mixture: Vector) -> Vector | None:
+        """One query by up to ``count`` images of a split that show a pair's target, asked of its mixture
+        [samples]; None where there are none.
+        """
+        label = pair.target.label
         if self.bank is None or not self.has_images(label, split):
             return None
         numbers = self.bank.by_label(split)[label]
         parts = []
-        for number in np.random.default_rng(seed).choice(numbers, min(3, len(numbers)), replace=False):
+        rng = np.random.default_rng(pair.seed)
+        for number in rng.choice(numbers, min(count, len(numbers)), replace=False):
             path = self.bank.folder / self.bank.images[int(number)].path
             if str(path) not in self.vectors:
                 self.vectors[str(path)] = np.asarray(

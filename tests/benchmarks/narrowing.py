@@ -3,8 +3,9 @@ that they may show.
 
     python tests/benchmarks/narrowing.py [--corpus cache/corpus] [--images IMAGES.csv] [--fit FILE.json]
 
-Asked are the words for several labels that people type, each over some mixtures, and mixtures by three images
-or by one recording of the same split. The file of ``--fit`` is for ``marssep export bundle --narrowing``.
+Asked are the words for several labels that people type, each over some mixtures, and mixtures by one image,
+by three, or by one recording of the same split. The temperature for images is that of one. The file of
+``--fit`` is for ``marssep export bundle --narrowing``.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 import asking
 import numpy as np
 
-from marssep_rt.query.vocabulary import Vocabulary
+from marssep_rt.query.vocabulary import EXAMPLES, Vocabulary
 from marssep_rt.query.words import Words
 from marssep_rt.utils.atomic_io import write_whole
 from offline_training.data.images import ImageBank
@@ -25,7 +26,7 @@ from offline_training.evaluation.listeners import BundleListener
 from offline_training.evaluation.voice import EncoderVoice
 
 TEMPERATURES = (None, 0.05, 0.1, 0.15, 0.25, 0.4)  # None: the middle of the family
-SNAP_TEMPERATURES = (None, 0.03, 0.05, 0.1)  # None: one label
+SNAP_TEMPERATURES = (None, 0.05, 0.1, 0.2)  # None: one label
 
 
 def main():
@@ -65,18 +66,17 @@ def main():
         return
     asks = {"audio": lambda voice: questions.by_recordings(sources, voice, options.pairs // 2, 1)}
     if bank is not None:
-        asks["image"] = lambda voice: questions.by_images(sources, voice, options.pairs)
+        asks["three images"] = lambda voice: questions.by_images(sources, voice, options.pairs)
+        asks["image"] = lambda voice: questions.by_images(sources, voice, options.pairs, 1)
     fit = {"temperature": heard, "gain_db": gain, "snap_temperatures": {}, "snap_gains_db": {}}
     for kind, ask in asks.items():
-        best, gain = best_of(
-            kind,
-            SNAP_TEMPERATURES,
-            lambda t, kind=kind: replace(
-                known, family_temperature=heard, snap_temperatures={} if t is None else {kind: t}
-            ),
-            ask,
-        )
-        if best is not None:
+
+        def vocabulary_at(t, kind=kind):
+            temperatures = {} if t is None else {kind.split()[-1].rstrip("s"): t}
+            return replace(known, family_temperature=heard, snap_temperatures=temperatures)
+
+        best, gain = best_of(kind, SNAP_TEMPERATURES, vocabulary_at, ask)
+        if best is not None and kind in EXAMPLES:
             fit["snap_temperatures"][kind], fit["snap_gains_db"][kind] = best, gain
     if options.fit:
         write_whole(options.fit, (json.dumps(fit) + "\n").encode())

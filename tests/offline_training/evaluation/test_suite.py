@@ -56,8 +56,8 @@ class Words:
     def has_images(self, label, split):
         return label == "rain"
 
-    def images(self, label, split, seed, mixture):
-        return np.ones(DIM, np.float32) if self.has_images(label, split) else None
+    def images(self, pair, split, count, mixture):
+        return np.ones(DIM, np.float32) if self.has_images(pair.target.label, split) else None
 
 
 class Through:
