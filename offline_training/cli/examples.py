@@ -30,6 +30,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "suite": "mine.marssep --corpus cache/corpus --split val -o suite.json",
         "semantics": "--run runs/ear -o semantics.json",
         "clean-plus": "best.pt --targets test-good.csv --others test-no-music.csv -o clean.json",
+        "lass": "mine.marssep --protocol audiosep --list esc50_eval.csv --audio esc50/ -o esc50.json",
         "experiment": "--recipe ablation --start runs/mine/best.pt -o runs/ablation",
     },
 }

@@ -1,4 +1,4 @@
-"""``marssep train``: the commands about the field's corpora and tables (field-lists, clean-plus)."""
+"""``marssep train``: the commands about the field's corpora and tables (field-lists, clean-plus, lass)."""
 
 from __future__ import annotations
 
@@ -132,7 +132,81 @@ def clean_plus(options: CleanPlusOptions) -> None:
     print(json.dumps(figures, indent=1))
 
 
+@dataclass(kw_only=True)
+class LassOptions:
+    """The options of ``marssep train lass``."""
+
+    bundle: Annotated[Path | None, typer.Argument(help="A bundle; the built-in one if left out.")] = None
+    protocol: Annotated[str, typer.Option("--protocol", help="audiosep or dcase.")]
+    mixtures: Annotated[
+        Path,
+        typer.Option(
+            "--list", help="Such as esc50_eval.csv or lass_synthetic_validation.csv.", metavar="CSV"
+        ),
+    ]
+    audio: Annotated[Path, typer.Option("--audio", help="Folder of the list's audio.", metavar="FOLDER")]
+    output: Annotated[Path, typer.Option("-o", "--output", help="Figures to write.", metavar="FILE.json")]
+    query_column: Annotated[
+        str | None,
+        typer.Option(
+            "--query-column",
+            help="Column of the query; caption if left out (of VGGSound s0_text).",
+            metavar="NAME",
+        ),
+    ] = None
+
+    @property
+    def command(self) -> str:
+        """The command that repeats the measurement, without what is only a folder of this machine."""
+        named = "" if self.query_column is None else f" --query-column {self.query_column}"
+        return f"marssep train lass --protocol {self.protocol} --list {self.mixtures.name}{named}"
+
+
+def lass(options: LassOptions) -> None:
+    """SDRi and SI-SDR by the public lists of language-queried audio source separation: AudioSep's, and DCASE
+    2024 Task 9's.
+    """
+    from marssep_rt.model import bundle as bundles
+    from offline_training.data.lass_lists import RATES, present, read_mixtures
+    from offline_training.evaluation.lass import UsersBundle, as_rows, measure, summarise
+
+    if options.protocol not in RATES:
+        raise UsageError(f"protocol is {options.protocol!r}; choose {' or '.join(RATES)}")
+    check_output(options.output)
+    loaded = bundles.load(options.bundle)
+    rate = RATES[options.protocol]
+    with sentences(), bar() as progress:
+        listed = read_mixtures(options.mixtures, options.audio, options.protocol, options.query_column)
+        there = present(listed, options.mixtures)
+        if len(there) < len(listed):
+            gone = f"not there, and left out: {len(listed) - len(there)} of {len(listed)} mixtures"
+            progress.console.print(gone, markup=False, soft_wrap=True)
+        task = progress.add_task("measuring", total=len(there))
+        found, left_out = measure(
+            there, rate, UsersBundle(loaded).separate, lambda done: progress.update(task, completed=done)
+        )
+        if left_out:
+            first = f"the first, {left_out[0]['id']}: {left_out[0]['why']}"
+            progress.console.print(
+                f"{len(left_out)} more cannot be measured; {first}", markup=False, soft_wrap=True
+            )
+    figures = {
+        "command": options.command,
+        "protocol": options.protocol,
+        "list": options.mixtures.name,
+        "bundle": loaded.name,
+        "sample_rate": rate,
+        "rows_used": len(found),
+        "rows_missing": len(listed) - len(there),
+        "rows_not_measured": len(left_out),
+        **summarise(found),
+    }
+    write_json(options.output, {**figures, "not_measured": left_out, "rows": as_rows(found)})
+    print(json.dumps(figures, indent=1))
+
+
 def register(app: typer.Typer) -> None:
     """Put the commands on ``marssep train``."""
     app.command(cls=opt.PlainCommand)(field_lists)
     opt.command(app, CleanPlusOptions)(clean_plus)
+    opt.command(app, LassOptions)(lass)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from marssep_rt.utils.atomic_io import written_beside
 from offline_training.data.corpus import CorpusError
+from offline_training.data.csv_rows import read_rows, refuse
 
 FRAMES = 3  # around the middle of the clip, as in the paper
 
@@ -47,28 +48,15 @@ def read_list(path: Path, root: Path) -> list[Listed]:
     """Raises CorpusError for a list that cannot be read or that has malformed rows (all of them, by line)."""
     rows: list[Listed] = []
     wrong: list[str] = []
-    try:
-        with open(path, newline="", encoding="utf-8") as f:
-            reader = csv.reader(f)
-            for row in reader:
-                if not row:
-                    continue
-                if len(row) != 4 or not all(field.strip() for field in row):
-                    wrong.append(f"line {reader.line_num}: not sound, frames, number of frames and label")
-                elif not row[2].strip().isdecimal():
-                    wrong.append(f"line {reader.line_num}: the number of frames is {row[2]!r}")
-                else:
-                    audio, frames, count, label = (field.strip() for field in row)
-                    rows.append(Listed(root / audio, root / frames, int(count), label.replace("_", " ")))
-    except OSError as e:
-        raise CorpusError(f"cannot read the list {path}: {e.strerror}") from e
-    except (UnicodeDecodeError, csv.Error) as e:
-        raise CorpusError(f"the list {path} is no CSV in UTF-8: {e}") from e
-    if wrong:
-        raise CorpusError(
-            f"the list {path} has {len(wrong)} malformed row{'s' if len(wrong) > 1 else ''}: "
-            f"{'; '.join(wrong)}"
-        )
+    for line, row in read_rows(path):
+        if len(row) != 4 or not all(field.strip() for field in row):
+            wrong.append(f"line {line}: not sound, frames, number of frames and label")
+        elif not row[2].strip().isdecimal():
+            wrong.append(f"line {line}: the number of frames is {row[2]!r}")
+        else:
+            audio, frames, count, label = (field.strip() for field in row)
+            rows.append(Listed(root / audio, root / frames, int(count), label.replace("_", " ")))
+    refuse(path, wrong)
     if not rows:
         raise CorpusError(f"the list {path} has no rows")
     return rows

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 import torch
 
 from marssep_rt.query.image_input import read_image
 from offline_training.data.corpus import SAMPLE_RATE, CorpusError
+from offline_training.data.mono import read_mono
 from offline_training.data.query_table import omni
 from offline_training.data.vggsound import Listed
 from offline_training.encoders.base import Encoder
@@ -59,16 +59,7 @@ def excerpt(audio: Audio, centre: int) -> Audio:
 
 def load(row: Listed) -> Audio:
     """A listed clip's excerpt; raises CorpusError where it cannot be decoded."""
-    try:
-        audio, rate = soundfile.read(row.audio, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as e:
-        raise CorpusError(f"cannot decode {row.audio}: {e}") from e
-    mono = np.asarray(audio.mean(axis=1), np.float32)
-    if not len(mono):
-        raise CorpusError(f"{row.audio} holds no sound")
-    if rate != RATE:
-        mono = np.asarray(soxr.resample(mono, rate, RATE, "HQ"), np.float32)
-    return excerpt(mono, int((row.centre_frame - 0.5) * RATE))
+    return excerpt(read_mono(row.audio, RATE), int((row.centre_frame - 0.5) * RATE))
 
 
 class Queries:
