@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,11 @@ from marssep_rt.query.words import FILE as WORDS_FILE
 from marssep_rt.query.words import Words
 from offline_training.alignment.data import image_size
 from offline_training.data.corpus import SAMPLE_RATE
-from offline_training.data.lexicon import read_lines
+from offline_training.data.lexicon import normalised, read_lines, taught_phrases
 from offline_training.encoders import mobilenet
 from offline_training.encoders.audio_image import LogMel, TorchAudioEncoder, TorchImageEncoder
 from offline_training.encoders.pair import EncoderPair
-from offline_training.encoders.sound_space import read_families
+from offline_training.encoders.sound_space import read_classes, read_families
 from offline_training.encoders.text_encoder import load_text_encoder
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator
@@ -286,14 +286,18 @@ def _add_vocabulary(
     if sources.doubt or sources.narrowing:
         parts.files[FILE] = (json.dumps(known, ensure_ascii=False, indent=1) + "\n").encode()
     parts.card["vocabulary"] = known["figures"]
-    parts.files[WORDS_FILE] = words_for(known["labels"][: known.get("trained")]).dump()
+    parts.files[WORDS_FILE] = words_for(known["labels"], known.get("trained")).dump()
 
 
-def words_for(labels: Sequence[str]) -> Words:
-    """What words mean to a separator of these labels, from ``recipes/lexicon``.
+def words_for(known: Sequence[str], trained: int | None = None) -> Words:
+    """What words mean to a separator, from ``recipes/lexicon``.
 
-    A word that is a label means the label.
+    Args:
+        known: Its labels, then families and other words with a place in the space
+            of sound. Each means itself.
+        trained: The number of labels; None means all.
     """
+    labels = known[:trained]
     families: dict[str, tuple[str, ...]] = {}
     for name, (synonyms, members) in read_families(labels).items():
         families |= {word.lower(): members for word in (name, *synonyms)}
@@ -306,11 +310,25 @@ def words_for(labels: Sequence[str]) -> Words:
         else:
             residual |= dict.fromkeys((name, *others), tuple(sounds))
     taken = set(labels)
-    return Words(
-        {word: members for word, members in families.items() if word not in taken},
-        {word: sounds for word, sounds in residual.items() if word not in taken},
-        own,
-    )
+    families = {word: members for word, members in families.items() if word not in taken}
+    residual = {word: sounds for word, sounds in residual.items() if word not in taken}
+    taught = {*taken, *families, *residual, *own, *known, *read_classes(known), *taught_phrases(labels)}
+    return Words(families, residual, own, sounds_alike(known, taught))
+
+
+def sounds_alike(known: Collection[str], taught: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Words of ``recipes/lexicon/sounds_like.txt`` that are not ``taught`` -> the words that their sounds are
+    like, where at least half of them are ``known``.
+    """
+    taken = {normalised(word) for word in taught}
+    alike: dict[str, tuple[str, ...]] = {}
+    for words, rest in read_lines(LEXICON / "sounds_like.txt"):
+        members = [member.strip() for member in rest.split("|")]
+        present = tuple(member for member in members if member in known)
+        if 2 * len(present) >= len(members):
+            listed = (word.strip() for word in words.split(","))
+            alike |= {word: present for word in listed if normalised(word) not in taken}
+    return alike
 
 
 def _with_own_labels(known: Vocabulary, labels: Sequence[str], bundle: bundles.Bundle) -> Vocabulary:

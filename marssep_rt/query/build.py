@@ -269,15 +269,31 @@ def negative_sounds(bundle: Bundle, texts: Sequence[str]) -> list[Sound]:
 def _named(bundle: Bundle, text: str) -> Sound:
     """The sound of a text; a family lies in the middle of its labels."""
     text, words = check_text(text), words_of(bundle.path)
+    known = Vocabulary.of(bundle)
     if labels := words.labels_of(text):
         members = np.stack([_embedded(label, bundle) for label in labels])
-        known = Vocabulary.of(bundle)
         family = Candidates(members, None if known is None else known.family_temperature)
-        sound = Sound(text, family.vector[None], narrowing=family if family.narrows else None)
+        if words.family_of(text):
+            sound = Sound(text, family.vector[None], narrowing=family if family.narrows else None)
+        else:
+            sound = _alike(text, labels, family.vector, known)
     else:
         sound = _described(bundle, [("text", text, _embedded(text, bundle))])
     warning = words.own_warning(text)
     return replace(sound, warnings=(warning,)) if warning else sound
+
+
+def _alike(text: str, labels: Sequence[str], vector: Array, known: Vocabulary | None) -> Sound:
+    """The sound of a word without a label, at the middle [D] of the labels that it is like."""
+    if known is None or (limit_db := known.limit_db(vector)) is None:
+        return Sound(text, vector[None])
+    taken = f"“{text}” is no sound that the model was trained on; it is taken as {', '.join(labels)}"
+    return Sound(text, vector[None], (f"{taken}{_limited(limit_db)}",), limit_db)
+
+
+def _limited(limit_db: float) -> str:
+    """What follows for words that are doubted."""
+    return f"; it attenuates by at most {limit_db:g} dB unless a limit is set"
 
 
 def _of_file(file: Query) -> Sound:
@@ -330,7 +346,7 @@ def _described(bundle: Bundle, given: Sequence[tuple[str, str, Array]]) -> Sound
         names = [f"{n} ({found[1]})" if found else n for n, found in zip(names, shown, strict=True)]
         if limit_db is not None:
             doubt = warnings[0] or f"“{names[0]}” is unlike the sounds that the model was trained on"
-            warnings = [f"{doubt}; it attenuates by at most {limit_db:g} dB unless a limit is set"]
+            warnings = [doubt + _limited(limit_db)]
     sound = Described(tuple(parts))
     said = tuple(w for w in warnings if w)
     return Sound(" + ".join(names), sound.vector[None], said, limit_db, sound if sound.narrows else None)

@@ -1,4 +1,5 @@
-"""Words that people type and that are no label: families of labels, and words for everything else.
+"""Words that people type and that are no label: for families of labels, for sounds that are like labels, and
+for everything else.
 
 A bundle's ``words.json`` has them; ``marssep export bundle`` writes it. Bundles without it embed every word.
 """
@@ -27,11 +28,13 @@ class Words:
         families: Word -> the labels that it stands for.
         residual: Word -> the sounds that it is everything but.
         own: Words for one person's voice -> the word that is nearest to it.
+        alike: Word for a sound that has no label -> the labels that it is like.
     """
 
     families: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     residual: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own: Mapping[str, str] = field(default_factory=dict)
+    alike: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, bundle: Bundle) -> Words:
@@ -40,17 +43,23 @@ class Words:
             return cls()
         try:
             data = json.loads(bundle.read(FILE))
-            families, residual = (
-                {str(word): tuple(map(str, sounds)) for word, sounds in data[name].items()}
-                for name in ("families", "residual")
+            families, residual, alike = (
+                {str(word): tuple(map(str, sounds)) for word, sounds in table.items()}
+                for table in (data["families"], data["residual"], data.get("alike", {}))
             )
-            return cls(families, residual, {str(word): str(near) for word, near in data["own"].items()})
+            own = {str(word): str(near) for word, near in data["own"].items()}
+            return cls(families, residual, own, alike)
         except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
 
     def dump(self) -> bytes:
         """The content of ``words.json``."""
-        data = {"families": self.families, "residual": self.residual, "own": self.own}
+        data = {
+            "families": self.families,
+            "residual": self.residual,
+            "own": self.own,
+            "alike": self.alike,
+        }
         return (json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
 
     def own_warning(self, text: str) -> str | None:
@@ -60,6 +69,13 @@ class Words:
         return f"“{text}” is every {nearest} to the model; a recording may tell it from others: --audio FILE"
 
     def labels_of(self, text: str) -> tuple[str, ...]:
+        """The labels of a family, and of the nearest one for one's own voice; else the labels that a sound is
+        like, of one or of many ("geysers"); () for other texts.
+        """
+        word = _plain(text)
+        return self.family_of(text) or self.alike.get(word) or self.alike.get(word.removesuffix("s"), ())
+
+    def family_of(self, text: str) -> tuple[str, ...]:
         """The labels of a family, and of the nearest one for one's own voice; () for other texts."""
         return self.families.get(_plain(self.own.get(text.lower(), text)), ())
 

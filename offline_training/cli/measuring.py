@@ -184,9 +184,9 @@ def suite(options: SuiteOptions) -> None:
     with sentences(), bar() as progress:
         data = Corpus(options.corpus)
         bank = image_bank(options.images, progress)
-        listener, encoder, known, labels_of = open_listener(options)
+        listener, encoder, known, words = open_listener(options)
         sources = Sources(data, config, held_out_labels(options.unseen))
-        sets = suites.sets(sources, EncoderVoice(encoder, data, bank, known, labels_of), mixtures)
+        sets = suites.sets(sources, EncoderVoice(encoder, data, bank, known, words), mixtures)
         if wrong := set(options.only or ()) - sets.keys():
             raise UsageError(f"there is no set {', '.join(sorted(wrong))}; choose among: {', '.join(sets)}")
         figures = suites.run(
@@ -203,8 +203,8 @@ def suite(options: SuiteOptions) -> None:
 
 
 def open_listener(options: SuiteOptions) -> tuple[Any, Any, Any, Any]:
-    """What separates, the encoder of its queries, the known sounds that examples are drawn to, and which
-    labels a word stands for."""
+    """What separates, the encoder of its queries, the known sounds that examples are drawn to, and what
+    words mean."""
     from marssep_rt.model import bundle as bundles
     from marssep_rt.query.vocabulary import Vocabulary
     from marssep_rt.query.words import Words
@@ -214,14 +214,14 @@ def open_listener(options: SuiteOptions) -> tuple[Any, Any, Any, Any]:
     if options.model is None or options.model.suffix != ".pt":
         loaded = bundles.load(options.model)
         encoder, known = BuiltinEncoder(text=loaded.path), Vocabulary.of(loaded)
-        return BundleListener(loaded), encoder, known, Words.of(loaded).labels_of
+        return BundleListener(loaded), encoder, known, Words.of(loaded)
     listener, encoder = CheckpointListener(options.model), BuiltinEncoder(options.weights, options.text)
     if listener.encoder != encoder.id:
         raise UsageError(
             f"{options.model} was trained on encoder {listener.encoder}, "
             f"the words are of {encoder.id}; name --text"
         )
-    return listener, encoder, None, Words().labels_of
+    return listener, encoder, None, Words()
 
 
 def register(app: typer.Typer) -> None:

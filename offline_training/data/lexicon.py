@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,6 +95,16 @@ def read_lexicon(path: Path = LEXICON / "lexicon.txt") -> list[Entry]:
             raise LexiconError(f"{path}: {label!r} has {len(parts)} parts, not four")
         entries.append(Entry(label, *parts))
     return entries
+
+
+def taught_phrases(labels: Collection[str]) -> set[str]:
+    """Every phrase of the lexicon for one of ``labels``."""
+    return {
+        phrase
+        for entry in read_lexicon()
+        if entry.label in labels
+        for phrase in (*entry.things, *entry.actions, *entry.phrases)
+    }
 
 
 def read_paraphrases(*paths: Path) -> list[tuple[str, str]]:

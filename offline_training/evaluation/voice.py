@@ -4,7 +4,7 @@ runtime makes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from marssep_rt.query.image_input import read_image
 from marssep_rt.query.source_windows import source_windows
 from marssep_rt.query.types import Candidates, Described
 from marssep_rt.query.vocabulary import Vocabulary
+from marssep_rt.query.words import Words
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import SAMPLE_RATE, Clip, Corpus
 from offline_training.data.eval_mixtures import Pair
@@ -34,7 +35,7 @@ class EncoderVoice:
         corpus: The recordings.
         images: The images, if there are any.
         known: Trained sounds that examples are drawn to, as bundles have them.
-        labels_of: The labels that a word stands for, as a bundle's ``words.json`` has them.
+        words: What words mean that are no label, as a bundle's ``words.json`` says.
     """
 
     def __init__(
@@ -43,17 +44,17 @@ class EncoderVoice:
         corpus: Corpus,
         images: ImageBank | None = None,
         known: Vocabulary | None = None,
-        labels_of: Callable[[str], Sequence[str]] = lambda _: (),
+        words: Words | None = None,
     ) -> None:
         self.encoder, self.corpus, self.bank, self.known = encoder, corpus, images, known
-        self.labels_of = labels_of
+        self.words = words or Words()
         self.vectors: dict[str, Vector] = {}
 
     def text(self, words: str) -> Vector:
-        """The vector of a text: of a family's name, the middle of its labels."""
+        """The vector of a text: of a family's name, or of a sound that is like labels, their middle."""
         key = f"text {words}"
         if key not in self.vectors:
-            texts = list(self.labels_of(words)) or [words]
+            texts = list(self.words.labels_of(words)) or [words]
             self.vectors[key] = unit(self.encoder.embed_text(texts).mean(axis=0))
         return self.vectors[key]
 
@@ -61,7 +62,7 @@ class EncoderVoice:
         """The vector of a text that is asked of a mixture [samples]: a family's labels as far as they can be
         heard in it, as ``marssep file`` hears them.
         """
-        labels = self.labels_of(words)
+        labels = self.words.family_of(words)
         temperature = None if self.known is None else self.known.family_temperature
         if temperature is None or len(labels) < 2 or "audio" not in self.encoder.modalities:
             return self.text(words)
@@ -82,7 +83,7 @@ class EncoderVoice:
 
     def limit_db(self, words: str) -> float | None:
         """The attenuation limit in dB if a bundle doubts the words."""
-        if self.known is None or self.labels_of(words):
+        if self.known is None or self.words.family_of(words):
             return None
         return self.known.limit_db(self.text(words))
 

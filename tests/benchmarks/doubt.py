@@ -64,9 +64,7 @@ def main():
     bundle, sources = asking.opened(options, mixtures=options.mixtures, unseen_mixtures=100)
     known = Vocabulary.of(bundle)
     # without the vocabulary, which would limit the doubted words
-    voice = EncoderVoice(
-        BuiltinEncoder(text=bundle.path), sources.corpus, labels_of=Words.of(bundle).labels_of
-    )
+    voice = EncoderVoice(BuiltinEncoder(text=bundle.path), sources.corpus, words=Words.of(bundle))
     given = asked(sources, voice, options.mixtures)
     gain = gains(BundleListener(bundle), given)
     places = known.vectors[: known.asked]

@@ -45,7 +45,7 @@ def main():
         gains = {}
         for temperature in temperatures:
             vocabulary = vocabulary_at(temperature)
-            voice = EncoderVoice(encoder, sources.corpus, bank, vocabulary, words.labels_of)
+            voice = EncoderVoice(encoder, sources.corpus, bank, vocabulary, words)
             gains[temperature] = np.array([a.si_sdri for a in suite.measure(listener, ask(voice))])
             base = gains[temperatures[0]]
             low, high = interval(gains[temperature] - base, np.mean)

@@ -59,7 +59,7 @@ def main():
         BuiltinEncoder(text=bundle.path),
         sources.corpus,
         known=Vocabulary.of(bundle),
-        labels_of=Words.of(bundle).labels_of,
+        words=Words.of(bundle),
     )
     asked = list(questions.speech(sources, voice, options.mixtures))
     ours = suite.measure(BundleListener(bundle), iter(asked))

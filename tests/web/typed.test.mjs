@@ -10,6 +10,7 @@ const words = new Words({
   families: { speech: ["male speech", "female speech"] },
   residual: { noise: ["speech", "music"], "background noise": ["speech", "music"] },
   own: { "my voice": "speech" },
+  alike: { geyser: ["bubbling water", "steam"], speech: ["rain"] },
 });
 const wish = (sentence) => words.resolved(understand(sentence));
 
@@ -17,6 +18,13 @@ test("families", () => {
   assert.deepEqual(words.labelsOf("the Speech"), ["male speech", "female speech"]);
   assert.deepEqual(words.labelsOf("dog"), []);
   assert.deepEqual(words.labelsOf("constructor"), []);
+});
+
+test("sounds without a label are like others", () => {
+  assert.deepEqual(words.labelsOf("the Geysers"), ["bubbling water", "steam"]);
+  assert.deepEqual(words.labelsOf("geyserss"), []);
+  assert.deepEqual(words.familyOf("geyser"), []);
+  assert.deepEqual(words.labelsOf("speech"), words.familyOf("speech"));
 });
 
 test("noise is everything but speech and music", () => {

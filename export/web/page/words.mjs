@@ -5,13 +5,19 @@ import { withoutArticle } from "./language.mjs";
 const plain = (text) => withoutArticle(text).toLowerCase();
 
 export class Words {
-  // families, residual: { word: sounds }; own: { word for one person's voice: the nearest word }. Without them every word is embedded.
-  constructor({ families = {}, residual = {}, own = {} } = {}) {
-    [this.families, this.residual, this.own] = [families, residual, own].map((words) => new Map(Object.entries(words)));
+  // families, residual, alike: { word: sounds }; own: { word for one person's voice: the nearest word }. Without them every word is embedded.
+  constructor({ families = {}, residual = {}, own = {}, alike = {} } = {}) {
+    [this.families, this.residual, this.own, this.alike] = [families, residual, own, alike].map((words) => new Map(Object.entries(words)));
+  }
+
+  // The labels of a family; else those that a sound without a label is like, of one or of many ("geysers"); [] for other texts.
+  labelsOf(text) {
+    const family = this.familyOf(text), word = plain(text);
+    return family.length ? family : (this.alike.get(word) ?? this.alike.get(word.replace(/s$/, "")) ?? []);
   }
 
   // The labels of a family, and of the nearest one for one's own voice; [] for other texts.
-  labelsOf(text) {
+  familyOf(text) {
     return this.families.get(plain(this.nearestOf(text) ?? text)) ?? [];
   }
 

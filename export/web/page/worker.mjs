@@ -148,8 +148,8 @@ const tasks = {
     query = { keep, drop };
     if (live) begin();
     const judged = (judge) => Object.fromEntries(wish.keep.map((words, i) => [words, judge(words, keep[i])]).filter(([, value]) => value !== null));
-    const described = (judge) => judged((words, vector) => (typed.labelsOf(words).length ? null : judge(vector)));
-    const far = described((vector) => vocabulary.far(vector)), limits = described((vector) => vocabulary.limitDb(vector));
+    const far = judged((words, vector) => (typed.labelsOf(words).length ? null : vocabulary.far(vector)));
+    const limits = judged((words, vector) => (typed.familyOf(words).length ? null : vocabulary.limitDb(vector)));
     postMessage({ type: "query", number, wish, vectors: keep, far, limits, own: judged((words) => typed.nearestOf(words)) });
   },
   async settings({ value }) {

@@ -209,6 +209,9 @@ WORDS = (
     "quarterly tax returns",
     "speech and quarterly tax returns",
     "violin but not quarterly tax returns",
+    "geyser",
+    "the Shehnais but not hail",
+    "wolf howls",
 )
 
 

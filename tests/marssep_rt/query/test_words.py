@@ -1,4 +1,4 @@
-"""Words that are no label: families of labels, words for everything else, words for one's own voice."""
+"""Words that are no label: families, sounds that are like labels, everything else, one's own voice."""
 
 import json
 
@@ -13,6 +13,7 @@ from marssep_rt.query.build import build_query
 from marssep_rt.query.types import QueryRequest
 from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.query.words import FILE, Words
+from offline_training.data.lexicon import normalised, read_paraphrases, taught_phrases
 
 
 def with_words(bundle, folder, content):
@@ -32,6 +33,7 @@ def worded(bundle, tmp_path_factory):
         {"speech": ("male speech", "female speech")},
         {"noise": ("speech", "piano"), "background noise": ("speech", "piano")},
         {"my voice": "speech"},
+        {"geyser": ("bubbling water", "steam"), "zurna": ("oboe", "oboe", "bagpipes"), "speech": ("rain",)},
     )
     return with_words(bundle, tmp_path_factory.mktemp("bundle") / "b", words.dump())
 
@@ -86,6 +88,25 @@ def test_noise_beside_something_else_says_nothing_new(worded):
     assert len(ask(worded, "rain and noise").kept) == 2
 
 
+def test_a_sound_without_a_label_lies_between_those_that_it_is_like(worded):
+    known = Vocabulary.of(worded)
+    for text, labels in (
+        ("the Geysers", ("bubbling water", "steam")),
+        ("zurna", ("oboe", "oboe", "bagpipes")),
+    ):
+        query = ask(worded, text)
+        np.testing.assert_allclose(query.kept, [middle(*labels)], atol=1e-6)
+        assert query.limit_db == known.limit_db(query.vector)
+        assert query.narrowings == ()
+        assert all(f"it is taken as {', '.join(labels)}; it attenuates" in said for said in query.warnings)
+    assert {ask(worded, text).limit_db for text in ("geyser", "zurna")} == {None, known.doubt.limit_db}
+    np.testing.assert_allclose(ask(worded, "rain but no geyser").dropped, ask(worded, "geyser").kept)
+    np.testing.assert_allclose(ask(worded, "geyserss").kept, [embed_text("geyserss")], atol=1e-6)
+    np.testing.assert_allclose(
+        ask(worded, "speech").kept, [middle("male speech", "female speech")], atol=1e-6
+    )
+
+
 def test_ones_own_voice_needs_a_recording(worded):
     assert "--audio FILE" in ask(worded, "my voice").warnings[0]
     assert "every speech" in ask(worded, "my voice").warnings[0]
@@ -108,7 +129,18 @@ def test_a_damaged_file_is_named(bundle, tmp_path):
 def test_the_words_of_an_export(bundle):
     known = Vocabulary.of(bundle)
     labels = known.labels[: known.trained]
-    words = words_for(labels)
+    words = words_for(known.labels, known.trained)
+    assert len(words.alike) > 900
+    assert words.alike["shehnai"] == ("oboe", "bagpipes", "english horn", "harmonium")
+    every = {normalised(word) for word in words.alike}
+    assert not every & {
+        normalised(word) for word in (*known.labels, *words.families, *taught_phrases(labels))
+    }
+    assert not every & {normalised(phrase) for phrase, _ in read_paraphrases()}
+    assert {label for several in words.alike.values() for label in several} <= set(known.labels)
+    few = words_for(["oboe", "rain"]).alike
+    assert "shehnai" not in few  # too little of what it is like
+    assert few["hail"] == ("rain",)
     assert words.families["speech"] == ("male speech", "female speech", "child speech")
     assert words.families["talking"] == words.families["speech"]
     assert len(words.families["animals"]) > 10

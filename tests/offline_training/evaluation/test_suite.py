@@ -8,7 +8,8 @@ import torch
 
 import marssep_rt
 from marssep_rt.model import bundle as bundles
-from marssep_rt.query.vocabulary import Vocabulary
+from marssep_rt.query.vocabulary import Doubt, Vocabulary
+from marssep_rt.query.words import Words as BundleWords
 from offline_training.data.audio_windows import windows
 from offline_training.data.corpus import Corpus, decode
 from offline_training.data.eval_mixtures import EvalConfig
@@ -235,8 +236,12 @@ def test_a_word_for_a_family_is_asked_as_the_runtime_asks_it(corpus):
         def embed_text(self, texts):
             return np.eye(4, dtype=np.float32)[[len(text) for text in texts]]
 
-    families = {"aaa": ("a", "aa")}
-    voice = EncoderVoice(Axes(), corpus, labels_of=lambda word: families.get(word, ()))
+    words = Vocabulary(("a",), np.eye(4, dtype=np.float32)[1:2], {}, doubt=Doubt(0.8, 12.0))
+    voice = EncoderVoice(
+        Axes(), corpus, known=words, words=BundleWords({"aaa": ("a", "aa")}, alike={"aaaa": ("a", "aa")})
+    )
+    np.testing.assert_array_equal(voice.text("aaaa"), voice.text("aaa"))
+    assert (voice.limit_db("aaa"), voice.limit_db("aaaa"), voice.limit_db("a")) == (None, 12.0, None)
     np.testing.assert_allclose(voice.text("aaa"), [0, 0.5**0.5, 0.5**0.5, 0], atol=1e-6)
     np.testing.assert_array_equal(voice.text("a"), [0, 1, 0, 0])
 
@@ -277,12 +282,15 @@ def test_an_example_is_narrowed_to_what_is_heard_in_the_mixture(sources):
 def test_a_family_is_narrowed_to_what_is_heard_in_the_mixture(sources):
     known = Vocabulary(("a", "aa"), np.eye(4, dtype=np.float32)[1:3], {}, family_temperature=0.5)
     voice = EncoderVoice(
-        Ear(), sources.corpus, known=known, labels_of=lambda word: ("a", "aa") * (word == "aaa")
+        Ear(),
+        sources.corpus,
+        known=known,
+        words=BundleWords({"aaa": ("a", "aa")}, alike={"aa b": ("a", "aa")}),
     )
     loud, quiet = np.full(96_000, 0.9, np.float32), np.full(96_000, 0.1, np.float32)
     weights = np.array([0, 1, np.exp(-2), 0])  # cosines 1 and 0
     np.testing.assert_allclose(voice.text_in("aaa", loud), weights / np.linalg.norm(weights), rtol=1e-5)
     both = voice.text_in("aaa", np.concatenate([loud, quiet]))
     np.testing.assert_allclose(both, [0, 0.5**0.5, 0.5**0.5, 0], rtol=1e-5)
-    for asked, mixture in (("aaa", np.zeros_like(loud)), ("a", loud)):
+    for asked, mixture in (("aaa", np.zeros_like(loud)), ("a", loud), ("aa b", loud)):
         np.testing.assert_array_equal(voice.text_in(asked, mixture), voice.text(asked))

@@ -98,7 +98,7 @@ void TextEncoder::judge(Query& query, const Wish& wish) const
 {
     for (std::size_t i = 0; i < wish.keep.size(); ++i) {
         const std::string& text = wish.keep[i];
-        const float limit = words.labelsOf(text).empty() ? doubt.limitDb(query.keep[i]) : query.limitDb;
+        const float limit = words.familyOf(text).empty() ? doubt.limitDb(query.keep[i]) : query.limitDb;
         std::string warning = words.ownWarning(text);
         if (limit < query.limitDb) {
             query.limitDb = limit;

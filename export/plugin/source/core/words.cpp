@@ -36,6 +36,7 @@ Words Words::beside(const std::filesystem::path& folder)
         data.at("families").get_to(words.families);
         data.at("residual").get_to(words.residual);
         data.at("own").get_to(words.own);
+        words.alike = data.value("alike", words.alike);
     } catch (const nlohmann::json::exception&) {
         throw std::runtime_error(file.string() + " cannot be read");
     }
@@ -43,6 +44,16 @@ Words Words::beside(const std::filesystem::path& folder)
 }
 
 Words::Sounds Words::labelsOf(const std::string& text) const
+{
+    const Sounds family = familyOf(text);
+    if (!family.empty())
+        return family;
+    const std::string word = plain(text);
+    const bool many = !word.empty() && word.back() == 's';
+    return valueOf(alike, word, many ? valueOf(alike, word.substr(0, word.size() - 1), {}) : Sounds());
+}
+
+Words::Sounds Words::familyOf(const std::string& text) const
 {
     return valueOf(families, plain(valueOf(own, lower(text), text)), {});
 }

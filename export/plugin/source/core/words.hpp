@@ -19,8 +19,11 @@ public:
     // Those of words.json in a folder, none where there is no such file. Throws std::runtime_error for a damaged one.
     static Words beside(const std::filesystem::path& folder);
 
-    // The labels of a family, and of the nearest one for one's own voice; none for other texts.
+    // The labels of a family; else those that a sound without a label is like, of one or of many ("geysers"); none for other texts.
     Sounds labelsOf(const std::string& text) const;
+
+    // The labels of a family, and of the nearest one for one's own voice; none for other texts.
+    Sounds familyOf(const std::string& text) const;
 
     // One sentence if a text means one person's voice, which no word can name; else empty.
     std::string ownWarning(const std::string& text) const;
@@ -31,8 +34,8 @@ public:
 private:
     Sounds keptOf(const std::string& text) const; // what a word for everything else leaves
 
-    std::map<std::string, Sounds> families, residual; // all words in lower case
-    std::map<std::string, std::string> own;           // one person's voice -> the word that is nearest to it
+    std::map<std::string, Sounds> families, residual, alike; // all words in lower case
+    std::map<std::string, std::string> own;                  // one person's voice -> the word that is nearest to it
 };
 
 } // namespace marssep
