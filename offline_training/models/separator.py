@@ -93,6 +93,14 @@ class MaskSeparator(nn.Module):
         takes them."""
         return self.unet(self.features(spectra), query, memory, other)
 
+    def raw_logits(
+        self, spectra: Spectra, query: Tensor, memory: Memory, other: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits before the head's decisions and what the head decides by, see ``StreamingUNet.raw``: one run
+        of the network serves a policy over decisions.
+        """
+        return self.unet.raw(self.features(spectra), query, memory, other)
+
     def apply_mask(self, spectra: Spectra, mask: Tensor, memory: Memory) -> Tensor:
         """Mask [B, T, bands] in 0..1 on every channel's spectrum, back to audio [B, C, T * hop]."""
         hop = self.config.spectral.hop

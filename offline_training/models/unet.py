@@ -17,6 +17,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from offline_training.models.openness import OpennessHead, opened
 from offline_training.models.streaming_state import Memory
 from offline_training.utils.recipe import Key
 
@@ -49,6 +50,9 @@ class UNetConfig:
         4,
         16,
     )
+    openness: Annotated[
+        bool, Key("A head decides for every frame how sharp a mask is, and how open; nothing at first.")
+    ] = False
 
 
 class Film(nn.Module):
@@ -194,6 +198,7 @@ ADDED = (
     "query_inner.",
     "query_outer.",
     "remember.",
+    "openness.",
 )  # parts that change nothing at first: older weights may lack them
 
 
@@ -252,6 +257,7 @@ class StreamingUNet(nn.Module):
         self.component_gate = nn.Linear(hidden, config.components)
         self.component_scale = nn.Parameter(torch.ones(config.components))
         self.bias = nn.Parameter(torch.zeros(()))
+        self.openness = OpennessHead(before) if config.openness else None
 
     def blocks(self) -> list[CausalBlock]:
         """Every block that the query modulates."""
@@ -285,6 +291,15 @@ class StreamingUNet(nn.Module):
         return x
 
     def forward(self, features: Tensor, query: Tensor, memory: Memory, other: Tensor | None = None) -> Tensor:
+        logits, seen = self.raw(features, query, memory, other)
+        return logits if self.openness is None else opened(logits, self.openness(seen))
+
+    def raw(
+        self, features: Tensor, query: Tensor, memory: Memory, other: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The logits before the decisions of the head, [B, T, bands], and what the head decides by: the
+        bottleneck's output [B, channels, T, 1]. The arguments are those of ``forward``.
+        """
         h = self.query_features(query, other)
         blocks = self.blocks()
         asked: dict[nn.Module, Modulation] = dict(
@@ -297,6 +312,7 @@ class StreamingUNet(nn.Module):
             skips.append(x)
         for block in self.bottleneck:
             x = block(x, asked[block], memory)
+        seen = x
         for level in reversed(range(len(self.ups))):
             block = self.decoder[level]
             x = block(self.ups[level](x, skips[level]), asked[block], memory)
@@ -305,4 +321,4 @@ class StreamingUNet(nn.Module):
         weights = torch.sigmoid(self.component_gate(h)) * self.component_scale
         batch, _frames, bands, components = maps.shape
         total = torch.matmul(maps.reshape(batch, -1, components), weights.unsqueeze(2).to(maps.dtype))
-        return total.reshape(batch, -1, bands) + self.bias
+        return total.reshape(batch, -1, bands) + self.bias, seen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal, Self
 
 from offline_training.reinforce import policy
@@ -10,13 +10,20 @@ from offline_training.reinforce.advantage import AdvantageConfig
 from offline_training.reinforce.reward import RewardConfig
 from offline_training.reinforce.surrogate import SurrogateConfig
 from offline_training.training.config import SuperviseRecipe
-from offline_training.utils.recipe import Key, share
+from offline_training.utils.recipe import Key, RecipeError, share
 
 
 @dataclass(frozen=True)
 class ReinforceConfig:
-    """How masks are sampled and how often the policy steps."""
+    """What is sampled, how, and how often the policy steps."""
 
+    act: Annotated[
+        Literal["mask", "openness"],
+        Key(
+            "What is sampled: whole masks, or decisions on how sharp and how open the deployed mask is. The "
+            "surrogate of the second trains the head `openness` alone, which the network gains."
+        ),
+    ] = "mask"
     kappa: Annotated[float, Key("Concentration of the Beta around a proposal.", least=0)] = policy.KAPPA
     group: Annotated[int, Key("Masks for a mixture and query.", least=1)] = 6
     inner_steps: Annotated[int, Key("Gradient steps on the same masks.", least=1)] = 2
@@ -39,6 +46,11 @@ class ReinforceConfig:
     centred: Annotated[
         bool, Key("Masks are heard on the scale on which their mean is what is deployed; not in the paper.")
     ] = False
+    decision_frames: Annotated[int, Key("Frames that a decision on the openness holds for.", least=1)] = 100
+    decision_deviations: Annotated[
+        tuple[float, float],
+        Key("Standard deviations of the logarithm of the sharpness and of the shift of logits.", least=0.01),
+    ] = (0.25, 1.0)
     baseline_decay: Annotated[float, share("Of the moving baseline that serves groups of one.")] = 0.92
 
 
@@ -58,6 +70,21 @@ class ReinforceRecipe(SuperviseRecipe):
     def __post_init__(self) -> None:
         if self.reinforce.ear_alone and (self.reward.level or self.reward.si_sdr):
             raise ValueError("the rewards level and si_sdr use references, which labels in ear_alone lack")
+        if self.separator is None or self.reinforce.act == "mask":
+            return
+        if self.separator.unet.get("openness") is False:
+            raise RecipeError('openness in [separator.unet] is false; act = "openness" needs it')
+        self.grown(asdict(self.separator))
+
+    def grown(self, separator: dict[str, Any]) -> dict[str, Any]:
+        """With the head that decides on the openness, where it is what learns; raises RecipeError for the
+        paper's network, which cannot have it.
+        """
+        if self.reinforce.act == "mask":
+            return separator
+        if separator.get("network") == "paper":
+            raise RecipeError('act = "openness" needs the streaming network, not the paper\'s')
+        return {**separator, "unet": {**separator["unet"], "openness": True}}
 
     def completed(self, stored: dict[str, Any]) -> dict[str, Any]:
         """The stored recipe with the anchor's kind: earlier versions did not say with what outputs are

@@ -1,9 +1,10 @@
 """Reinforcement learning of the mask policy (MARS-Sep section 4): sample masks, hear what they give, make the
 better ones likelier.
 
-One update: the frozen old policy proposes P for every query of the batch; G masks are drawn around it, every
-mask is turned back into sound, the sound is rewarded, and the policy takes ``inner_steps`` gradient steps on
-the clipped surrogate of those masks. The old policy is replaced every ``refresh_every`` updates: with one
+What is sampled are masks, or decisions on how open a mask is (``actions``). One update: the frozen old policy
+makes a proposal for every query of the batch; G actions are drawn around it, the mask of every action is
+turned back into sound, the sound is rewarded, and the policy takes ``inner_steps`` gradient steps on
+the clipped surrogate of those actions. The old policy is replaced every ``refresh_every`` updates: with one
 inner step and a refresh at every update the ratio is always one and clipping never acts. Batch norms stay as
 the start has them, in both policies, so that ratios differ from one for no reason but the weights.
 
@@ -29,7 +30,7 @@ from offline_training.evaluation.metrics import si_sdr
 from offline_training.models.registry import Separator
 from offline_training.models.separator import Spectra
 from offline_training.models.streaming_state import Memory
-from offline_training.reinforce import policy
+from offline_training.reinforce.actions import Proposal, actions_of
 from offline_training.reinforce.advantage import (
     Advantages,
     advantages_of_terms,
@@ -50,11 +51,11 @@ from offline_training.utils.vectors import unit
 
 
 class Rollout(NamedTuple):
-    """Sampled masks and what they earned: Q queries, G masks each."""
+    """Sampled actions and what their masks earned: Q queries, G actions each."""
 
-    masks: Tensor  # [Q, G, T, bands]
-    proposal: Tensor  # the old policy's P, [Q, 1, T, bands]
-    counted: Tensor  # audible bins, [Q, 1, T, bands], 0 or 1
+    actions: Tensor  # [Q, G, ...]
+    proposal: Proposal  # of the old policy
+    counted: Tensor  # how much every part of an action counts, [Q, 1, ...]
     rewards: Tensor  # [Q, G]
     advantages: Tensor  # [Q, G]
     figures: dict[str, float]
@@ -118,6 +119,7 @@ class Reinforcement:
 
     def __init__(self, recipe: ReinforceRecipe, hearing: Hearing) -> None:
         self.recipe, self.rl = recipe, recipe.reinforce
+        self.action = actions_of(self.rl)
         self.ear, self.anchors, self.judge = hearing.ear, hearing.anchors, hearing.judge
         self.baseline: float | None = None
         self.reference: Separator | None = None
@@ -138,25 +140,25 @@ class Reinforcement:
         """The old policy and the baseline."""
         return {"old": self.old.state_dict(), "baseline": self.baseline}
 
-    def logits(self, model: Separator, spectra: Spectra, batch: Batch) -> Tensor:
-        """Logits of every query's P, fp32 [Q, T, bands]."""
-        device, dtype = self.run.device.type, self.run.autocast
-        with torch.autocast(device, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
-            return model.logits(spectra, batch["queries"], Memory(), batch["others"]).float()
+    def propose(self, model: Separator, spectra: Spectra, batch: Batch) -> Proposal:
+        """What a model makes of every query."""
+        return self.action.propose(model, spectra, batch, self.run.autocast)
 
     @torch.no_grad()
-    def rollout(self, spectra: Spectra, batch: Batch, proposal: Tensor) -> Rollout:
-        """Draw G masks for every query around the old policy's P [Q, T, bands], make sound of them, reward
-        it.
-        """
+    def rollout(self, spectra: Spectra, batch: Batch, proposal: Proposal) -> Rollout:
+        """Draw G actions for every query around the old policy's proposal, make sound of them, reward it."""
         config, count = self.rl, len(batch["mixture_of"])
-        masks = self.draw(proposal, config.group)
-        heard = policy.centred(masks, config.kappa) if config.centred else masks
+        actions = self.draw(proposal.centre, config.group)
         anchor = self.anchors(self.targets(batch), batch["labels"])
         # one mask a query at a time: G times the memory would buy nothing
-        said = [self.terms(spectra, heard[:, g], batch, anchor) for g in range(config.group)]
+        said = [
+            self.terms(spectra, self.action.masks(proposal, actions[:, g]), batch, anchor)
+            for g in range(config.group)
+        ]
         terms = {name: torch.stack([one[name] for one in said], 1) for name in said[0]}
-        deployed = self.terms(spectra, proposal, batch, anchor) if self.needs_deployed else {}
+        deployed = {}
+        if self.needs_deployed:
+            deployed = self.terms(spectra, torch.sigmoid(proposal.logits), batch, anchor)
         # where every mask stands alone the batch is the group, and that is everybody's batch
         gather, rank = self.run.processes.gather, self.run.processes.rank
         whole = {name: gather(value) for name, value in terms.items()}
@@ -166,15 +168,10 @@ class Reinforcement:
         self.baseline = moving_baseline(self.baseline, reward, config.baseline_decay)
         best = None
         if config.learn == "winner":
-            # on the scale on which their mean is P: imitation of plain masks would pull P to the middle
-            best = winners(
-                policy.centred(masks, config.kappa), reward[mine], total(deployed, self.recipe.reward)
-            )
-        counted = self.audible(spectra)
+            best = winners(self.action.imitated(actions), reward[mine], total(deployed, self.recipe.reward))
+        counted = self.action.counted(self.audible(spectra))[:, None]
         figures = self.reward_figures(whole, reward, gather(~batch["absent"]), advantages)
-        return Rollout(
-            masks, proposal[:, None], counted[:, None], reward[mine], advantages.values[mine], figures, best
-        )
+        return Rollout(actions, proposal, counted, reward[mine], advantages.values[mine], figures, best)
 
     @property
     def needs_deployed(self) -> bool:
@@ -223,29 +220,28 @@ class Reinforcement:
         loudest = power.amax((1, 2), keepdim=True)
         return (power > loudest * 10 ** (-self.rl.audible_db / 10)).float()
 
-    def draw(self, proposal: Tensor, group: int) -> Tensor:
-        """G masks for each proposal [Q, T, bands], every shard of the batch by a seed of its own: [Q, G, T,
-        bands].
+    def draw(self, centre: Tensor, group: int) -> Tensor:
+        """G actions around each centre [Q, ...], every shard of the batch by a seed of its own: [Q, G,
+        ...].
         """
-        masks, shards = [], self.run.own_shards
+        actions, shards = [], self.run.own_shards
         seed, step = self.run.config.seed, self.run.step
-        for k, part in zip(shards, proposal.chunk(len(shards)), strict=True):
+        for k, part in zip(shards, centre.chunk(len(shards)), strict=True):
             torch.manual_seed(int(np.random.default_rng((seed, step, k)).integers(2**31)))
-            masks.append(policy.sample(part[:, None].expand(-1, group, -1, -1), self.rl.kappa, self.rl.block))
-        return torch.cat(masks)
+            actions.append(self.action.sample(part[:, None].expand(-1, group, -1, -1)))
+        return torch.cat(actions)
 
-    def surrogate(self, proposal: Tensor, rollout: Rollout, reference: Tensor | None) -> dict[str, Tensor]:
-        """The objective's terms for the present policy's P [Q, T, bands]."""
-        config, kappa = self.recipe.surrogate, self.rl.kappa
-        p = proposal[:, None]
-        group = rollout.masks.shape[1]
+    def surrogate(self, centre: Tensor, rollout: Rollout, reference: Tensor | None) -> dict[str, Tensor]:
+        """The objective's terms for the present policy and the reference, by their centres [Q, ...]."""
+        config, old = self.recipe.surrogate, rollout.proposal.centre
+        group = rollout.actions.shape[1]
         log_new, log_old = (
-            policy.log_prob(rollout.masks, x, kappa).flatten(0, 1) for x in (p, rollout.proposal)
+            self.action.log_prob(rollout.actions, x[:, None]).flatten(0, 1) for x in (centre, old)
         )
         counted = rollout.counted.expand(-1, group, -1, -1).flatten(0, 1)
         ratio = importance_ratio(log_new, log_old, config.ratio, counted)
-        entropy, kl = policy.entropy(p[:, 0], kappa), policy.kl(p[:, 0], rollout.proposal[:, 0], kappa)
-        far = policy.kl(p[:, 0], reference, kappa) if reference is not None else None
+        entropy, kl = self.action.entropy(centre), self.action.kl(centre, old)
+        far = self.action.kl(centre, reference) if reference is not None else None
         return objective(
             ratio, rollout.advantages.flatten(), entropy, kl, config, counted, far, rollout.counted[:, 0]
         )
@@ -260,59 +256,63 @@ class Reinforcement:
             spectra = self.run.model.spectra(mixtures, Memory()).repeat(batch["mixture_of"])
             reference = None
             if self.reference is not None:
-                reference = torch.sigmoid(self.logits(self.reference, spectra, batch))
-        logits = self.logits(self.run.model, spectra, batch)
-        old = logits.detach()
+                reference = self.propose(self.reference, spectra, batch).centre
+        proposal = self.propose(self.run.model, spectra, batch)
+        old = proposal.detached()
         if self.run.step % self.rl.refresh_every:  # else the two are the same
             with torch.no_grad():
-                old = self.logits(self.old, spectra, batch)
-        rollout = self.rollout(spectra, batch, torch.sigmoid(old))
+                old = self.propose(self.old, spectra, batch)
+        rollout = self.rollout(spectra, batch, old)
         meter = Meter()
         skipped = 0
         for inner in range(self.rl.inner_steps):
             if inner:
-                logits = self.logits(self.run.model, spectra, batch)
-            figures, finite = self.inner_step(spectra, logits, rollout, reference, batch)
+                proposal = self.propose(self.run.model, spectra, batch)
+            figures, finite = self.inner_step(spectra, proposal, rollout, reference, batch)
             skipped += not finite
             meter.add(figures)
         self.run.stepped()
         if self.run.step % self.rl.refresh_every == 0:
             self.old.load_state_dict(self.run.model.state_dict())
-        heard = self.heard(spectra, batch, rollout.proposal[:, 0])
+        heard = self.heard(spectra, batch, torch.sigmoid(old.logits))
         return {**meter.means, **rollout.figures, **heard, "skipped": float(skipped)}
 
     def inner_step(
-        self, spectra: Spectra, logits: Tensor, rollout: Rollout, reference: Tensor | None, batch: Batch
+        self, spectra: Spectra, proposal: Proposal, rollout: Rollout, reference: Tensor | None, batch: Batch
     ) -> tuple[dict[str, float], bool]:
-        """One step of the optimiser on the masks of a rollout; its figures, and whether its gradient was
+        """One step of the optimiser on the actions of a rollout; its figures, and whether its gradient was
         finite.
         """
-        proposal = torch.sigmoid(logits)
-        terms = self.surrogate(proposal, rollout, reference)
+        terms = self.surrogate(proposal.centre, rollout, reference)
         if rollout.winners is not None:
-            terms["imitation"] = imitation(proposal, rollout.winners, rollout.counted[:, 0])
+            terms["imitation"] = imitation(proposal.centre, rollout.winners, rollout.counted[:, 0])
             terms["loss"] = terms["imitation"]
         if self.rl.supervised and len(taught := (~self.anchors.alone[batch["labels"]]).nonzero()[:, 0]):
             some, settings = rows_of(batch, taught), self.run.config
             losses = mask_losses(
-                self.run.model, spectra.repeat(taught), logits[taught], some, settings, settings.bce_steps
+                self.run.model,
+                spectra.repeat(taught),
+                proposal.logits[taught],
+                some,
+                settings,
+                settings.bce_steps,
             )
             terms["supervised"] = losses["loss"]
             terms["loss"] = terms["loss"] + self.rl.supervised * terms["supervised"]
         norm, finite = self.run.descend(terms["loss"], batch)
-        decided = (proposal.detach() - 0.5).abs().mean().item()
-        return {**{k: v.item() for k, v in terms.items()}, "norm": norm, "decided": decided}, finite
+        figures = {k: v.item() for k, v in terms.items()} | self.action.figures(proposal)
+        return {**figures, "norm": norm}, finite
 
     @torch.no_grad()
-    def heard(self, spectra: Spectra, batch: Batch, proposal: Tensor) -> dict[str, float]:
-        """What the old policy's own mask gives: SI-SDR in dB and, where there is one, what the judge makes of
-        it.
+    def heard(self, spectra: Spectra, batch: Batch, mask: Tensor) -> dict[str, float]:
+        """What the old policy's own mask [Q, T, bands] gives: SI-SDR in dB and, where there is one, what the
+        judge makes of it.
         """
         gather = self.run.processes.gather
         present = gather(~batch["absent"])
         if not present.any():
             return {}
-        estimate = self.output(spectra, proposal)
+        estimate = self.output(spectra, mask)
         figures = {"si_sdr_db": gather(si_sdr(estimate, self.targets(batch)))[present].mean().item()}
         if self.judge is not None:
             words = self.anchors.words[batch["labels"]]

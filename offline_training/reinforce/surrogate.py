@@ -1,6 +1,7 @@
-"""The clipped, group-relative surrogate of the mask policy (MARS-Sep eq. 4); pure functions on tensors.
+"""The clipped, group-relative surrogate of a policy (MARS-Sep eq. 4); pure functions on tensors.
 
-Rows are sampled masks, [S, ...bins]. Ratios, entropy and KL are means over bins, never sums: a plain product
+Rows are sampled actions: masks [S, ...bins], or decisions [S, blocks, 2], for which "bin" below means a
+decision. Ratios, entropy and KL are means over bins, never sums: a plain product
 of 10^4 to 10^5 per-bin ratios is zero or infinite after the smallest step of the weights. ``counted`` (same
 shape as the bins, >= 0) weighs bins in those means: a bin in which the mixture has nothing cannot change the
 reward, so leaving it out takes noise out of the gradient and nothing else.

@@ -58,6 +58,10 @@ class SuperviseRecipe:
         """The stored recipe of a run that goes on with this one: earlier versions said everything."""
         return stored
 
+    def grown(self, separator: dict[str, Any]) -> dict[str, Any]:
+        """A network as plain data with the parts that the recipe needs beside those of its start."""
+        return separator
+
     def with_steps(self, steps: int) -> Self:
         """The same for another number of steps; warm-up and decay are shortened where they would not fit."""
         warmup, decay = min(self.train.warmup_steps, steps // 4), min(self.train.decay_steps, steps // 2)

@@ -85,6 +85,7 @@ def prepare_run(options: RunOptions, recipe: SuperviseRecipe) -> PreparedRun:
     Raises:
         RunError: Its folder cannot be written, or the run there was begun with another recipe.
         CheckpointError: A checkpoint is missing, damaged, no separator, or does not fit the recipe's network.
+        RecipeError: The start's network cannot have the parts that the recipe needs.
     """
     check_folder(options.folder)
     begun = None if options.start is None else checkpoint_io.load(options.start)
@@ -102,18 +103,22 @@ def prepare_run(options: RunOptions, recipe: SuperviseRecipe) -> PreparedRun:
 def network(
     recipe: SuperviseRecipe, begun: Mapping[str, Any] | None, query_dim: int | None
 ) -> dict[str, Any]:
-    """The network of a run as plain data: the recipe's, else that of its start.
+    """The network of a run as plain data: the recipe's, else that of its start, with the parts that the
+    recipe needs.
 
     Args:
         recipe: The settings.
         begun: The checkpoint that it begins with, if any.
         query_dim: Size of the query vectors, where the network does not say it; None leaves its default.
+
+    Raises:
+        RecipeError: The network cannot have these parts.
     """
     separator = {} if begun is None else begun["separator"]
     if recipe.separator is not None:
         separator = asdict(recipe.separator)
     size = {} if query_dim is None else {"query_dim": query_dim}
-    return {**separator, "unet": {**size, **separator.get("unet", {})}}
+    return recipe.grown({**separator, "unet": {**size, **separator.get("unet", {})}})
 
 
 def query_dim_of(content: Mapping[str, Any]) -> int | None:

@@ -180,7 +180,9 @@ def test_a_checkpoint_for_another_encoder_gets_no_encoders(model, tmp_path):
 
 @pytest.fixture(scope="module")
 def listening_model():
-    """A model with everything at work: what to push away, band memory, a residual query layer."""
+    """A model with everything at work: what to push away, band memory, a residual query layer, a head that
+    decides on the openness.
+    """
     torch.manual_seed(2)
     unet = UNetConfig(
         channels=(4, 4, 4, 4, 6, 6, 6),
@@ -192,10 +194,11 @@ def listening_model():
         band_memory=(16, 8),
         decoder_memory=(8,),
         band_dilations=(1, 3),
+        openness=True,
     )
     model = MaskSeparator(SeparatorConfig(unet=unet))
     for name, parameter in model.named_parameters():
-        if name.startswith(("unet.other", "unet.query_outer", "unet.remember")):
+        if name.startswith(("unet.other", "unet.query_outer", "unet.remember", "unet.openness")):
             parameter.data.normal_(std=0.3)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -224,6 +227,31 @@ def test_a_graph_with_the_other_input_keeps_the_contract(listening_model):
     query, away = (np.eye(2, 384, dtype=np.float32)[i : i + 1] for i in range(2))
     silent, pushed = (run_graph(session, audio, query, [8], other) for other in (None, away))
     assert np.abs(silent - pushed).max() > 1e-4
+
+
+def test_a_head_that_decides_on_the_openness_leaves_the_contract_as_it_is(model, graph):
+    """The same inputs, outputs and states; and the graph is not the one without the head."""
+    torch.manual_seed(3)
+    config = UNetConfig(**{**vars(model.config.unet), "openness": True})
+    opening = MaskSeparator(SeparatorConfig(unet=config)).eval()
+    checkpoint_io.load_weights(opening, model.state_dict(), may_lack=("unet.openness.",))
+    assert opening.unet.openness is not None
+    torch.nn.init.normal_(opening.unet.openness.linear.weight)
+    made, checks = proven_graph(
+        opening, metadata(opening, "builtin-text-1", About("tiny", "none", "nothing"))
+    )
+    assert {"causal: the future does not change the past", "B=2 C=2: graph = torch, also"} <= {
+        check.name for check in checks
+    }
+    before, after = (ort.InferenceSession(g, providers=["CPUExecutionProvider"]) for g in (graph, made))
+    for side in ("get_inputs", "get_outputs"):
+        names = [[(i.name, i.shape) for i in getattr(session, side)()] for session in (before, after)]
+        assert names[0] == names[1]
+    audio = probe_signal(1, 1, 480 * 8, 48_000, np.random.default_rng(0))
+    plain, other = (
+        run_graph(session, audio, np.eye(1, 384, dtype=np.float32), [8]) for session in (before, after)
+    )
+    assert np.abs(plain - other).max() > 1e-3
 
 
 def test_a_stream_of_such_a_graph_starts_with_nothing_to_push_away(listening_model):
@@ -264,6 +292,7 @@ def test_parts_that_begin_as_nothing_change_nothing(model):
                     "query_inner": 6,
                     "band_memory": (16,),
                     "decoder_memory": (16, 4),
+                    "openness": True,
                 }
             )
         )

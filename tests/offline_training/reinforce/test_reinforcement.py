@@ -83,7 +83,7 @@ def mean_reward(trainer, batch):
         spectra = trainer.model.spectra(batch["mixtures"][:, None, :24_000], Memory()).repeat(
             batch["mixture_of"]
         )
-        p = torch.sigmoid(trainer.method.logits(trainer.model.eval(), spectra, batch))
+        p = torch.sigmoid(trainer.method.propose(trainer.model.eval(), spectra, batch).logits)
         out = trainer.model.apply_mask(spectra, p, Memory())[:, 0, trainer.model.latency :]
         cosine = (ear(out) * ear(batch["targets"][:, : out.shape[1]])).sum(1)
     return cosine[~batch["absent"]].mean().item()
@@ -174,8 +174,9 @@ def test_rewards_that_are_no_numbers_move_nothing(corpus, table, tmp_path, start
     assert all(torch.equal(value, before[name]) for name, value in trainer.model.named_parameters())
 
 
-def test_resumed_equals_uninterrupted(corpus, table, tmp_path, start):
-    settings = recipe({"refresh_every": 2}, steps=6)
+@pytest.mark.parametrize("act", ["mask", "openness"])
+def test_resumed_equals_uninterrupted(corpus, table, tmp_path, start, act):
+    settings = recipe({"refresh_every": 2, "act": act}, steps=6)
     whole = make(tmp_path / "a", corpus, table, start, settings)
     whole.run()
     half = make(tmp_path / "b", corpus, table, start, settings)

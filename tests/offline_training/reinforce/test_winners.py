@@ -10,7 +10,7 @@ MASKS = torch.tensor([[[[0.0, 1.0]], [[1.0, 1.0]]], [[[0.5, 0.5]], [[0.2, 0.0]]]
 def test_the_best_mask_of_each_group():
     rewards = torch.tensor([[1.0, 2.0], [3.0, float("nan")]])
     found = winners(MASKS, rewards, deployed=torch.tensor([1.5, 3.5]))
-    assert torch.equal(found.mask, torch.stack([MASKS[0, 1], MASKS[1, 0]]))
+    assert torch.equal(found.action, torch.stack([MASKS[0, 1], MASKS[1, 0]]))
     assert found.ahead.tolist() == [True, False]
 
 

@@ -18,7 +18,7 @@ from offline_training.training.config import SuperviseRecipe
 from offline_training.training.prepared_run import prepare_run
 from offline_training.utils import checkpoint_io
 from offline_training.utils.checkpoint_io import CheckpointError
-from offline_training.utils.recipe import read
+from offline_training.utils.recipe import RecipeError, read
 from offline_training.utils.run import RunError, RunOptions, check_folder
 from runs import supervised
 
@@ -64,6 +64,31 @@ def test_a_start_that_fits(tmp_path, corpus, table):
 
 def grown_plain():
     return {"unet": {**UNET, "query_dim": 16, "other": True}}
+
+
+def test_decisions_on_the_openness_add_their_head_to_any_start(tmp_path):
+    plain = {**PLAIN, "reinforce": {"act": "openness"}}
+    free = {k: v for k, v in plain.items() if k != "separator"}
+    for recipe in (free, plain):
+        prepared = with_start(write_start(tmp_path / "s.pt"), read(ReinforceRecipe, recipe))
+        model = registry.build(prepared.separator(16))
+        assert model.unet.openness is not None
+    without = with_start(write_start(tmp_path / "s.pt"), read(ReinforceRecipe, {**free, "reinforce": {}}))
+    assert not without.separator(16)["unet"]["openness"]
+
+
+def test_decisions_on_the_openness_of_a_network_that_has_none(tmp_path):
+    plain = {**PLAIN, "reinforce": {"act": "openness"}}
+    with pytest.raises(RecipeError, match=r"openness in \[separator.unet\] is false; act"):
+        read(ReinforceRecipe, {**plain, "separator": {"unet": {**UNET, "openness": False}}})
+    words = r'^act = "openness" needs the streaming network, not the paper\'s$'
+    with pytest.raises(RecipeError, match=words):
+        read(ReinforceRecipe, {**plain, "separator": {"network": "paper"}})
+    paper = registry.build({"network": "paper", "unet": {"query_dim": 16, "channels": [4] * 7}})
+    content = {"separator": registry.describe(paper), "weights": paper.state_dict(), "encoder": "test"}
+    checkpoint_io.save(tmp_path / "s.pt", content)
+    with pytest.raises(RecipeError, match=words):
+        with_start(tmp_path / "s.pt", replace(read(ReinforceRecipe, plain), separator=None))
 
 
 def test_a_start_that_is_no_separator(tmp_path):
