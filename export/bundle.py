@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -276,17 +278,37 @@ def _add_vocabulary(
         raise BundleError(
             f"the checkpoint was trained on encoder {encoder}, {FILE} belongs to {known['encoder']}"
         )
-    if sources.doubt:
-        known["doubt"] = {key: float(sources.doubt[key]) for key in ("cosine", "limit_db")}
-        parts.card["doubt"] = dict(sources.doubt)
-    if sources.narrowing:
-        known["family_temperature"] = float(sources.narrowing["temperature"])
-        known["snap_temperatures"] = dict(sources.narrowing.get("snap_temperatures", {}))
-        parts.card["narrowing"] = dict(sources.narrowing)
+    try:
+        known |= fitted(sources)
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        raise BundleError(f"the figures of doubt or narrowing do not fit: {e}") from e
     if sources.doubt or sources.narrowing:
+        parts.card |= {"doubt": dict(sources.doubt)} if sources.doubt else {}
+        parts.card |= {"narrowing": dict(sources.narrowing)} if sources.narrowing else {}
         parts.files[FILE] = (json.dumps(known, ensure_ascii=False, indent=1) + "\n").encode()
     parts.card["vocabulary"] = known["figures"]
     parts.files[WORDS_FILE] = words_for(known["labels"], known.get("trained")).dump()
+
+
+def fitted(sources: QuerySources) -> dict[str, Any]:
+    """What benchmarks fitted, as the vocabulary has it; raises KeyError, TypeError, ValueError or
+    AttributeError for files that are not theirs.
+    """
+    found: dict[str, Any] = {}
+    if sources.doubt:
+        found["doubt"] = {key: float(sources.doubt[key]) for key in ("cosine", "limit_db")}
+    if sources.narrowing:
+        snapping = dict(sources.narrowing.get("snap_temperatures", {}))
+        found["family_temperature"] = _temperature(sources.narrowing["temperature"])
+        found["snap_temperatures"] = {kind: _temperature(value) for kind, value in snapping.items()}
+    return found
+
+
+def _temperature(value: Any) -> float:
+    """A temperature; raises TypeError or ValueError for what is none."""
+    if not 0 < (number := float(value)) < math.inf:
+        raise ValueError(f"a temperature is {value}; it must be above 0")
+    return number
 
 
 def words_for(known: Sequence[str], trained: int | None = None) -> Words:
@@ -326,9 +348,21 @@ def sounds_alike(known: Collection[str], taught: Collection[str]) -> dict[str, t
         members = [member.strip() for member in rest.split("|")]
         present = tuple(member for member in members if member in known)
         if 2 * len(present) >= len(members):
-            listed = (word.strip() for word in words.split(","))
-            alike |= {word: present for word in listed if normalised(word) not in taken}
+            for word in (word.strip() for word in words.split(",")):
+                spelled = {word, word.replace("-", " ")}
+                spelled |= {many(one) for one in spelled}
+                if normalised(word) not in taken:
+                    alike |= {one: present for one in spelled if normalised(one) not in taken}
     return alike
+
+
+def many(word: str) -> str:
+    """The plural of an English noun, by rule; a word that has one already, or is no noun, stays as it is."""
+    if word.endswith(("s", "ing")):
+        return word
+    if word.endswith(("x", "ch", "sh", "z")):
+        return word + "es"
+    return word[:-1] + "ies" if re.search("[^aeiou]y$", word) else word + "s"
 
 
 def _with_own_labels(known: Vocabulary, labels: Sequence[str], bundle: bundles.Bundle) -> Vocabulary:

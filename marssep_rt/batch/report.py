@@ -28,6 +28,8 @@ from marssep_rt.query.types import Query
 def settings_key(bundle: Bundle, query: Query, controls: Controls, kind: str, residual: bool) -> str:
     """Equal for runs that would write the same for the same file."""
     sounds = b"".join(x.tobytes() for x in (query.vector, query.keep, query.drop) if x is not None)
+    # everything that says how a sound narrows: files are heard before they are separated
+    sounds += b"".join(narrowing.key for narrowing in query.narrowings if narrowing is not None)
     said = {
         "separator": bundle.card["files"]["separator.onnx"],
         "controls": asdict(controls.limited(query.limit_db)),

@@ -353,7 +353,7 @@ class LiveRun:
             if recorder.path.exists():
                 console.print(f"recorded {recorder.path}", markup=False, soft_wrap=True)
         if self.config.devices is None and self.config.record is not None:
-            console.print("listen to the recording beside its input, or ask for another sound", markup=False)
+            console.print("listen to the recording, or ask for another sound", markup=False)
         if stats.nan_samples:
             print_warning(
                 f"{stats.nan_samples} samples from the device were NaN or infinite and counted as silence"

@@ -8,6 +8,7 @@ training label that they show (``Vocabulary.snap_to_labels``). Negation in words
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -287,7 +288,8 @@ def _alike(text: str, labels: Sequence[str], vector: Array, known: Vocabulary | 
     """The sound of a word without a label, at the middle [D] of the labels that it is like."""
     if known is None or (limit_db := known.limit_db(vector)) is None:
         return Sound(text, vector[None])
-    taken = f"“{text}” is no sound that the model was trained on; it is taken as {', '.join(labels)}"
+    names = " + ".join(re.sub(r",.*| \(.*", "", label) for label in labels)  # AudioSet's names are long
+    taken = f"“{text}” is no sound that the model was trained on; it is taken as {names}"
     return Sound(text, vector[None], (f"{taken}{_limited(limit_db)}",), limit_db)
 
 
@@ -325,8 +327,8 @@ def _sounds(bundle: Bundle, request: QueryRequest, files: Sequence[Query]) -> li
     if len(named) != 1:
         return [*named, _described(bundle, examples)]
     if request.texts:
-        text = check_text(request.texts[0])
-        return [_described(bundle, [("text", text, _embedded(text, bundle)), *examples])]
+        (word,) = named
+        return [_described(bundle, [("text", word.label, word.vectors[0]), *examples])]
     shown, (file,) = _described(bundle, examples), named
     together = unit_vector(np.mean([*file.vectors, *shown.vectors], axis=0))
     return [Sound(f"{shown.label} + {file.label}", together[None], shown.warnings)]

@@ -47,6 +47,8 @@ def read_image(path: Path | str, size: int) -> npt.NDArray[np.uint8]:
         raise
     except FileNotFoundError as e:
         raise ImageError(f"there is no image at {path}") from e
+    except IsADirectoryError as e:
+        raise ImageError(f"{path} is a folder; name an image in it") from e
     except UnidentifiedImageError as e:
         raise ImageError(f"{path} is not an image that Pillow can read") from e
     except Image.DecompressionBombError as e:

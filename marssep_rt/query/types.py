@@ -16,6 +16,11 @@ from marssep_rt.utils.vectors import unit_vector
 class Narrowing(Protocol):
     """A sound that is one of several labels: which of them, the input tells."""
 
+    @property
+    def key(self) -> bytes:
+        """Equal for sounds that narrow alike."""
+        ...
+
     def narrowed(self, heard: Array) -> Array:
         """The sound as far as it can be heard.
 
@@ -53,6 +58,12 @@ class Candidates:
         return self.temperature is not None and len(self.vectors) > 1
 
     @property
+    def key(self) -> bytes:
+        """See ``Narrowing``."""
+        arrays = (x.tobytes() for x in (self.vectors, self.likely, self.own) if x is not None)
+        return b"".join((repr(self.temperature).encode(), *arrays))
+
+    @property
     def vector(self) -> Array:
         """What they mean before anything is heard, a unit vector, float32 [D]."""
         return self._weighted(self._prior())
@@ -88,6 +99,11 @@ class Described:
     def narrows(self) -> bool:
         """Whether what can be heard changes anything."""
         return any(isinstance(part, Candidates) and part.narrows for part in self.parts)
+
+    @property
+    def key(self) -> bytes:
+        """See ``Narrowing``."""
+        return b"".join(part.key if isinstance(part, Candidates) else part.tobytes() for part in self.parts)
 
     @property
     def vector(self) -> Array:

@@ -7,6 +7,7 @@ A bundle's ``words.json`` has them; ``marssep export bundle`` writes it. Bundles
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +19,7 @@ from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.language import without_article
 
 FILE = "words.json"
+SPEAKING_OF = re.compile(r"^(?:sounds?|noises?) of | (?:sounds?|noises?|sound effects?)$")
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,14 @@ class Words:
         return f"“{text}” is every {nearest} to the model; a recording may tell it from others: --audio FILE"
 
     def labels_of(self, text: str) -> tuple[str, ...]:
-        """The labels of a family, and of the nearest one for one's own voice; else the labels that a sound is
-        like, of one or of many ("geysers"); () for other texts.
+        """The labels of a family, and of the nearest one for one's own voice; else those that a sound without
+        a label is like; () for other texts.
         """
-        word = _plain(text)
-        return self.family_of(text) or self.alike.get(word) or self.alike.get(word.removesuffix("s"), ())
+        return self.family_of(text) or _found(self.alike, text)
 
     def family_of(self, text: str) -> tuple[str, ...]:
         """The labels of a family, and of the nearest one for one's own voice; () for other texts."""
-        return self.families.get(_plain(self.own.get(text.lower(), text)), ())
+        return _found(self.families, self.own.get(text.lower(), text))
 
     def kept_of(self, text: str) -> tuple[str, ...]:
         """The sounds that a word for everything else leaves; () for other texts."""
@@ -86,6 +87,12 @@ class Words:
 
 def _plain(text: str) -> str:
     return without_article(text).lower()
+
+
+def _found(words: Mapping[str, tuple[str, ...]], text: str) -> tuple[str, ...]:
+    """What a text means, or what it speaks of ("the sound of a geyser", "animal sounds"); () for others."""
+    word = _plain(text)
+    return words.get(word) or words.get(_plain(SPEAKING_OF.sub("", word)), ())
 
 
 @lru_cache(maxsize=2)

@@ -19,7 +19,7 @@ from marssep_rt.model import bundle as bundles
 from marssep_rt.model.stream import GraphStream
 from marssep_rt.query.build import build_query
 from marssep_rt.query.types import QueryRequest
-from marssep_rt.query.vocabulary import Vocabulary
+from marssep_rt.query.vocabulary import Doubt, Vocabulary
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator, SeparatorConfig
 from offline_training.models.streaming_state import Memory as StreamingState
@@ -316,6 +316,28 @@ def test_the_card_says_of_a_model_only_what_is_known(checkpoint_file, tmp_path):
     made = make_bundle(tmp_path / "c.pt", tmp_path / "c", QuerySources(), About("x", licence="CC0"))
     assert (made["licence"], made["trained_on"]) == ("CC0", "my clips")
     assert Vocabulary.of(bundles.load(tmp_path / "c")).labels == ("rain", "siren")
+
+
+def test_what_benchmarks_fitted_travels_and_what_they_did_not_is_refused(checkpoint_file, tmp_path):
+    narrowing = {"temperature": 0.2, "snap_temperatures": {"image": 0.1}, "gain_db": 1.0}
+    sources = QuerySources(doubt={"cosine": 0.7, "limit_db": 9.0}, narrowing=narrowing)
+    made = make_bundle(checkpoint_file, tmp_path / "b", sources, About("x"))
+    assert made["narrowing"] == narrowing
+    known = Vocabulary.of(bundles.load(tmp_path / "b"))
+    assert (known.family_temperature, known.snap_temperatures) == (0.2, {"image": 0.1})
+    assert known.doubt == Doubt(0.7, 9.0)
+    for wrong in (
+        {"narrowing": {"foo": 1}},
+        {"narrowing": {"temperature": "x"}},
+        {"narrowing": {"temperature": 0}},
+        {"narrowing": {"temperature": None}},
+        {"narrowing": {"temperature": 0.1, "snap_temperatures": [1]}},
+        {"narrowing": {"temperature": 0.1, "snap_temperatures": {"image": -1}}},
+        {"doubt": {"foo": 1}},
+    ):
+        with pytest.raises(bundles.BundleError, match="figures of doubt or narrowing do not fit"):
+            make_bundle(checkpoint_file, tmp_path / "c", QuerySources(**wrong), About("x"))
+    assert not (tmp_path / "c").exists()
 
 
 def test_labels_of_one_s_own_are_in_the_vocabulary_of_the_bundle(checkpoint_file, tmp_path):

@@ -3,6 +3,10 @@
 import { withoutArticle } from "./language.mjs";
 
 const plain = (text) => withoutArticle(text).toLowerCase();
+const SPEAKING_OF = /^(?:sounds?|noises?) of | (?:sounds?|noises?|sound effects?)$/g;
+
+// What a text means, or what it speaks of ("the sound of a geyser", "animal sounds"); [] for others.
+const found = (words, text) => words.get(plain(text)) ?? words.get(plain(plain(text).replace(SPEAKING_OF, ""))) ?? [];
 
 export class Words {
   // families, residual, alike: { word: sounds }; own: { word for one person's voice: the nearest word }. Without them every word is embedded.
@@ -10,15 +14,15 @@ export class Words {
     [this.families, this.residual, this.own, this.alike] = [families, residual, own, alike].map((words) => new Map(Object.entries(words)));
   }
 
-  // The labels of a family; else those that a sound without a label is like, of one or of many ("geysers"); [] for other texts.
+  // The labels of a family; else those that a sound without a label is like; [] for other texts.
   labelsOf(text) {
-    const family = this.familyOf(text), word = plain(text);
-    return family.length ? family : (this.alike.get(word) ?? this.alike.get(word.replace(/s$/, "")) ?? []);
+    const family = this.familyOf(text);
+    return family.length ? family : found(this.alike, text);
   }
 
   // The labels of a family, and of the nearest one for one's own voice; [] for other texts.
   familyOf(text) {
-    return this.families.get(plain(this.nearestOf(text) ?? text)) ?? [];
+    return found(this.families, this.nearestOf(text) ?? text);
   }
 
   // The word that is nearest to one person's voice, which no word can name; else null.

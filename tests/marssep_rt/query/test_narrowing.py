@@ -1,5 +1,6 @@
 """Words for families, and images, narrow to those of the labels they may mean that can be heard."""
 
+import dataclasses
 import json
 import time
 
@@ -11,9 +12,11 @@ from PIL import Image
 import marssep_rt
 from marssep_rt import embed_image, embed_text
 from marssep_rt.batch.plan import Job
+from marssep_rt.batch.report import settings_key
 from marssep_rt.batch.separate import process_file
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.stream_processor import StreamProcessor
+from marssep_rt.errors import ImageError
 from marssep_rt.live.control.controller import LiveController
 from marssep_rt.live.realtime.audio_bridge import EngineConfig
 from marssep_rt.live.realtime.engine import Engine
@@ -128,6 +131,9 @@ def test_an_image_narrows_to_the_labels_that_it_may_show(bundle, tmp_path):
     found = narrowed(query, heard)
     np.testing.assert_allclose(found.vector, shown.narrowed(heard), atol=1e-6)
     assert found.vector @ known.vectors[likely[1]] > query.vector @ known.vectors[likely[1]]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ImageError, match="is a folder; name an image in it"):
+        embed_image(tmp_path / "folder", fits)
     words = build_query(fits, QueryRequest(["rain"], images=[image]))
     rain = embed_text("rain")
     assert narrowed(words, heard).vector @ rain > 0.3
@@ -151,6 +157,22 @@ def test_a_file_is_heard_before_it_is_separated(session, pets, tmp_path, rate):
     assert {len(window) for window in ear.windows[:3]} == {2 * RATE}
     np.testing.assert_array_equal(found, separated(narrowed(query, members[:1]), None))
     assert np.abs(found - separated(query, None)).max() > 1e-3
+
+
+def test_a_report_tells_queries_apart_that_narrow_in_another_way(bundle, pets):
+    query, members = pets
+    others = [
+        (),
+        (Candidates(members, 0.2),),
+        (Candidates(members, 0.1, np.array([0.0, 1.0], np.float32)),),
+        (Candidates(members, 0.1, own=members[0]),),
+        (Described((members[0], Candidates(members, 0.1))),),
+    ]
+    queries = [query, *(dataclasses.replace(query, narrowings=narrowings) for narrowings in others)]
+    keys = {settings_key(bundle, one, Controls(), "wav", False) for one in queries}
+    assert len(keys) == len(queries)
+    again = dataclasses.replace(query, narrowings=(Candidates(members.copy(), 0.1),))
+    assert settings_key(bundle, again, Controls(), "wav", False) in keys
 
 
 @pytest.mark.parametrize("as_file", [False, True])

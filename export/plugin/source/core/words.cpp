@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <regex>
 #include <stdexcept>
 
 #include <nlohmann/json.hpp>
@@ -20,6 +21,14 @@ template <class Value> Value valueOf(const std::map<std::string, Value>& words, 
 std::string plain(const std::string& text)
 {
     return lower(withoutArticle(text));
+}
+
+// What a text means, or what it speaks of ("the sound of a geyser", "animal sounds"); none for others.
+Words::Sounds found(const std::map<std::string, Words::Sounds>& words, const std::string& text)
+{
+    static const std::regex speakingOf("^(?:sounds?|noises?) of | (?:sounds?|noises?|sound effects?)$");
+    const std::string word = plain(text);
+    return valueOf(words, word, valueOf(words, plain(std::regex_replace(word, speakingOf, "")), {}));
 }
 
 } // namespace
@@ -48,14 +57,12 @@ Words::Sounds Words::labelsOf(const std::string& text) const
     const Sounds family = familyOf(text);
     if (!family.empty())
         return family;
-    const std::string word = plain(text);
-    const bool many = !word.empty() && word.back() == 's';
-    return valueOf(alike, word, many ? valueOf(alike, word.substr(0, word.size() - 1), {}) : Sounds());
+    return found(alike, text);
 }
 
 Words::Sounds Words::familyOf(const std::string& text) const
 {
-    return valueOf(families, plain(valueOf(own, lower(text), text)), {});
+    return found(families, valueOf(own, lower(text), text));
 }
 
 Words::Sounds Words::keptOf(const std::string& text) const

@@ -19,7 +19,7 @@ public:
     // Those of words.json in a folder, none where there is no such file. Throws std::runtime_error for a damaged one.
     static Words beside(const std::filesystem::path& folder);
 
-    // The labels of a family; else those that a sound without a label is like, of one or of many ("geysers"); none for other texts.
+    // The labels of a family; else those that a sound without a label is like; none for other texts.
     Sounds labelsOf(const std::string& text) const;
 
     // The labels of a family, and of the nearest one for one's own voice; none for other texts.
