@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,25 +16,22 @@ from torch import Tensor
 from export.onnx.graph import export_graph
 from export.onnx.streaming_module import StreamingGraph
 from export.onnx.verify import Check, prove
+from export.words import words_for
 from marssep_rt.contract import FORMATS
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.encoders import TextEncoder
 from marssep_rt.query.vocabulary import FILE, Vocabulary
 from marssep_rt.query.words import FILE as WORDS_FILE
-from marssep_rt.query.words import Words
 from offline_training.alignment.data import image_size
 from offline_training.data.corpus import SAMPLE_RATE
-from offline_training.data.lexicon import normalised, read_lines, taught_phrases
 from offline_training.encoders import mobilenet
 from offline_training.encoders.audio_image import LogMel, TorchAudioEncoder, TorchImageEncoder
 from offline_training.encoders.pair import EncoderPair
-from offline_training.encoders.sound_space import read_classes, read_families
 from offline_training.encoders.text_encoder import load_text_encoder
 from offline_training.models import registry
 from offline_training.models.separator import MaskSeparator
 from offline_training.utils import checkpoint_io
-from offline_training.utils.recipe_files import LEXICON
 
 MOST_BYTES = {
     "separator.onnx": 16_000_000,
@@ -309,60 +305,6 @@ def _temperature(value: Any) -> float:
     if not 0 < (number := float(value)) < math.inf:
         raise ValueError(f"a temperature is {value}; it must be above 0")
     return number
-
-
-def words_for(known: Sequence[str], trained: int | None = None) -> Words:
-    """What words mean to a separator, from ``recipes/lexicon``.
-
-    Args:
-        known: Its labels, then families and other words with a place in the space
-            of sound. Each means itself.
-        trained: The number of labels; None means all.
-    """
-    labels = known[:trained]
-    families: dict[str, tuple[str, ...]] = {}
-    for name, (synonyms, members) in read_families(labels).items():
-        families |= {word.lower(): members for word in (name, *synonyms)}
-    residual: dict[str, tuple[str, ...]] = {}
-    own: dict[str, str] = {}
-    for name, rest in read_lines(LEXICON / "everything_but.txt"):
-        others, sounds = ([x.strip() for x in part.split(",")] for part in rest.split("/"))
-        if name == "own":
-            own |= dict.fromkeys(others, sounds[0])
-        else:
-            residual |= dict.fromkeys((name, *others), tuple(sounds))
-    taken = set(labels)
-    families = {word: members for word, members in families.items() if word not in taken}
-    residual = {word: sounds for word, sounds in residual.items() if word not in taken}
-    taught = {*taken, *families, *residual, *own, *known, *read_classes(known), *taught_phrases(labels)}
-    return Words(families, residual, own, sounds_alike(known, taught))
-
-
-def sounds_alike(known: Collection[str], taught: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Words of ``recipes/lexicon/sounds_like.txt`` that are not ``taught`` -> the words that their sounds are
-    like, where at least half of them are ``known``.
-    """
-    taken = {normalised(word) for word in taught}
-    alike: dict[str, tuple[str, ...]] = {}
-    for words, rest in read_lines(LEXICON / "sounds_like.txt"):
-        members = [member.strip() for member in rest.split("|")]
-        present = tuple(member for member in members if member in known)
-        if 2 * len(present) >= len(members):
-            for word in (word.strip() for word in words.split(",")):
-                spelled = {word, word.replace("-", " ")}
-                spelled |= {many(one) for one in spelled}
-                if normalised(word) not in taken:
-                    alike |= {one: present for one in spelled if normalised(one) not in taken}
-    return alike
-
-
-def many(word: str) -> str:
-    """The plural of an English noun, by rule; a word that has one already, or is no noun, stays as it is."""
-    if word.endswith(("s", "ing")):
-        return word
-    if word.endswith(("x", "ch", "sh", "z")):
-        return word + "es"
-    return word[:-1] + "ies" if re.search("[^aeiou]y$", word) else word + "s"
 
 
 def _with_own_labels(known: Vocabulary, labels: Sequence[str], bundle: bundles.Bundle) -> Vocabulary:

@@ -45,7 +45,7 @@ FLOORS = {
         {"reinforce"},
         {"cli"},
     ],
-    "export": [{"slugs", "contract"}, {"onnx", "plugin", "web"}, {"bundle"}, {"cli"}],
+    "export": [{"slugs", "contract", "words"}, {"onnx", "plugin", "web"}, {"bundle"}, {"cli"}],
 }
 
 

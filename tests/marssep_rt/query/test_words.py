@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from export.bundle import words_for
+from export.words import words_for
 from marssep_rt import Separator, embed_text
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
