@@ -212,7 +212,7 @@ def test_a_warning_points_at_who_asked():
     assert [warning.filename for warning in told] == [__file__, __file__]
 
 
-DOUBTED = "geyser"  # training never asked for it
+DOUBTED = "quarterly tax returns"  # training never asked for it
 
 
 def test_doubted_words_leave_the_rest_audible():

@@ -307,11 +307,11 @@ def test_clap_keeps_a_residual_in_its_state(clap, stereo, text):
 
 def test_clap_takes_limit_and_residual_of_a_query_file(clap, stereo, tmp_path, capfd):
     host, x = clap(), read(stereo[0])
-    write_query(tmp_path / "doubted.query", embedded("geyser"))
+    write_query(tmp_path / "doubted.query", embedded("quarterly tax returns"))
     assert host.load(state_of({"query": OWN}, query="", query_file=str(tmp_path / "doubted.query")))
     assert status(host) == "doubted words"
-    assert "“geyser” is unlike the sounds" in capfd.readouterr().err
-    host.set("Max Attenuation", embedded("geyser").limit_db)
+    assert "“quarterly tax returns” is unlike the sounds" in capfd.readouterr().err
+    host.set("Max Attenuation", embedded("quarterly tax returns").limit_db)
     host.run(x)
     assert status(host) == "ready"
     write_query(tmp_path / "noise.query", embedded("background noise"))
@@ -328,7 +328,7 @@ def test_clap_takes_limit_and_residual_of_a_query_file(clap, stereo, tmp_path, c
 
 def test_queries_that_are_built_in_may_ask_for_a_residual(stereo, tmp_path):
     shutil.copytree(plugins(2) / "marssep-clap", tmp_path / "p")
-    built = [embedded("no dog"), embedded("geyser")]
+    built = [embedded("no dog"), embedded("quarterly tax returns")]
     (tmp_path / "p" / "queries.json").write_text(json.dumps([as_plain(query) for query in built]))
     host, x = ClapHost(tmp_path / "p" / "marssep.clap"), read(stereo[0])
     host.set("Offline Render", 1.0)

@@ -14,7 +14,7 @@ from marssep_rt.query.build import build_query
 from marssep_rt.query.query_file import read_query, write_query
 from marssep_rt.query.types import QueryRequest
 
-DOUBTED = "geyser"  # training never asked for it
+DOUBTED = "quarterly tax returns"  # training never asked for it
 
 
 @pytest.fixture
