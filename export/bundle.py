@@ -278,9 +278,9 @@ def _add_vocabulary(
         known |= fitted(sources)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise BundleError(f"the figures of doubt or narrowing do not fit: {e}") from e
+    given = {"doubt": sources.doubt, "narrowing": sources.narrowing}
+    parts.card |= {name: dict(figures) for name, figures in given.items() if figures}
     if sources.doubt or sources.narrowing:
-        parts.card |= {"doubt": dict(sources.doubt)} if sources.doubt else {}
-        parts.card |= {"narrowing": dict(sources.narrowing)} if sources.narrowing else {}
         parts.files[FILE] = (json.dumps(known, ensure_ascii=False, indent=1) + "\n").encode()
     parts.card["vocabulary"] = known["figures"]
     parts.files[WORDS_FILE] = words_for(known["labels"], known.get("trained")).dump()

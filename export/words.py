@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from marssep_rt.query.words import Words
-from offline_training.data.lexicon import normalised, read_lines, taught_phrases
+from offline_training.data.lexicon import normalised, phrases_for, read_lines
 from offline_training.encoders.sound_space import read_classes, read_families
 from offline_training.utils.recipe_files import LEXICON
 
@@ -34,7 +34,7 @@ def words_for(known: Sequence[str], trained: int | None = None) -> Words:
     taken = set(labels)
     families = {word: members for word, members in families.items() if word not in taken}
     residual = {word: sounds for word, sounds in residual.items() if word not in taken}
-    taught = {*taken, *families, *residual, *own, *known, *read_classes(known), *taught_phrases(labels)}
+    taught = {*taken, *families, *residual, *own, *known, *read_classes(known), *phrases_for(labels)}
     return Words(families, residual, own, sounds_alike(known, taught))
 
 

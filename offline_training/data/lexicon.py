@@ -97,7 +97,7 @@ def read_lexicon(path: Path = LEXICON / "lexicon.txt") -> list[Entry]:
     return entries
 
 
-def taught_phrases(labels: Collection[str]) -> set[str]:
+def phrases_for(labels: Collection[str]) -> set[str]:
     """Every phrase of the lexicon for one of ``labels``."""
     return {
         phrase

@@ -208,17 +208,20 @@ def by_images(sources: Sources, voice: Voice, count: int, images: int = 3) -> Qu
         vector = voice.images(pair, sources.config.split, images, mixture)
         return None if vector is None else Ask(vector)
 
-    return asked_of(sources, sources.pairs(count=count), query)
+    return asked_of(sources, shown_pairs(sources, voice, count), query)
 
 
 def label_for_images(sources: Sources, voice: Voice, count: int) -> Questions:
     """The mixtures of ``by_images`` by words."""
 
-    def query(pair: Pair) -> Ask | None:
-        shown = voice.has_images(pair.target.label, sources.config.split)
-        return said(voice, pair.target.label) if shown else None
+    pairs = shown_pairs(sources, voice, count)
+    return asked(sources, pairs, lambda pair: said(voice, pair.target.label))
 
-    return asked(sources, sources.pairs(count=count), query)
+
+def shown_pairs(sources: Sources, voice: Voice, count: int) -> list[Pair]:
+    """Those of ``count`` pairs whose target there are images of."""
+    split = sources.config.split
+    return [pair for pair in sources.pairs(count=count) if voice.has_images(pair.target.label, split)]
 
 
 def by_words(

@@ -63,15 +63,14 @@ class EncoderVoice:
         heard in it, as ``marssep file`` hears them.
         """
         labels = self.words.family_of(words)
-        temperature = None if self.known is None else self.known.family_temperature
-        if temperature is None or len(labels) < 2 or "audio" not in self.encoder.modalities:
+        if not labels or self.known is None:
             return self.text(words)
-        family = Candidates(np.stack([self.text(label) for label in labels]), temperature)
-        return self._narrowed(family, mixture)
+        members = np.stack([self.text(label) for label in labels])
+        return self._narrowed(Candidates(members, self.known.family_temperature), mixture)
 
     def _narrowed(self, sound: Candidates | Described, mixture: Vector) -> Vector:
-        """A sound as ``marssep file`` hears it in a mixture [samples]."""
-        if not sound.narrows:
+        """A sound as ``marssep file`` hears it in a mixture [samples], if the encoder hears."""
+        if not sound.narrows or "audio" not in self.encoder.modalities:
             return sound.vector
         source = ArraySource(mixture[None], SAMPLE_RATE)
         heard = heard_in(source_windows(source, SAMPLE_RATE, WINDOW_SECONDS), self)

@@ -65,7 +65,7 @@ def main() -> None:
             with torch.no_grad():
                 mixtures = batch["mixtures"][:, None, : whole_hops(model, batch)]
                 spectra = model.spectra(mixtures, Memory()).repeat(batch["mixture_of"])
-                proposal = learner.propose(model, spectra, batch["queries"]).centre
+                proposal = learner.propose(model, spectra, batch).centre
                 masks = policy.sample(proposal[:, None].expand(-1, GROUP, -1, -1), kappa, block)
                 heard = policy.centred(masks, kappa) if centred else masks
                 estimates = [

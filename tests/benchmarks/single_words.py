@@ -17,20 +17,26 @@ from offline_training.evaluation.listeners import BundleListener
 from offline_training.evaluation.voice import EncoderVoice
 
 COMMONEST = [
-    *(
-        "speech",
-        "voice",
-        "man's voice",
-        "woman's voice",
-        "vocals",
-        "music",
-        "guitar",
-        "bass",
-        "drums",
-        "strings",
-    ),
-    *("keyboard clicks", "dog", "birds", "animals", "rainfall", "wind noise", "thunderstorm", "police siren"),
-    *("traffic noise", "applause"),
+    "speech",
+    "voice",
+    "man's voice",
+    "woman's voice",
+    "vocals",
+    "music",
+    "guitar",
+    "bass",
+    "drums",
+    "strings",
+    "keyboard clicks",
+    "dog",
+    "birds",
+    "animals",
+    "rainfall",
+    "wind noise",
+    "thunderstorm",
+    "police siren",
+    "traffic noise",
+    "applause",
 ]
 
 

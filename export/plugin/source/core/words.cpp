@@ -55,9 +55,7 @@ Words Words::beside(const std::filesystem::path& folder)
 Words::Sounds Words::labelsOf(const std::string& text) const
 {
     const Sounds family = familyOf(text);
-    if (!family.empty())
-        return family;
-    return found(alike, text);
+    return family.empty() ? found(alike, text) : family;
 }
 
 Words::Sounds Words::familyOf(const std::string& text) const
