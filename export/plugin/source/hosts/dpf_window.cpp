@@ -73,6 +73,21 @@ protected:
         repaint();
     }
 
+    void onResize(const ResizeEvent& event) override
+    {
+        UI::onResize(event);
+        unsettled = SETTLING;
+    }
+
+    // A frame that is drawn before the display server has the new size is cut off.
+    void uiIdle() override
+    {
+        if (unsettled > 0) {
+            --unsettled;
+            repaint();
+        }
+    }
+
     void onNanoDisplay() override
     {
         fontFace(NANOVG_DEJAVU_SANS_TTF);
@@ -343,6 +358,8 @@ private:
     bool writing = false;
     bool turned = false; // whether the sentence, not the user, chose the residual
     int dragged = -1; // a slider
+    static constexpr int SETTLING = 60; // calls, of which hosts make some 25 a second
+    int unsettled = SETTLING;
 
     DISTRHO_DECLARE_NON_COPYABLE_WITH_LEAK_DETECTOR(MarssepWindow)
 };
