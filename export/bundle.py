@@ -21,6 +21,7 @@ from marssep_rt.contract import FORMATS
 from marssep_rt.errors import BundleError
 from marssep_rt.model import bundle as bundles
 from marssep_rt.query.encoders import TextEncoder
+from marssep_rt.query.second_look import SecondLook
 from marssep_rt.query.vocabulary import FILE, Vocabulary
 from marssep_rt.query.words import FILE as WORDS_FILE
 from offline_training.alignment.data import image_size
@@ -141,6 +142,7 @@ class QuerySources:
         semantics: Figures of marssep train semantics.
         doubt: When words are doubted, of ``tests/benchmarks/doubt.py --fit``; empty: as the vocabulary says.
         narrowing: How queries narrow, of ``tests/benchmarks/narrowing.py --fit``; likewise.
+        second_look: How queries are asked again, of ``tests/benchmarks/second_look.py --fit``; likewise.
     """
 
     text: Path | None = None
@@ -150,6 +152,7 @@ class QuerySources:
     semantics: Path | None = None
     doubt: Mapping[str, Any] = field(default_factory=dict)
     narrowing: Mapping[str, Any] = field(default_factory=dict)
+    second_look: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -277,10 +280,11 @@ def _add_vocabulary(
     try:
         known |= fitted(sources)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
-        raise BundleError(f"the figures of doubt or narrowing do not fit: {e}") from e
-    given = {"doubt": sources.doubt, "narrowing": sources.narrowing}
+        raise BundleError(f"the figures of doubt, narrowing or second look do not fit: {e}") from e
+    second_look = {k: v for k, v in sources.second_look.items() if k not in ("choices", "weights", "seeds")}
+    given = {"doubt": sources.doubt, "narrowing": sources.narrowing, "second_look": second_look}
     parts.card |= {name: dict(figures) for name, figures in given.items() if figures}
-    if sources.doubt or sources.narrowing:
+    if sources.doubt or sources.narrowing or sources.second_look:
         parts.files[FILE] = (json.dumps(known, ensure_ascii=False, indent=1) + "\n").encode()
     parts.card["vocabulary"] = known["figures"]
     parts.files[WORDS_FILE] = words_for(known["labels"], known.get("trained")).dump()
@@ -297,6 +301,8 @@ def fitted(sources: QuerySources) -> dict[str, Any]:
         snapping = dict(sources.narrowing.get("snap_temperatures", {}))
         found["family_temperature"] = _temperature(sources.narrowing["temperature"])
         found["snap_temperatures"] = {kind: _temperature(value) for kind, value in snapping.items()}
+    if sources.second_look:
+        found["second_look"] = SecondLook.of(sources.second_look, np.zeros((0, 0), np.float32)).dump()
     return found
 
 

@@ -96,6 +96,14 @@ class BundleOptions:
             metavar="FILE.json",
         ),
     ] = None
+    second_look: Annotated[
+        Path | None,
+        typer.Option(
+            "--second-look",
+            help="How queries are asked again, by tests/benchmarks/second_look.py.",
+            metavar="FILE.json",
+        ),
+    ] = None
     licence: Annotated[
         str | None,
         typer.Option("--licence", help="Licence of the separator's weights; else the checkpoint's word."),
@@ -135,6 +143,7 @@ def bundle_command(options: BundleOptions) -> None:
         options.semantics,
         read_json(options.doubt, "doubt"),
         read_json(options.narrowing, "narrowing"),
+        read_json(options.second_look, "second look"),
     )
     try:
         about = About(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,14 @@ from marssep_rt.audio_io.array_source import ArraySource
 from marssep_rt.audio_io.reader import damaged, open_source
 from marssep_rt.audio_io.source import AudioSource
 from marssep_rt.batch.output_stage import OutputStage
-from marssep_rt.batch.separate import HOPS_AT_ONCE, narrowed_to, separate_source
+from marssep_rt.batch.separate import (
+    HOPS_AT_ONCE,
+    Steer,
+    narrowed_to,
+    no_steering,
+    second_pass,
+    separate_source,
+)
 from marssep_rt.errors import AudioFileError, UsageError
 from marssep_rt.query.encoders import audio_encoder_of
 from marssep_rt.separator import Separator, checked_rate
@@ -37,7 +45,12 @@ class Separated(NamedTuple):
 
 @named_arguments
 def separate(
-    source: str | Path | npt.ArrayLike, query: Any = None, *, sample_rate: int | None = None, **settings: Any
+    source: str | Path | npt.ArrayLike,
+    query: Any = None,
+    *,
+    sample_rate: int | None = None,
+    second_look: bool = True,
+    **settings: Any,
 ) -> Separated:
     """Separate a whole recording at once.
 
@@ -48,6 +61,8 @@ def separate(
         source: An audio file, or an array [n] or [C, n] of one or two channels.
         query: As for ``Separator``.
         sample_rate: Of an array, in Hz; None is the model's. A file brings its own.
+        second_look: Whether one sound is separated twice: the second pass knows what the first one gave and
+            left. It takes twice the time.
         settings: All other arguments of ``Separator``.
 
     Returns:
@@ -62,10 +77,11 @@ def separate(
         audio = as_audio(source)
         separator = Separator(query, **settings)
         rate = separator.sample_rate if sample_rate is None else checked_rate(sample_rate)
-        if separator.query.narrowings:
-            _narrow(separator, ArraySource(np.atleast_2d(audio), rate))
-        out = _whole(separator, ArraySource(np.atleast_2d(audio), rate))
-        return Separated(out.reshape(audio.shape), rate)
+
+        def array() -> AudioSource:
+            return ArraySource(np.atleast_2d(audio), rate)
+
+        return Separated(_whole(separator, array(), array, second_look).reshape(audio.shape), rate)
     if sample_rate is not None:
         raise UsageError("sample_rate belongs to an array; a file brings its own")
     path, separator = Path(source), Separator(query, **settings)
@@ -75,10 +91,7 @@ def separate(
                 f"{path}: {file.channels} channels; mono and stereo work here, marssep file takes more"
             )
         try:
-            if separator.query.narrowings:
-                with open_source(file.temporary or path) as first:
-                    _narrow(separator, first)
-            out = _whole(separator, file)
+            out = _whole(separator, file, lambda: open_source(file.temporary or path), second_look)
         except (soundfile.LibsndfileError, OSError) as e:
             raise damaged(path, file, e) from e
         for note in file.notes:
@@ -97,17 +110,23 @@ class _Collector:
         self.blocks.append(x)
 
 
-def _narrow(separator: Separator, source: AudioSource) -> None:
-    """Narrow the query to what can be heard in a sound, which is read to its end."""
-    if (encoder := audio_encoder_of(separator.bundle)) is not None:
-        separator.query = narrowed_to(separator.query, source, encoder, encoder.sample_rate)
-
-
-def _whole(separator: Separator, source: AudioSource) -> Array:
-    """A whole sound [C, n] through a separator's model, as marssep file does it."""
+def _whole(
+    separator: Separator, source: AudioSource, again: Callable[[], AudioSource], second_look: bool
+) -> Array:
+    """A whole sound [C, n] through a separator's model, as marssep file does it; ``again`` opens it anew."""
+    query = separator.query
+    looks = second_look and query.second_look is not None
+    encoder = audio_encoder_of(separator.bundle) if query.narrowings or looks else None
+    if encoder is not None and query.narrowings:
+        with again() as first:
+            separator.query = query = narrowed_to(query, first, encoder, encoder.sample_rate)
     model = separator.new_processor(source.channels, HOPS_AT_ONCE)
+    steer: Steer = no_steering
+    if encoder is not None and looks:
+        with again() as first:
+            steer = second_pass(first, model, query, encoder).steer
     collector = _Collector()
     mixes = [separator.mixing.coefficients()]
     output = OutputStage(model.info.sample_rate, source.samplerate, source.channels, mixes, [collector])
-    separate_source(source, model, output)
+    separate_source(source, model, output, steer=steer)
     return np.ascontiguousarray(np.concatenate(collector.blocks, axis=1), np.float32)

@@ -30,6 +30,7 @@ def settings_key(bundle: Bundle, query: Query, controls: Controls, kind: str, re
     sounds = b"".join(x.tobytes() for x in (query.vector, query.keep, query.drop) if x is not None)
     # everything that says how a sound narrows: files are heard before they are separated
     sounds += b"".join(narrowing.key for narrowing in query.narrowings if narrowing is not None)
+    sounds += b"" if query.second_look is None else query.second_look.key
     said = {
         "separator": bundle.card["files"]["separator.onnx"],
         "controls": asdict(controls.limited(query.limit_db)),

@@ -20,6 +20,7 @@ from marssep_rt.audio_io.streams import is_stream
 from marssep_rt.audio_io.writer import AudioWriter, SoundShape, resampled, said
 from marssep_rt.batch.output_stage import OutputStage
 from marssep_rt.batch.plan import Job
+from marssep_rt.batch.second_pass import FirstPassMeter, SecondPass
 from marssep_rt.contract import MIXER
 from marssep_rt.dsp.match import Match, MatchMeter
 from marssep_rt.dsp.mixer import Controls
@@ -36,6 +37,11 @@ HOPS_AT_ONCE = 32
 MOST = 1e6  # finite but absurd samples are cut here: they would stay in the model's state
 
 Progress = Callable[[float, float | None], None]  # seconds done, seconds in all if they are known
+Steer = Callable[[StreamProcessor], None]
+
+
+def no_steering(_: StreamProcessor) -> None:
+    """The query stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +113,16 @@ def process_file(
                     query = narrowed_to(query, first, encoder, model_rate, progress)
             # the mixer comes after the way back to the file's rate, in the output stage
             processor = StreamProcessor(session, provider, channels, query, Controls(), HOPS_AT_ONCE)
+            asked = processor.queries[0].kept
             for path in (job.output, job.residual):
                 if path is not None:
                     writers.append(_writer(job, path, source))
+            steer, progress = _looking_twice(job, source, processor, encoder, progress)
             output = OutputStage(
                 processor.info.sample_rate, rate, channels, _mixes(controls, len(writers) > 1), writers
             )
             meter = MatchMeter(processor.info.sample_rate, PresenceCurve.of(processor.info.presence))
-            nan_samples = separate_source(source, processor, output, progress, meter.add)
+            nan_samples = separate_source(source, processor, output, progress, meter.add, steer)
             for writer in writers:
                 writer.finish()
         except BrokenPipeError:
@@ -126,8 +134,24 @@ def process_file(
                 writer.discard()
         told = [note for writer in writers for note in _notes_of(job, writer, controls)]
         notes = (*source.notes, *told)
-        match = meter.result(controls, processor.queries[0].kept, encoder)
+        match = meter.result(controls, asked, encoder)
         return Outcome(source.position / rate, nan_samples, notes, match)
+
+
+def _looking_twice(
+    job: Job,
+    source: AudioSource,
+    processor: StreamProcessor,
+    encoder: WindowEncoder | None,
+    progress: Progress,
+) -> tuple[Steer, Progress]:
+    """What steers the second pass, and its progress; the first pass is done where the query asks for one."""
+    (query,) = processor.queries
+    if query.second_look is None or encoder is None:
+        return no_steering, progress
+    with open_source(source.temporary or job.source) as first:
+        steer = second_pass(first, processor, query, encoder, halved(progress, 0)).steer
+    return steer, halved(progress, 1)
 
 
 def _writer(job: Job, path: Path, source: AudioSource) -> AudioWriter:
@@ -192,12 +216,48 @@ def narrowed_to(
     return narrowed(query, heard_in(windows(), encoder))
 
 
+def second_pass(
+    source: AudioSource,
+    processor: StreamProcessor,
+    query: Query,
+    encoder: WindowEncoder,
+    progress: Progress = lambda *_: None,
+) -> SecondPass:
+    """Separate a sound to its end to hear what that gives; the processor is as fresh afterwards.
+
+    Args:
+        source: The sound.
+        processor: The model, whose output is the target.
+        query: What it is asked, with a second look.
+        encoder: The bundle's audio encoder.
+        progress: Called with the seconds done and the seconds in all.
+
+    Returns:
+        How to ask in the second pass.
+
+    Raises:
+        soundfile.LibsndfileError, OSError: The sound cannot be read to its end.
+    """
+    meter = FirstPassMeter(processor.info.sample_rate, encoder)
+    nowhere = OutputStage(processor.info.sample_rate, source.samplerate, source.channels, [], [])
+    separate_source(source, processor, nowhere, progress, meter.add)
+    meter.close()
+    processor.reset()
+    return SecondPass(query, meter.windows, meter.size)
+
+
+def halved(progress: Progress, half: int) -> Progress:
+    """The progress of the first (0) or second (1) of two passes."""
+    return lambda done, seconds: progress((done + half * (seconds or done)) / 2, seconds)
+
+
 def separate_source(
     source: AudioSource,
     processor: StreamProcessor,
     output: OutputStage,
     progress: Progress = lambda *_: None,
     observe: Callable[[Array, Array], None] = lambda *_: None,
+    steer: Steer = no_steering,
 ) -> int:
     """The whole sound through model and output, aligned: the graph's latency is cut off at the start.
 
@@ -207,6 +267,7 @@ def separate_source(
         output: Mixes the target with the sound.
         progress: Called with the seconds done and the seconds in all.
         observe: Called with every block of the target and of the input, at the model's rate.
+        steer: Called with the processor before every block.
 
     Returns:
         The number of samples that were not finite.
@@ -218,6 +279,7 @@ def separate_source(
 
     def run(block: Array, last: bool, keep: int) -> None:
         nonlocal skip
+        steer(processor)
         out = processor.process(block)
         observe(processor.target, processor.dry)
         first = min(skip, size)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -120,6 +120,15 @@ class FileOptions(MixerOptions, QueryOptions):
             rich_help_panel=RUN,
         ),
     ] = False
+    second_look: Annotated[
+        bool,
+        typer.Option(
+            "--second-look/--no-second-look",
+            help="Separate one sound twice: the second pass knows what the first one gave and left. It takes "
+            "twice the time.",
+            rich_help_panel=RUN,
+        ),
+    ] = True
     kind: Annotated[
         str | None,
         typer.Option(
@@ -155,6 +164,8 @@ def main(options: FileOptions) -> None:
     jobs = planned(options)
     bundle = bundles.load(options.model)
     query = build_query(bundle, options.request)
+    if not options.second_look:
+        query = replace(query, second_look=None)
     print_understood([query.understood])
     print_warnings(query.warnings)
     options.remove = query.removes(options.remove)

@@ -141,6 +141,14 @@ class LiveOptions(MixerOptions, QueryOptions):
     plain: Annotated[
         bool, typer.Option("--plain", help="Plain log lines instead of the dashboard.", rich_help_panel=RUN)
     ] = False
+    second_look: Annotated[
+        bool,
+        typer.Option(
+            "--second-look/--no-second-look",
+            help="Ask again twice a second, by what just came out and stayed behind.",
+            rich_help_panel=RUN,
+        ),
+    ] = True
     to: Annotated[
         list[int] | None,
         typer.Option(
@@ -402,7 +410,16 @@ def configured(options: LiveOptions, devices: tuple[Device, Device] | None, audi
     if options.demo and record is None:
         record = free_name(Path("marssep-demo.wav"))
         record_input = record_input or free_name(Path("marssep-demo.input.wav"))
-    return RunConfig(audio, devices, record, record_input, options.stats, options.duration, options.plain)
+    return RunConfig(
+        audio,
+        devices,
+        record,
+        record_input,
+        options.stats,
+        options.duration,
+        options.plain,
+        options.second_look,
+    )
 
 
 def choose_devices(source: str | None, sink: str | None) -> tuple[Device, Device]:

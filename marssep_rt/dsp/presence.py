@@ -124,6 +124,10 @@ class PresenceMeter:
             return
         self.similarity = float((np.atleast_2d(sounds) @ encoder.embed_windows([heard])).max())
 
+    def recent_target(self) -> Array:
+        """The last seconds of target, mono, float32 [n]."""
+        return self._unrolled(self.heard)
+
     def recent_input(self) -> Array:
         """The last seconds of input, mono, float32 [n]."""
         return self._unrolled(self.input)

@@ -1,7 +1,8 @@
 """Which streams of the graph serve a query: one for each sound that is kept or dropped.
 
 A graph that takes ``also`` and ``drop`` puts the streams' masks together, and the kept sounds' streams know
-by ``other`` what is dropped. Of older graphs the targets are added, and a negative steers the vectors away.
+by ``other`` what is dropped, or what a second look pushes away. Of older graphs the targets are added, and a
+negative steers the vectors away.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ class QueryStreams:
         query = np.stack([*(keep[0] for keep in kept), *(vector for _, _, vector in extra)])
         other = np.zeros(query.shape, np.float32)
         for stream, target in enumerate(owner):
-            if len(dropped[target]) and not matrices["drop"][target, stream]:
+            if matrices["drop"][target, stream]:
+                continue
+            if len(dropped[target]):
                 other[stream] = in_one(dropped[target])
+            elif (away := queries[target].away) is not None:
+                other[stream] = away
         return cls(query.astype(np.float32), other, matrices["also"], matrices["drop"], owner)

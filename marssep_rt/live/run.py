@@ -109,6 +109,7 @@ class RunConfig:
         stats: The file for the figures of the run, if any.
         duration: Seconds after which the run ends; None is never.
         plain: Log lines instead of the dashboard.
+        second_look: Whether a query for one sound is asked again by what just came out and stayed behind.
     """
 
     audio: EngineConfig
@@ -118,6 +119,7 @@ class RunConfig:
     stats: Path | None = None
     duration: float | None = None
     plain: bool = False
+    second_look: bool = True
 
 
 @dataclass
@@ -202,6 +204,7 @@ class LiveRun:
         control = LiveController(
             engine, bundle, queries, processor.controls, lambda: free_name(Path("marssep-live.wav"))
         )
+        control.looks_again = config.second_look
         return cls(engine, device, info, control, config, recorders, reopen)
 
     def discard(self) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.query.second_look import Pass
 from marssep_rt.query.vocabulary import Vocabulary
 
 WINDOW_SECONDS = 2.0
@@ -86,6 +87,18 @@ def heard_in(windows: Iterable[Array], encoder: WindowEncoder) -> Array:
     """
     heard = [encoder.embed_windows([window]) for window in windows if not _is_silent(_power(window))]
     return np.stack(heard) if heard else np.zeros((0, 0), np.float32)
+
+
+def pass_heard(target: Array, dry: Array, encoder: WindowEncoder) -> Pass:
+    """What the audio encoder hears of one window of a first pass.
+
+    Args:
+        target: Mono, float32 [T].
+        dry: The input that is aligned with it, likewise.
+        encoder: The audio encoder.
+    """
+    out, rest = (heard_in([x], encoder) for x in (target, dry - target))
+    return Pass(out, rest, np.array([target @ target, dry @ dry]))
 
 
 def _power(window: Array) -> float:

@@ -23,6 +23,7 @@ from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.encoders import audio_encoder, check_text, image_encoder, text_encoder
 from marssep_rt.query.language import Wish, combined, negatives, understand
 from marssep_rt.query.query_file import read_query
+from marssep_rt.query.second_look import FirstPass, SecondLook
 from marssep_rt.query.types import Candidates, Described, Narrowing, Query, QueryRequest
 from marssep_rt.query.vocabulary import Vocabulary
 from marssep_rt.query.words import Words, words_of
@@ -154,7 +155,13 @@ def build_query(bundle: Bundle, request: QueryRequest) -> Query:
         complement,
         min((s.limit_db for s in sounds if s.limit_db is not None), default=None),
         narrowings if any(narrowings) else (),
+        _second_look(bundle) if len(kept) == 1 and not len(dropped) else None,
     )
+
+
+def _second_look(bundle: Bundle) -> SecondLook | None:
+    """How the bundle asks again for one sound, if it does."""
+    return None if (known := Vocabulary.of(bundle)) is None else known.second_look
 
 
 def _asked(request: QueryRequest, files: Sequence[Query], words: Words) -> tuple[Wish, bool]:
@@ -242,6 +249,14 @@ def narrowed(query: Query, heard: Array) -> Query:
     )
     keep = None if query.keep is None else kept
     return replace(query, vector=in_one(kept, query.dropped), keep=keep)
+
+
+def asked_again(query: Query, heard: FirstPass | None) -> Query:
+    """A query as its second look asks it; it stays as it is without one, or where nothing was heard."""
+    if query.second_look is None or heard is None:
+        return query
+    vector, away = query.second_look.again(query.vector, heard)
+    return replace(query, vector=vector, away=away)
 
 
 def _without_residual_words(wish: Wish, words: Words, alone: bool) -> tuple[Wish, bool]:

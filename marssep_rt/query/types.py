@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.query.second_look import SecondLook
 from marssep_rt.utils.vectors import unit_vector
 
 
@@ -140,6 +141,9 @@ class Query:
             none; None is no limit.
         narrowings: For every sound of ``kept`` how it narrows to what can be heard, None for a sound that
             does not. Empty: none does.
+        second_look: How the query is asked again after a first pass; None: it is not.
+        away: What is pushed away where nothing is taken out, a vector of at most unit length [D]; None:
+            nothing.
     """
 
     vector: Array
@@ -153,6 +157,8 @@ class Query:
     complement: bool = False
     limit_db: float | None = None
     narrowings: tuple[Narrowing | None, ...] = ()
+    second_look: SecondLook | None = None
+    away: Array | None = None
 
     @property
     def name(self) -> str:

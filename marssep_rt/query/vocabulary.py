@@ -20,6 +20,7 @@ from marssep_rt.arrays import Array
 from marssep_rt.contract import OLD_BUNDLES
 from marssep_rt.errors import BundleError
 from marssep_rt.model.bundle import Bundle
+from marssep_rt.query.second_look import SecondLook
 from marssep_rt.query.types import Candidates
 
 FILE = "sounds.json"
@@ -57,6 +58,7 @@ class Vocabulary:
         snap_temperatures: Kind of example -> how far below the label that it resembles most another one may
             be and still count, in cosine similarity. Such examples narrow to what can be heard as families
             do. Examples of other kinds show one label.
+        second_look: How a query is asked again after a first pass; None: it is not.
     """
 
     labels: tuple[str, ...]
@@ -70,6 +72,7 @@ class Vocabulary:
     snap_own: float = OLD_BUNDLES.snap_own
     snap_own_audio: float | None = None
     snap_temperatures: Mapping[str, float] = field(default_factory=dict)
+    second_look: SecondLook | None = None
 
     @classmethod
     def of(cls, bundle: Bundle) -> Vocabulary | None:
@@ -80,9 +83,10 @@ class Vocabulary:
             data = json.loads(bundle.read(FILE))
             vectors = np.frombuffer(base64.b64decode(data["vectors"]), np.float16).astype(np.float32)
             labels = tuple(map(str, data["labels"]))
+            vectors = vectors.reshape(len(labels), bundle.query_dim)
             return cls(
                 labels,
-                vectors.reshape(len(labels), bundle.query_dim),
+                vectors,
                 {k: float(v) for k, v in data["thresholds"].items()},
                 data.get("trained"),
                 data.get("asked"),
@@ -92,15 +96,22 @@ class Vocabulary:
                 float(data.get("snap_own", OLD_BUNDLES.snap_own)),
                 float(data["snap_own_audio"]) if "snap_own_audio" in data else None,
                 {k: float(v) for k, v in data.get("snap_temperatures", {}).items()},
+                SecondLook.of(data["second_look"], vectors[: data.get("trained")])
+                if "second_look" in data
+                else None,
             )
         except (ValueError, KeyError, TypeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
 
     def only(self, labels: Collection[str]) -> Vocabulary:
-        """The vocabulary without what is not among ``labels``."""
+        """The vocabulary without what is not among ``labels``: of another separator, which no second look was
+        fitted to.
+        """
         kept = [i for i, label in enumerate(self.labels[: self.trained]) if label in labels]
         labels = tuple(self.labels[i] for i in kept)
-        return replace(self, labels=labels, vectors=self.vectors[kept], trained=None, asked=None)
+        return replace(
+            self, labels=labels, vectors=self.vectors[kept], trained=None, asked=None, second_look=None
+        )
 
     def dump(self, encoder: str, figures: dict[str, Any]) -> bytes:
         """The content of ``sounds.json``; ``figures``: error rates of the thresholds."""
@@ -117,6 +128,7 @@ class Vocabulary:
             "snap_own": self.snap_own,
             **({} if self.snap_own_audio is None else {"snap_own_audio": self.snap_own_audio}),
             **({"snap_temperatures": dict(self.snap_temperatures)} if self.snap_temperatures else {}),
+            **({} if self.second_look is None else {"second_look": self.second_look.dump()}),
             "figures": figures,
             "vectors": packed,
         }

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from marssep_rt import Separator, embed_text
 from marssep_rt.model import bundle as bundles
 from marssep_rt.model.stream import GraphStream
 from marssep_rt.query.build import build_query
+from marssep_rt.query.second_look import FEATURES, Choice
 from marssep_rt.query.types import QueryRequest
 from marssep_rt.query.vocabulary import Doubt, Vocabulary
 from offline_training.models import registry
@@ -320,12 +322,18 @@ def test_the_card_says_of_a_model_only_what_is_known(checkpoint_file, tmp_path):
 
 def test_what_benchmarks_fitted_travels_and_what_they_did_not_is_refused(checkpoint_file, tmp_path):
     narrowing = {"temperature": 0.2, "snap_temperatures": {"image": 0.1}, "gain_db": 1.0}
-    sources = QuerySources(doubt={"cosine": 0.7, "limit_db": 9.0}, narrowing=narrowing)
+    weights = np.eye(2, 1 + FEATURES)
+    choices = [asdict(Choice()), asdict(Choice(away=0.5))]
+    look = {"choices": choices, "weights": weights.tolist(), "seeds": [1], "gains_db": {"seen": 0.5}}
+    sources = QuerySources(doubt={"cosine": 0.7, "limit_db": 9.0}, narrowing=narrowing, second_look=look)
     made = make_bundle(checkpoint_file, tmp_path / "b", sources, About("x"))
     assert made["narrowing"] == narrowing
     known = Vocabulary.of(bundles.load(tmp_path / "b"))
     assert (known.family_temperature, known.snap_temperatures) == (0.2, {"image": 0.1})
     assert known.doubt == Doubt(0.7, 9.0)
+    assert known.second_look.choices == (Choice(), Choice(away=0.5))
+    np.testing.assert_array_equal(known.second_look.weights, weights)
+    assert made["second_look"] == {"gains_db": {"seen": 0.5}}
     for wrong in (
         {"narrowing": {"foo": 1}},
         {"narrowing": {"temperature": "x"}},
@@ -334,8 +342,10 @@ def test_what_benchmarks_fitted_travels_and_what_they_did_not_is_refused(checkpo
         {"narrowing": {"temperature": 0.1, "snap_temperatures": [1]}},
         {"narrowing": {"temperature": 0.1, "snap_temperatures": {"image": -1}}},
         {"doubt": {"foo": 1}},
+        {"second_look": {"foo": 1}},
+        {"second_look": {"choices": choices, "weights": [[1.0, 2.0]]}},
     ):
-        with pytest.raises(bundles.BundleError, match="figures of doubt or narrowing do not fit"):
+        with pytest.raises(bundles.BundleError, match="doubt, narrowing or second look do not fit"):
             make_bundle(checkpoint_file, tmp_path / "c", QuerySources(**wrong), About("x"))
     assert not (tmp_path / "c").exists()
 

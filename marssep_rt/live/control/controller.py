@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,18 +20,18 @@ from marssep_rt.contract import MIXER, PRESENCE
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
 from marssep_rt.errors import MarssepError, QueryError, SoundError
+from marssep_rt.live.control.hearing import Hearing
 from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.model.bundle import Bundle
-from marssep_rt.query.audible import WINDOW_SECONDS, audible_sounds, heard_in
+from marssep_rt.query.audible import WINDOW_SECONDS, audible_sounds
 from marssep_rt.query.audio_input import loud, windows_of
-from marssep_rt.query.build import build_query, narrowed
+from marssep_rt.query.build import build_query
 from marssep_rt.query.encoders import audio_encoder
 from marssep_rt.query.types import Query, QueryRequest, limit_of
 from marssep_rt.query.vocabulary import Vocabulary
 
 LEARN_SECONDS = 3.0
 LISTEN_INTERVAL_SECONDS = 0.5
-NARROWING_WINDOWS = 8  # of input, one every interval: what a query is narrowed to was heard in this time
 UNMATCHED_SECONDS = PRESENCE.unmatched_seconds
 CLOSE_SECONDS = 5.0
 WET_STEP, GAIN_STEP, LIMIT_STEP, MAX_LIMIT_DB = 0.1, 1.0, 6.0, 30.0
@@ -86,6 +85,7 @@ class LiveController:
         recorders: The recordings that were started during the run.
         quit: Whether the user wants to end the run.
         last_present: Time when the target was last present, or the query new.
+        looks_again: Whether a query for one sound is asked again by what just came out and stayed behind.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class LiveController:
         self.recorders: list[Recorder] = []
         self.quit = False
         self.last_present = self.began
+        self.looks_again = True
         self._lock = threading.RLock()
         self._recorded_from_start = engine.worker.recorder is not None
         self._recording: Recorder | None = None  # started by ``record`` and not yet ended
@@ -292,23 +293,25 @@ class LiveController:
 
     def _listen(self) -> None:
         encoder = audio_encoder(self.bundle.path)
-        recent: deque[Array] = deque(maxlen=NARROWING_WINDOWS)  # unit vectors of windows of input
+        hearing, number = Hearing(self.engine, encoder, self.looks_again), 0
         while not self._closing.wait(LISTEN_INTERVAL_SECONDS):
+            with self._lock:
+                if number != (number := len(self.asked)):
+                    hearing.forget()
+                queries = tuple(self.queries)
             self.engine.listen(encoder, self.query.kept)
-            if not any(query.narrowings for query in self.queries):
-                recent.clear()
-                continue
-            recent.extend(heard_in([self.engine.recent_input()], encoder))
-            if recent:
-                self._narrow(np.stack(recent))
+            hearing.hear(queries)
+            with self._lock:
+                if number == len(self.asked):
+                    self._refine(hearing)
 
-    def _narrow(self, heard: Array) -> None:
-        """Narrow the queries to what was heard, unit vectors [W, D]."""
-        with self._lock:
-            for which, query in enumerate(self.queries):
-                if query.narrowings:
-                    self.queries[which] = narrowed(query, heard)
-                    self.engine.refine_query(self.queries[which], which)
+    def _refine(self, hearing: Hearing) -> None:
+        """Ask the same sounds by what was heard; a query of a second look is asked but not kept."""
+        for which, query in enumerate(self.queries):
+            asked = self.queries[which] = hearing.narrowed(query)
+            again = hearing.asked_again(asked) if len(self.queries) == 1 else asked
+            if again is not query:
+                self.engine.refine_query(again, which)
 
     def note(self) -> float:
         """Write the presence into the timeline; call it about once a second.
