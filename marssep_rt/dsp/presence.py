@@ -118,22 +118,23 @@ class PresenceMeter:
             encoder: The audio encoder.
             sounds: Unit vectors of the query's sounds, [K, D] or [D].
         """
-        heard = self._unrolled(self.heard)
+        heard = self._unrolled(self.heard, self.at)
         if not np.any(heard):
             self.similarity = None
             return
         self.similarity = float((np.atleast_2d(sounds) @ encoder.embed_windows([heard])).max())
 
-    def recent_target(self) -> Array:
-        """The last seconds of target, mono, float32 [n]."""
-        return self._unrolled(self.heard)
+    def recent(self) -> tuple[Array, Array]:
+        """The last seconds of target and of the input that is aligned with it, mono, float32 [n] each."""
+        at = self.at  # read once: the model's thread moves on
+        return self._unrolled(self.heard, at), self._unrolled(self.input, at)
 
     def recent_input(self) -> Array:
         """The last seconds of input, mono, float32 [n]."""
-        return self._unrolled(self.input)
+        return self._unrolled(self.input, self.at)
 
-    def _unrolled(self, circle: Array) -> Array:
-        at = self.at
+    @staticmethod
+    def _unrolled(circle: Array, at: int) -> Array:
         return np.concatenate([circle[at:], circle[:at]])
 
     def presence(self) -> float:

@@ -20,7 +20,7 @@ from marssep_rt.contract import MIXER, PRESENCE
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import PRESENCE_THRESHOLD
 from marssep_rt.errors import MarssepError, QueryError, SoundError
-from marssep_rt.live.control.hearing import Hearing
+from marssep_rt.live.control.hearing import INTERVAL_SECONDS, Hearing
 from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.model.bundle import Bundle
 from marssep_rt.query.audible import WINDOW_SECONDS, audible_sounds
@@ -31,7 +31,6 @@ from marssep_rt.query.types import Query, QueryRequest, limit_of
 from marssep_rt.query.vocabulary import Vocabulary
 
 LEARN_SECONDS = 3.0
-LISTEN_INTERVAL_SECONDS = 0.5
 UNMATCHED_SECONDS = PRESENCE.unmatched_seconds
 CLOSE_SECONDS = 5.0
 WET_STEP, GAIN_STEP, LIMIT_STEP, MAX_LIMIT_DB = 0.1, 1.0, 6.0, 30.0
@@ -294,7 +293,7 @@ class LiveController:
     def _listen(self) -> None:
         encoder = audio_encoder(self.bundle.path)
         hearing, number = Hearing(self.engine, encoder, self.looks_again), 0
-        while not self._closing.wait(LISTEN_INTERVAL_SECONDS):
+        while not self._closing.wait(INTERVAL_SECONDS):
             with self._lock:
                 if number != (number := len(self.asked)):
                     hearing.forget()

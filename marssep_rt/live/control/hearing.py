@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
 
 from marssep_rt.arrays import Array
-from marssep_rt.dsp.presence import WindowEncoder
+from marssep_rt.dsp.presence import HEARD_SECONDS, WindowEncoder
 from marssep_rt.live.realtime.engine import Engine
 from marssep_rt.query.audible import heard_in, pass_heard
 from marssep_rt.query.build import asked_again, narrowed
 from marssep_rt.query.second_look import FirstPass, Pass
 from marssep_rt.query.types import Query
 
+INTERVAL_SECONDS = 0.5
 WINDOWS = 8  # one every interval: what queries narrow to, and look again at, was heard in this time
 
 
@@ -31,10 +33,15 @@ class Hearing:
         self.engine, self.encoder, self.looks_again = engine, encoder, looks_again
         self.input: deque[Array] = deque(maxlen=WINDOWS)  # unit vectors of windows, [1, D] each
         self.passes: deque[Pass] = deque(maxlen=WINDOWS)
+        self.filling = 0  # intervals until a window holds nothing of the query before
 
     def forget(self) -> None:
-        """For another query: what came out and stayed behind was another one's. The input is nobody's."""
+        """For another query: what came out and stayed behind is another one's until a window is full again.
+
+        The input is nobody's.
+        """
         self.passes.clear()
+        self.filling = math.ceil(HEARD_SECONDS / INTERVAL_SECONDS)
 
     def hear(self, queries: Sequence[Query]) -> None:
         """Hear what the queries need: the input if one narrows, target and residual for a second look."""
@@ -45,8 +52,10 @@ class Hearing:
         if not self.looks_again or len(queries) > 1 or queries[0].second_look is None:
             self.passes.clear()
             return
-        target, dry = self.engine.recent_target(), self.engine.recent_input()
-        self.passes.append(pass_heard(target, dry, self.encoder))
+        if self.filling:
+            self.filling -= 1
+            return
+        self.passes.append(pass_heard(*self.engine.recent(), self.encoder))
 
     def narrowed(self, query: Query) -> Query:
         """A query narrowed to what was heard of the input."""

@@ -129,9 +129,11 @@ class Engine:
         """Compare the last seconds of target with the query's sounds [K, D]; takes tens of milliseconds."""
         self.worker.presence.listen(encoder, sounds)
 
-    def recent_target(self) -> Array:
-        """The last seconds of target, aligned with ``recent_input``; zeros after another query."""
-        return self.worker.presence.recent_target()
+    def recent(self) -> tuple[Array, Array]:
+        """The last seconds of target (zeros after another query) and of input, aligned, see
+        ``recent_input``.
+        """
+        return self.worker.presence.recent()
 
     def recent_input(self) -> Array:
         """The last seconds of input, mono at the model's rate, float32 [n]; zeros at the start."""

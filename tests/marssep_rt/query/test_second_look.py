@@ -303,7 +303,7 @@ def test_a_live_run_looks_again_at_what_it_has_just_given(run):
     engine, control, query = run
     x = mixture(3 * RATE)
     simulate(engine, x[: 2 * RATE, None])
-    target, dry = engine.recent_target(), engine.recent_input()
+    target, dry = engine.recent()
     control.watch()
     wait_until(lambda: engine.worker.mailbox)
     simulate(engine, x[2 * RATE : 2 * RATE + 4800, None])
@@ -334,7 +334,11 @@ def test_several_targets_are_not_asked_again(session, looking, tmp_path):
     hearing.hear(queries[:1])
     assert len(hearing.passes) == 1
     hearing.forget()
-    assert hearing.asked_again(queries[0]) is queries[0]
+    for _ in range(4):  # two seconds, until a window holds nothing of the query before
+        hearing.hear(queries[:1])
+        assert hearing.asked_again(queries[0]) is queries[0]
+    hearing.hear(queries[:1])
+    assert len(hearing.passes) == 1
     without = Hearing(engine, Ear384(), looks_again=False)
     without.hear(queries[:1])
     assert not without.passes
