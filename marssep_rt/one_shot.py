@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from marssep_rt.batch.separate import (
     Steer,
     narrowed_to,
     no_steering,
+    reading,
     second_pass,
     separate_source,
 )
@@ -62,7 +64,7 @@ def separate(
         query: As for ``Separator``.
         sample_rate: Of an array, in Hz; None is the model's. A file brings its own.
         second_look: Whether one sound is separated twice: the second pass knows what the first one gave and
-            left. It takes twice the time.
+            left. It takes three to four times as long.
         settings: All other arguments of ``Separator``.
 
     Returns:
@@ -91,7 +93,9 @@ def separate(
                 f"{path}: {file.channels} channels; mono and stereo work here, marssep file takes more"
             )
         try:
-            out = _whole(separator, file, lambda: open_source(file.temporary or path), second_look)
+            out = _whole(
+                separator, file, lambda: reading(path, open_source(file.temporary or path)), second_look
+            )
         except (soundfile.LibsndfileError, OSError) as e:
             raise damaged(path, file, e) from e
         for note in file.notes:
@@ -111,7 +115,10 @@ class _Collector:
 
 
 def _whole(
-    separator: Separator, source: AudioSource, again: Callable[[], AudioSource], second_look: bool
+    separator: Separator,
+    source: AudioSource,
+    again: Callable[[], AbstractContextManager[AudioSource]],
+    second_look: bool,
 ) -> Array:
     """A whole sound [C, n] through a separator's model, as marssep file does it; ``again`` opens it anew."""
     query = separator.query

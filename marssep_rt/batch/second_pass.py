@@ -19,7 +19,7 @@ LEAST_OF_A_WINDOW = 0.25  # a shorter rest at the end tells nothing
 
 
 class FirstPassMeter:
-    """Listens to a first pass in bounded memory; ``add`` takes every step of a stream.
+    """Listens to a first pass and keeps two vectors a window; ``add`` takes every step of a stream.
 
     Args:
         rate: Sample rate of the model in Hz.
@@ -60,15 +60,15 @@ class SecondPass:
     """
 
     def __init__(self, query: Query, windows: Sequence[Pass], size: int) -> None:
-        self.queries = [asked_beside(query, windows, number) for number in range(len(windows))]
-        self.size, self.done, self.now = size, 0, query
+        self.query, self.windows, self.size = query, windows, size
+        self.done, self.number = 0, -1
 
     def steer(self, processor: StreamProcessor) -> None:
         """Ask what belongs to the samples of the next step."""
-        query = self.queries[min(self.done // self.size, len(self.queries) - 1)] if self.queries else self.now
-        if query is not self.now:
-            processor.set_query(query)
-            self.now = query
+        number = min(self.done // self.size, len(self.windows) - 1)
+        if number > self.number:
+            self.number = number
+            processor.set_query(asked_beside(self.query, self.windows, number))
         self.done += processor.size
 
 

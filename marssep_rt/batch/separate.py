@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -108,16 +109,18 @@ def process_file(
         rate, channels = source.samplerate, source.channels
         try:
             if isinstance(query, Query) and query.narrowings and encoder is not None:
-                with open_source(source.temporary or job.source) as first:
+                with reading(job.source, open_source(source.temporary or job.source)) as first:
                     model_rate = GraphInfo.of(session).sample_rate
                     query = narrowed_to(query, first, encoder, model_rate, progress)
             # the mixer comes after the way back to the file's rate, in the output stage
             processor = StreamProcessor(session, provider, channels, query, Controls(), HOPS_AT_ONCE)
             asked = processor.queries[0].kept
+            steer: Steer = no_steering
             for path in (job.output, job.residual):
                 if path is not None:
                     writers.append(_writer(job, path, source))
-            steer, progress = _looking_twice(job, source, processor, encoder, progress)
+            if controls.coefficients()[0]:  # else the target is not heard
+                steer, progress = _looking_twice(job, source, processor, encoder, progress)
             output = OutputStage(
                 processor.info.sample_rate, rate, channels, _mixes(controls, len(writers) > 1), writers
             )
@@ -149,9 +152,19 @@ def _looking_twice(
     (query,) = processor.queries
     if query.second_look is None or encoder is None:
         return no_steering, progress
-    with open_source(source.temporary or job.source) as first:
+    with reading(job.source, open_source(source.temporary or job.source)) as first:
         steer = second_pass(first, processor, query, encoder, halved(progress, 0)).steer
     return steer, halved(progress, 1)
+
+
+@contextlib.contextmanager
+def reading(path: Path, source: AudioSource) -> Iterator[AudioSource]:
+    """A source that is read to its end; raises AudioFileError that says where it is damaged."""
+    with source:
+        try:
+            yield source
+        except (soundfile.LibsndfileError, OSError) as e:
+            raise damaged(path, source, e) from e
 
 
 def _writer(job: Job, path: Path, source: AudioSource) -> AudioWriter:

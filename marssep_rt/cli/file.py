@@ -125,7 +125,7 @@ class FileOptions(MixerOptions, QueryOptions):
         typer.Option(
             "--second-look/--no-second-look",
             help="Separate one sound twice: the second pass knows what the first one gave and left. It takes "
-            "twice the time.",
+            "three to four times as long.",
             rich_help_panel=RUN,
         ),
     ] = True

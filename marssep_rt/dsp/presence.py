@@ -111,18 +111,23 @@ class PresenceMeter:
             np.multiply(self.mono, scale, out=circle[self.at : self.at + self.hop])
         self.at = (self.at + self.hop) % len(self.heard)
 
-    def listen(self, encoder: WindowEncoder, sounds: Array) -> None:
+    def listen(self, encoder: WindowEncoder, sounds: Array) -> Array | None:
         """Embed the last seconds of the target and compare them with the query: its nearest sound counts.
 
         Args:
             encoder: The audio encoder.
             sounds: Unit vectors of the query's sounds, [K, D] or [D].
+
+        Returns:
+            The target's unit vector [D]; None if it is silent.
         """
         heard = self._unrolled(self.heard, self.at)
         if not np.any(heard):
             self.similarity = None
-            return
-        self.similarity = float((np.atleast_2d(sounds) @ encoder.embed_windows([heard])).max())
+            return None
+        vector = encoder.embed_windows([heard])
+        self.similarity = float((np.atleast_2d(sounds) @ vector).max())
+        return vector
 
     def recent(self) -> tuple[Array, Array]:
         """The last seconds of target and of the input that is aligned with it, mono, float32 [n] each."""

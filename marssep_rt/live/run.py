@@ -202,9 +202,13 @@ class LiveRun:
         provider = processor.stream.provider
         info = RunInfo(*names, audio.device_rate, audio.blocksize, bundle.name, provider, latency)
         control = LiveController(
-            engine, bundle, queries, processor.controls, lambda: free_name(Path("marssep-live.wav"))
+            engine,
+            bundle,
+            queries,
+            processor.controls,
+            lambda: free_name(Path("marssep-live.wav")),
+            config.second_look,
         )
-        control.looks_again = config.second_look
         return cls(engine, device, info, control, config, recorders, reopen)
 
     def discard(self) -> None:

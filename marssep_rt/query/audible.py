@@ -89,16 +89,20 @@ def heard_in(windows: Iterable[Array], encoder: WindowEncoder) -> Array:
     return np.stack(heard) if heard else np.zeros((0, 0), np.float32)
 
 
-def pass_heard(target: Array, dry: Array, encoder: WindowEncoder) -> Pass:
+def pass_heard(target: Array, dry: Array, encoder: WindowEncoder, known: Array | None = None) -> Pass:
     """What the audio encoder hears of one window of a first pass.
 
     Args:
         target: Mono, float32 [T].
         dry: The input that is aligned with it, likewise.
         encoder: The audio encoder.
+        known: The target's vector [D], where it has been heard already.
     """
-    out, rest = (heard_in([x], encoder) for x in (target, dry - target))
-    return Pass(out, rest, np.array([target @ target, dry @ dry]))
+    if known is None or _is_silent(_power(target)):
+        out = heard_in([target], encoder)
+    else:
+        out = known[None]
+    return Pass(out, heard_in([dry - target], encoder), np.array([target @ target, dry @ dry]))
 
 
 def _power(window: Array) -> float:

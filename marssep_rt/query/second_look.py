@@ -61,7 +61,7 @@ class FirstPass:
         if not out or not rest:
             return None
         target, dry = np.sum([x.energies for x in passes], axis=0)
-        return cls(np.concatenate(out), np.concatenate(rest), float(target / dry))
+        return cls(np.concatenate(out), np.concatenate(rest), float(target / max(dry, 1e-12)))
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,13 @@ class Choice:
     labels: float = 0.0
     away: float = 0.0
     leaked: float = 0.5
+
+    def check(self) -> None:
+        """Raise ValueError for weights that make no query."""
+        if not (0 <= self.away <= 1 and 0 <= self.leaked <= 1):
+            raise ValueError("away and leaked are 0 to 1")
+        if not (0 <= self.heard < math.inf and 0 <= self.labels < math.inf):
+            raise ValueError("heard and labels are at least 0")
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,9 @@ class SecondLook:
     @classmethod
     def of(cls, data: Mapping[str, Any], vectors: Array) -> SecondLook:
         """From what a bundle holds; raises ValueError, KeyError or TypeError for anything else."""
-        choices = tuple(Choice(**{k: float(v) for k, v in c.items()}) for c in data["choices"])
+        choices = tuple(Choice(**{k: float(v) for k, v in dict(c).items()}) for c in data["choices"])
+        for choice in choices:
+            choice.check()
         weights = np.array(data["weights"], np.float32)
         if weights.shape != (len(choices), 1 + FEATURES) or not np.isfinite(weights).all():
             raise ValueError(f"the second look needs {len(choices)} x {1 + FEATURES} weights")
@@ -126,6 +135,8 @@ class SecondLook:
         Returns:
             Unit vector of the query and the vector of what is pushed away (zeros: nothing), float32 [D].
         """
+        if not (self.vectors @ query < DISTINCT).any():
+            return query, np.zeros_like(query)  # no label could stay behind
         return self.made(self.choices[self.chosen(query, heard)], query, heard)
 
     def chosen(self, query: Array, heard: FirstPass) -> int:

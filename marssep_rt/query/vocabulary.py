@@ -100,7 +100,7 @@ class Vocabulary:
                 if "second_look" in data
                 else None,
             )
-        except (ValueError, KeyError, TypeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise BundleError(f"{FILE} in the bundle {bundle.path} cannot be read") from e
 
     def only(self, labels: Collection[str]) -> Vocabulary:

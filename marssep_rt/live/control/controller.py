@@ -75,6 +75,7 @@ class LiveController:
         queries: One query for each target.
         controls: The mixer settings at the start.
         free_name: Names the next recording.
+        looks_again: Whether a query for one sound is asked again by what just came out and stayed behind.
 
     Attributes:
         which: Of several targets the one that is changed and monitored.
@@ -84,7 +85,6 @@ class LiveController:
         recorders: The recordings that were started during the run.
         quit: Whether the user wants to end the run.
         last_present: Time when the target was last present, or the query new.
-        looks_again: Whether a query for one sound is asked again by what just came out and stayed behind.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class LiveController:
         queries: Sequence[Query],
         controls: Controls,
         free_name: Callable[[], Path],
+        looks_again: bool = True,
     ) -> None:
         self.engine, self.bundle, self.queries, self.controls = engine, bundle, list(queries), controls
         self.which = 0
@@ -105,8 +106,10 @@ class LiveController:
         self.recorders: list[Recorder] = []
         self.quit = False
         self.last_present = self.began
-        self.looks_again = True
+        self.looks_again = looks_again
         self._lock = threading.RLock()
+        self._asked = [*self.queries]  # of the engine: refined by what was heard
+        self._beginnings = 0  # of what comes out: another query, or a reset
         self._recorded_from_start = engine.worker.recorder is not None
         self._recording: Recorder | None = None  # started by ``record`` and not yet ended
         self._pool = ThreadPoolExecutor(1, "marssep-queries")
@@ -207,6 +210,8 @@ class LiveController:
                 self.message = str(e)
                 return
             before, self.queries[self.which] = self.queries[self.which], query
+            self._asked[self.which] = query
+            self._beginnings += 1
             if query.remove != before.remove:
                 self.controls = self.controls.with_changes(remove=query.remove)
             self.engine.set_controls(self.mixing)
@@ -247,6 +252,7 @@ class LiveController:
     def reset(self) -> None:
         """Reset the model's streaming state."""
         self.engine.reset_model()
+        self._beginnings += 1
         self.message = "reset"
 
     def record(self) -> None:
@@ -292,25 +298,25 @@ class LiveController:
 
     def _listen(self) -> None:
         encoder = audio_encoder(self.bundle.path)
-        hearing, number = Hearing(self.engine, encoder, self.looks_again), 0
+        hearing, beginnings = Hearing(self.engine, encoder, self.looks_again), 0
         while not self._closing.wait(INTERVAL_SECONDS):
             with self._lock:
-                if number != (number := len(self.asked)):
+                if beginnings != self._beginnings:
                     hearing.forget()
-                queries = tuple(self.queries)
-            self.engine.listen(encoder, self.query.kept)
-            hearing.hear(queries)
+                beginnings, queries = self._beginnings, tuple(self.queries)
+            hearing.hear(queries, self.engine.listen(encoder, self.query.kept))
             with self._lock:
-                if number == len(self.asked):
+                if beginnings == self._beginnings:
                     self._refine(hearing)
 
     def _refine(self, hearing: Hearing) -> None:
         """Ask the same sounds by what was heard; a query of a second look is asked but not kept."""
         for which, query in enumerate(self.queries):
-            asked = self.queries[which] = hearing.narrowed(query)
-            again = hearing.asked_again(asked) if len(self.queries) == 1 else asked
-            if again is not query:
+            narrow = self.queries[which] = hearing.narrowed(query)
+            again = hearing.asked_again(narrow) if len(self.queries) == 1 else narrow
+            if again is not self._asked[which]:
                 self.engine.refine_query(again, which)
+                self._asked[which] = again
 
     def note(self) -> float:
         """Write the presence into the timeline; call it about once a second.

@@ -43,19 +43,23 @@ class Hearing:
         self.passes.clear()
         self.filling = math.ceil(HEARD_SECONDS / INTERVAL_SECONDS)
 
-    def hear(self, queries: Sequence[Query]) -> None:
-        """Hear what the queries need: the input if one narrows, target and residual for a second look."""
+    def hear(self, queries: Sequence[Query], target: Array | None = None) -> None:
+        """Hear what the queries need: the input if one narrows, target and residual for a second look.
+
+        Args:
+            queries: One for each target.
+            target: The target's vector [D], where it has been heard already.
+        """
         if not any(query.narrowings for query in queries):
             self.input.clear()
         elif len(heard := heard_in([self.engine.recent_input()], self.encoder)):
             self.input.append(heard)
         if not self.looks_again or len(queries) > 1 or queries[0].second_look is None:
             self.passes.clear()
-            return
-        if self.filling:
+        elif self.filling:
             self.filling -= 1
-            return
-        self.passes.append(pass_heard(*self.engine.recent(), self.encoder))
+        else:
+            self.passes.append(pass_heard(*self.engine.recent(), self.encoder, target))
 
     def narrowed(self, query: Query) -> Query:
         """A query narrowed to what was heard of the input."""

@@ -125,9 +125,13 @@ class Engine:
 
     # ---- presence --------------------------------------------------------------------------------------
 
-    def listen(self, encoder: WindowEncoder, sounds: Array) -> None:
-        """Compare the last seconds of target with the query's sounds [K, D]; takes tens of milliseconds."""
-        self.worker.presence.listen(encoder, sounds)
+    def listen(self, encoder: WindowEncoder, sounds: Array) -> Array | None:
+        """Compare the last seconds of target with the query's sounds [K, D]; takes tens of milliseconds.
+
+        Returns:
+            The target's unit vector [D]; None if it is silent.
+        """
+        return self.worker.presence.listen(encoder, sounds)
 
     def recent(self) -> tuple[Array, Array]:
         """The last seconds of target (zeros after another query) and of input, aligned, see

@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 import marssep_rt
 from marssep_rt.batch.plan import Job
 from marssep_rt.batch.report import settings_key
-from marssep_rt.batch.second_pass import FirstPassMeter, SecondPass
+from marssep_rt.batch.second_pass import FirstPassMeter, SecondPass, asked_beside
 from marssep_rt.batch.separate import process_file
 from marssep_rt.cli.file import app
 from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.query_streams import QueryStreams
 from marssep_rt.dsp.stream_processor import StreamProcessor
-from marssep_rt.errors import BundleError
+from marssep_rt.errors import AudioFileError, BundleError
 from marssep_rt.live.control.controller import LiveController
 from marssep_rt.live.control.hearing import Hearing
 from marssep_rt.live.realtime.audio_bridge import EngineConfig
@@ -159,32 +159,40 @@ def windows(*targets):
 
 def test_every_window_is_asked_by_what_it_and_its_neighbours_gave():
     query = Query(QUERY, "", "a", second_look=always(0, Choice(heard=1.0)))
-    again = SecondPass(query, windows(AXES[0], AXES[0], AXES[2], AXES[2]), 100).queries
+    heard = windows(AXES[0], AXES[0], AXES[2], AXES[2])
     expected = [unit(QUERY + unit(x)) for x in (AXES[0], [2, 0, 1, 0], [1, 0, 2, 0], AXES[2])]
-    np.testing.assert_allclose([q.vector for q in again], expected, atol=1e-6)
-    silent = SecondPass(query, windows(None, None, None, AXES[0]), 100).queries
-    assert silent[0] is query
-    assert silent[1] is query
-    assert silent[2] is not query
+    found = [asked_beside(query, heard, number).vector for number in range(4)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    silent = windows(None, None, None, AXES[0])
+    asked = [asked_beside(query, silent, number) is query for number in range(4)]
+    assert asked == [True, True, False, False]
 
 
 def test_the_query_changes_where_its_window_begins(session):
     vectors = np.eye(384, dtype=np.float32)
     plain = Query(vectors[0], "", "a")
     processor = StreamProcessor(session, "cpu", 1, plain, Controls(), 2)
-    second = SecondPass(plain, [], 4 * processor.size)
-    second.queries = [dataclasses.replace(plain, vector=v) for v in vectors[1:3]]
     asked = []
-    for _ in range(10):
+    second = SecondPass(plain, windows(*vectors[:2]), 4 * processor.size)
+    for step in range(10):
+        vector = vectors[1 + len(asked) // 4]
+        second.query = dataclasses.replace(plain, vector=vector)  # as asked there without a policy
         second.steer(processor)
         asked.append(int(processor.stream.query[0].argmax()))
+        assert second.number == min(step // 4, 1)
     assert asked == [1] * 4 + [2] * 6
+    SecondPass(plain, [], 100).steer(processor)
+    assert processor.stream.query[0].argmax() == 2  # nothing was heard
 
 
 def test_nothing_is_asked_again_without_a_policy():
     query = Query(QUERY, "", "a")
     assert asked_again(query, first_pass(AXES[0], AXES[1])) is query
-    assert SecondPass(query, [], 100).queries == []
+    look = always(0, Choice(away=1.0))
+    looking = dataclasses.replace(query, second_look=dataclasses.replace(look, vectors=AXES[:1]))
+    found = asked_again(looking, first_pass(AXES[0], AXES[1]))  # no label could stay behind
+    np.testing.assert_array_equal(found.vector, QUERY)
+    assert not found.away.any()
 
 
 CHOICES = [{}, {"heard": 0.5, "away": 0.5}]
@@ -227,6 +235,11 @@ DAMAGED = [
     {"choices": CHOICES, "weights": [[1.0]]},
     {"choices": CHOICES, "weights": (np.nan * WEIGHTS).tolist()},
     {"choices": [{"loud": 1}], "weights": WEIGHTS[:1].tolist()},
+    {"choices": [1], "weights": WEIGHTS[:1].tolist()},
+    {"choices": [{"away": 5}], "weights": WEIGHTS[:1].tolist()},
+    {"choices": [{"heard": -1}], "weights": WEIGHTS[:1].tolist()},
+    {"choices": [{"away": "nan"}], "weights": WEIGHTS[:1].tolist()},
+    {"choices": [{}], "weights": [["x"] * 11]},
 ]
 
 
@@ -320,6 +333,49 @@ def test_a_live_run_looks_again_at_what_it_has_just_given(run):
     simulate(engine, x[:4800, None])
     np.testing.assert_array_equal(engine.processor.stream.query[0], siren.vector)
     assert not engine.processor.stream.other.any()
+
+
+def test_what_was_asked_again_is_let_go_when_nothing_comes_out(run):
+    engine, control, query = run
+    simulate(engine, mixture(2 * RATE)[:, None])
+
+    class Deaf:
+        """Hears that nothing came out."""
+
+        narrowed = staticmethod(lambda query: query)
+        asked_again = staticmethod(lambda query: query)
+
+    hearing = Hearing(engine, Ear384())
+    hearing.hear([query])
+    for heard, steered in ((hearing, True), (Deaf, False)):
+        control._refine(heard)
+        simulate(engine, mixture(4800)[:, None])
+        assert np.array_equal(engine.processor.stream.query[0], query.vector) != steered
+    control._refine(Deaf)
+    assert not engine.worker.mailbox  # nothing new
+
+
+def test_a_dry_output_and_a_damaged_file_need_no_second_pass(looking, session, tmp_path):
+    encoder = marssep_rt.query.encoders.audio_encoder(looking.path)
+    query = build_query(looking, QueryRequest(["rain"]))
+    x = mixture(5 * RATE)
+    soundfile.write(tmp_path / "x.flac", x, RATE)
+    job = Job(tmp_path / "x.flac", tmp_path / "y.wav", None)
+    seen = []
+    process_file(job, session, "cpu", query, Controls(wet=0.0), lambda *x: seen.append(x), encoder)
+    assert len([s for s, _ in seen if s > 4.9]) == 1
+    whole = (tmp_path / "x.flac").read_bytes()
+    bad = tmp_path / "bad.flac"
+    bad.write_bytes(whole[: len(whole) * 3 // 4] + bytes(5000) + whole[len(whole) * 3 // 4 + 5000 :])
+    for reading in (
+        lambda: process_file(
+            Job(bad, tmp_path / "z.wav", None), session, "cpu", query, Controls(), encoder=encoder
+        ),
+        lambda: marssep_rt.separate(bad, "rain", bundle=looking.path),
+    ):
+        with pytest.raises(AudioFileError, match=r"damaged after [34]\.\d s"):
+            reading()
+    assert not (tmp_path / "z.wav").exists()
 
 
 def test_several_targets_are_not_asked_again(session, looking, tmp_path):
