@@ -14,6 +14,7 @@ import torch
 from offline_training.alignment.data import Report, builtin_held_out, image_size
 from offline_training.data.corpus import Corpus
 from offline_training.data.images import ImageBank
+from offline_training.encoders.audio_image import FrontEnd, TorchAudioEncoder
 from offline_training.encoders.base import Encoder
 from offline_training.encoders.builtin import load_encoders
 from offline_training.encoders.pair import EncoderPair
@@ -51,7 +52,8 @@ def report_on(
     sounding = {c.label for c in corpus.clips if c.split == "train"}
     anchors = torch.from_numpy(text.embed_text(labels))
     candidates = [i for i, label in enumerate(labels) if label in sounding]
-    held = builtin_held_out(corpus, bank, labels, split, image_size(load_encoders(stages[-1])[0]), pairs)
+    last = load_encoders(stages[-1])[0]
+    held = builtin_held_out(corpus, bank, labels, split, image_size(last), pairs, hears(last))
     result: dict[str, Any] = {
         "split": split,
         "clips": len(held.clips),
@@ -83,6 +85,12 @@ def report_on(
     return result
 
 
+def hears(encoders: EncoderPair) -> FrontEnd:
+    """What the audio encoder's trunk takes: trunks from elsewhere hear other log-mels than ours."""
+    assert isinstance(encoders.audio, TorchAudioEncoder)
+    return encoders.audio.front_end()
+
+
 @torch.no_grad()
 def classify(
     trained: tuple[EncoderPair, dict[str, Any]],
@@ -101,6 +109,6 @@ def classify(
     for i, label in enumerate(labels):
         if label in place:
             axes[i, place[label]] = 1.0
-    held = builtin_held_out(corpus, None, labels, split, pairs=10)
+    held = builtin_held_out(corpus, None, labels, split, pairs=10, front_end=hears(encoders))
     figures = held.figures(encoders.audio, None, axes, candidates)
     return {"top1": round(figures["audio_top1"], 4), "top5": round(figures["audio_top5"], 4)}

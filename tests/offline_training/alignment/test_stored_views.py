@@ -1,6 +1,7 @@
 """Stored views: the ear's upper layers train on what its lower layers heard once."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from offline_training.alignment.data import builtin
 from offline_training.alignment.mel_views import ViewConfig
 from offline_training.alignment.stored_views import store
 from offline_training.alignment.trainer import Alignment
+from offline_training.alignment.validation import HeldOut
 from offline_training.data.training_data import TrainingData
-from offline_training.encoders.audio_image import EncoderShape
-from offline_training.encoders.builtin import build_encoders
+from offline_training.encoders.audio_image import EncoderShape, LogMel
+from offline_training.encoders.builtin import Mels, build_encoders, describe
+from offline_training.evaluation.encoder_report import report_on
 from offline_training.utils.run import RunOptions
 
 pytestmark = pytest.mark.slow
@@ -90,3 +93,26 @@ def test_another_trunk_is_refused(tmp_path, corpus, table):
     small = EncoderShape(dim=table.dim, widths=(4, 8))
     with pytest.raises(ValueError, match="YAMNet's trunk"):
         builtin(TrainingData(corpus, table), RECIPE, build_encoders(small, small), tmp_path)
+
+
+def test_the_report_hears_as_the_trunk_does(corpus, table, ear, tmp_path, monkeypatch):
+    class Text:
+        def embed_text(self, texts):
+            return np.stack([table.label_vector(label) for label in texts])
+
+    heard = []
+
+    class Recorded(Mels):
+        def __init__(self, front_end=None):
+            super().__init__(front_end)
+            heard.append(front_end)
+
+    monkeypatch.setattr("offline_training.alignment.data.Mels", Recorded)
+    monkeypatch.setattr(HeldOut, "figures", lambda *_: {"audio_top1": 1.0})
+    monkeypatch.setattr(HeldOut, "gaps", lambda *_: torch.ones(3))
+    content = {"kind": "encoders", "describe": json.dumps(describe(ear)), "weights": ear.state_dict()}
+    torch.save(content, tmp_path / "stage0.pt")
+    found = report_on(tmp_path, corpus, None, Text(), "val", 10)
+    assert found["stages"]["stage0"]["audio_top1"] == 1.0
+    assert [type(x) for x in heard] == [type(ear.audio.front_end())]
+    assert not isinstance(heard[0], LogMel)
