@@ -17,6 +17,7 @@ from marssep_rt.audio_io.array_source import ArraySource
 from marssep_rt.audio_io.reader import damaged, open_source
 from marssep_rt.audio_io.source import AudioSource
 from marssep_rt.batch.output_stage import OutputStage
+from marssep_rt.batch.second_pass import looks_twice
 from marssep_rt.batch.separate import (
     HOPS_AT_ONCE,
     Steer,
@@ -63,8 +64,8 @@ def separate(
         source: An audio file, or an array [n] or [C, n] of one or two channels.
         query: As for ``Separator``.
         sample_rate: Of an array, in Hz; None is the model's. A file brings its own.
-        second_look: Whether one sound is separated twice: the second pass knows what the first one gave and
-            left. It takes three to four times as long.
+        second_look: Whether a recording of up to 30 s is separated twice for one sound: the second pass knows
+            what the first one gave and left. It takes three to four times as long.
         settings: All other arguments of ``Separator``.
 
     Returns:
@@ -122,7 +123,7 @@ def _whole(
 ) -> Array:
     """A whole sound [C, n] through a separator's model, as marssep file does it; ``again`` opens it anew."""
     query = separator.query
-    looks = second_look and query.second_look is not None
+    looks = second_look and looks_twice(query, source)
     encoder = audio_encoder_of(separator.bundle) if query.narrowings or looks else None
     if encoder is not None and query.narrowings:
         with again() as first:

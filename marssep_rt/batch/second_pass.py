@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from marssep_rt.arrays import Array
+from marssep_rt.audio_io.source import AudioSource
 from marssep_rt.dsp.presence import WindowEncoder
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.query.audible import WINDOW_SECONDS, pass_heard
@@ -16,6 +17,13 @@ from marssep_rt.query.types import Query
 
 BESIDE = 1  # windows before and after one that it is decided by, too
 LEAST_OF_A_WINDOW = 0.25  # a shorter rest at the end tells nothing
+LONGEST_SECONDS = 30.0  # of a recording: on longer ones a second look gains too little for what it takes
+
+
+def looks_twice(query: Query, source: AudioSource) -> bool:
+    """Whether a recording is separated twice for a query."""
+    short = source.seconds is not None and source.seconds <= LONGEST_SECONDS
+    return short and query.second_look is not None
 
 
 class FirstPassMeter:

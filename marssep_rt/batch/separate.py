@@ -21,7 +21,7 @@ from marssep_rt.audio_io.streams import is_stream
 from marssep_rt.audio_io.writer import AudioWriter, SoundShape, resampled, said
 from marssep_rt.batch.output_stage import OutputStage
 from marssep_rt.batch.plan import Job
-from marssep_rt.batch.second_pass import FirstPassMeter, SecondPass
+from marssep_rt.batch.second_pass import FirstPassMeter, SecondPass, looks_twice
 from marssep_rt.contract import MIXER
 from marssep_rt.dsp.match import Match, MatchMeter
 from marssep_rt.dsp.mixer import Controls
@@ -150,7 +150,7 @@ def _looking_twice(
 ) -> tuple[Steer, Progress]:
     """What steers the second pass, and its progress; the first pass is done where the query asks for one."""
     (query,) = processor.queries
-    if query.second_look is None or encoder is None:
+    if encoder is None or not looks_twice(query, source):
         return no_steering, progress
     with reading(job.source, open_source(source.temporary or job.source)) as first:
         steer = second_pass(first, processor, query, encoder, halved(progress, 0)).steer

@@ -124,8 +124,8 @@ class FileOptions(MixerOptions, QueryOptions):
         bool,
         typer.Option(
             "--second-look/--no-second-look",
-            help="Separate one sound twice: the second pass knows what the first one gave and left. It takes "
-            "three to four times as long.",
+            help="Separate recordings of up to 30 s twice for one sound: the second pass knows what the "
+            "first one gave and left. It takes three to four times as long.",
             rich_help_panel=RUN,
         ),
     ] = True

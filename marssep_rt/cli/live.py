@@ -148,7 +148,7 @@ class LiveOptions(MixerOptions, QueryOptions):
             help="Ask again twice a second, by what just came out and stayed behind.",
             rich_help_panel=RUN,
         ),
-    ] = True
+    ] = False
     to: Annotated[
         list[int] | None,
         typer.Option(

@@ -119,7 +119,7 @@ class RunConfig:
     stats: Path | None = None
     duration: float | None = None
     plain: bool = False
-    second_look: bool = True
+    second_look: bool = False
 
 
 @dataclass

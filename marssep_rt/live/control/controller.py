@@ -94,7 +94,7 @@ class LiveController:
         queries: Sequence[Query],
         controls: Controls,
         free_name: Callable[[], Path],
-        looks_again: bool = True,
+        looks_again: bool = False,
     ) -> None:
         self.engine, self.bundle, self.queries, self.controls = engine, bundle, list(queries), controls
         self.which = 0

@@ -29,7 +29,7 @@ class Hearing:
         looks_again: Whether there is a second look.
     """
 
-    def __init__(self, engine: Engine, encoder: WindowEncoder, looks_again: bool = True) -> None:
+    def __init__(self, engine: Engine, encoder: WindowEncoder, looks_again: bool) -> None:
         self.engine, self.encoder, self.looks_again = engine, encoder, looks_again
         self.input: deque[Array] = deque(maxlen=WINDOWS)  # unit vectors of windows, [1, D] each
         self.passes: deque[Pass] = deque(maxlen=WINDOWS)

@@ -10,9 +10,10 @@ import soundfile
 from typer.testing import CliRunner
 
 import marssep_rt
+from marssep_rt.audio_io.array_source import ArraySource
 from marssep_rt.batch.plan import Job
 from marssep_rt.batch.report import settings_key
-from marssep_rt.batch.second_pass import FirstPassMeter, SecondPass, asked_beside
+from marssep_rt.batch.second_pass import FirstPassMeter, SecondPass, asked_beside, looks_twice
 from marssep_rt.batch.separate import process_file
 from marssep_rt.cli.file import app
 from marssep_rt.dsp.mixer import Controls
@@ -275,6 +276,14 @@ def test_files_arrays_and_the_command_look_twice(looking, sound, tmp_path):
         np.testing.assert_allclose(soundfile.read(out)[0], expected, atol=1e-6)
 
 
+def test_long_recordings_are_separated_once(looking):
+    look = build_query(looking, QueryRequest(["rain"]))
+    for seconds, twice in ((30, True), (30.5, False)):
+        source = ArraySource(np.zeros((1, round(8000 * seconds)), np.float32), 8000)
+        assert looks_twice(look, source) is twice
+        assert not looks_twice(dataclasses.replace(look, second_look=None), source)
+
+
 def test_progress_counts_both_passes(looking, session, sound, tmp_path):
     seen = []
     query = build_query(looking, QueryRequest(["rain"]))
@@ -300,7 +309,7 @@ def run(session, bundle, looking, tmp_path, monkeypatch):
     monkeypatch.setattr("marssep_rt.live.control.controller.audio_encoder", lambda _: Ear384())
     query = build_query(looking, QueryRequest(["rain"]))
     engine = Engine(StreamProcessor(session, "cpu", 1, query, Controls()), EngineConfig(RATE, 480, 1, 1))
-    control = LiveController(engine, looking, [query], Controls(), lambda: tmp_path / "live.wav")
+    control = LiveController(engine, looking, [query], Controls(), lambda: tmp_path / "live.wav", True)
     yield engine, control, query
     control.close()
 
@@ -345,7 +354,7 @@ def test_what_was_asked_again_is_let_go_when_nothing_comes_out(run):
         narrowed = staticmethod(lambda query: query)
         asked_again = staticmethod(lambda query: query)
 
-    hearing = Hearing(engine, Ear384())
+    hearing = Hearing(engine, Ear384(), True)
     hearing.hear([query])
     for heard, steered in ((hearing, True), (Deaf, False)):
         control._refine(heard)
@@ -383,7 +392,7 @@ def test_several_targets_are_not_asked_again(session, looking, tmp_path):
     engine = Engine(
         StreamProcessor(session, "cpu", 1, queries, Controls()), EngineConfig(RATE, 480, 1, 2, routes=(0, 1))
     )
-    hearing = Hearing(engine, Ear384())
+    hearing = Hearing(engine, Ear384(), True)
     simulate(engine, mixture(RATE)[:, None])
     hearing.hear(queries)
     assert not hearing.passes
@@ -395,6 +404,6 @@ def test_several_targets_are_not_asked_again(session, looking, tmp_path):
         assert hearing.asked_again(queries[0]) is queries[0]
     hearing.hear(queries[:1])
     assert len(hearing.passes) == 1
-    without = Hearing(engine, Ear384(), looks_again=False)
+    without = Hearing(engine, Ear384(), False)
     without.hear(queries[:1])
     assert not without.passes

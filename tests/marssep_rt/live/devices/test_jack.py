@@ -72,7 +72,6 @@ def test_live_equals_file_to_the_sample(jack_server, player, tmp_path, block):
         tmp_path,
         "--query",
         "dog barking",
-        "--no-second-look",
         "--blocksize",
         block,
         "--record",
