@@ -39,7 +39,7 @@ def suppressed(path: Path) -> None:
     soundfile.write(path.with_suffix(".rnn.wav"), np.concatenate(frames, axis=1).T, rate)
 
 
-def marssep(paths: list[Path], workers: int, *more: str) -> None:
+def marssep(paths: list[Path], workers: int) -> None:
     subprocess.run(
         [
             Path(sys.executable).parent / "marssep-file",
@@ -48,7 +48,6 @@ def marssep(paths: list[Path], workers: int, *more: str) -> None:
             "--provider",
             "cpu",
             "--overwrite",
-            *more,
             "--jobs",
             str(workers),
             "-o",
@@ -58,10 +57,6 @@ def marssep(paths: list[Path], workers: int, *more: str) -> None:
         check=True,
         capture_output=True,
     )
-
-
-def in_one_pass(paths: list[Path], workers: int) -> None:
-    marssep(paths, workers, "--no-second-look")
 
 
 def in_processes(work: Callable[[Path], None]) -> Callable[[list[Path], int], None]:
@@ -86,7 +81,6 @@ def main() -> None:
         print(f"{given.files} mono files of {given.seconds:g} s at 48 kHz; start of the processes included")
         for name, work in (
             ("marssep", marssep),
-            ("marssep, one pass", in_one_pass),
             ("noisereduce", in_processes(reduced)),
             ("pyrnnoise", in_processes(suppressed)),
         ):
