@@ -278,14 +278,14 @@ def _add_vocabulary(
             f"the checkpoint was trained on encoder {encoder}, {FILE} belongs to {known['encoder']}"
         )
     try:
-        known |= fitted(sources)
+        found = fitted(sources)
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         raise BundleError(f"the figures of doubt, narrowing or second look do not fit: {e}") from e
     second_look = {k: v for k, v in sources.second_look.items() if k not in ("choices", "weights", "seeds")}
     given = {"doubt": sources.doubt, "narrowing": sources.narrowing, "second_look": second_look}
     parts.card |= {name: dict(figures) for name, figures in given.items() if figures}
-    if sources.doubt or sources.narrowing or sources.second_look:
-        parts.files[FILE] = (json.dumps(known, ensure_ascii=False, indent=1) + "\n").encode()
+    if found:
+        parts.files[FILE] = (json.dumps(known | found, ensure_ascii=False, indent=1) + "\n").encode()
     parts.card["vocabulary"] = known["figures"]
     parts.files[WORDS_FILE] = words_for(known["labels"], known.get("trained")).dump()
 

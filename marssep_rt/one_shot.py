@@ -123,7 +123,7 @@ def _whole(
 ) -> Array:
     """A whole sound [C, n] through a separator's model, as marssep file does it; ``again`` opens it anew."""
     query = separator.query
-    looks = second_look and looks_twice(query, source)
+    looks = second_look and looks_twice(query, source, separator.mixing)
     encoder = audio_encoder_of(separator.bundle) if query.narrowings or looks else None
     if encoder is not None and query.narrowings:
         with again() as first:

@@ -8,6 +8,7 @@ import numpy as np
 
 from marssep_rt.arrays import Array
 from marssep_rt.audio_io.source import AudioSource
+from marssep_rt.dsp.mixer import Controls
 from marssep_rt.dsp.presence import WindowEncoder
 from marssep_rt.dsp.stream_processor import StreamProcessor
 from marssep_rt.query.audible import WINDOW_SECONDS, pass_heard
@@ -20,10 +21,12 @@ LEAST_OF_A_WINDOW = 0.25  # a shorter rest at the end tells nothing
 LONGEST_SECONDS = 30.0  # of a recording: on longer ones a second look gains too little for what it takes
 
 
-def looks_twice(query: Query, source: AudioSource) -> bool:
-    """Whether a recording is separated twice for a query."""
+def looks_twice(query: Query, source: AudioSource, controls: Controls) -> bool:
+    """Whether a recording is separated twice for a query: if it is short, and the target can be heard in the
+    output.
+    """
     short = source.seconds is not None and source.seconds <= LONGEST_SECONDS
-    return short and query.second_look is not None
+    return short and query.second_look is not None and controls.coefficients()[0] != 0
 
 
 class FirstPassMeter:

@@ -115,12 +115,10 @@ def process_file(
             # the mixer comes after the way back to the file's rate, in the output stage
             processor = StreamProcessor(session, provider, channels, query, Controls(), HOPS_AT_ONCE)
             asked = processor.queries[0].kept
-            steer: Steer = no_steering
             for path in (job.output, job.residual):
                 if path is not None:
                     writers.append(_writer(job, path, source))
-            if controls.coefficients()[0]:  # else the target is not heard
-                steer, progress = _looking_twice(job, source, processor, encoder, progress)
+            steer, progress = _looking_twice(job, source, processor, controls, encoder, progress)
             output = OutputStage(
                 processor.info.sample_rate, rate, channels, _mixes(controls, len(writers) > 1), writers
             )
@@ -145,12 +143,13 @@ def _looking_twice(
     job: Job,
     source: AudioSource,
     processor: StreamProcessor,
+    controls: Controls,
     encoder: WindowEncoder | None,
     progress: Progress,
 ) -> tuple[Steer, Progress]:
     """What steers the second pass, and its progress; the first pass is done where the query asks for one."""
     (query,) = processor.queries
-    if encoder is None or not looks_twice(query, source):
+    if encoder is None or not looks_twice(query, source, controls):
         return no_steering, progress
     with reading(job.source, open_source(source.temporary or job.source)) as first:
         steer = second_pass(first, processor, query, encoder, halved(progress, 0)).steer

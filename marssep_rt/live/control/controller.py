@@ -252,7 +252,8 @@ class LiveController:
     def reset(self) -> None:
         """Reset the model's streaming state."""
         self.engine.reset_model()
-        self._beginnings += 1
+        with self._lock:
+            self._beginnings += 1
         self.message = "reset"
 
     def record(self) -> None:

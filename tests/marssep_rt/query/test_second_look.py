@@ -280,8 +280,9 @@ def test_long_recordings_are_separated_once(looking):
     look = build_query(looking, QueryRequest(["rain"]))
     for seconds, twice in ((30, True), (30.5, False)):
         source = ArraySource(np.zeros((1, round(8000 * seconds)), np.float32), 8000)
-        assert looks_twice(look, source) is twice
-        assert not looks_twice(dataclasses.replace(look, second_look=None), source)
+        assert looks_twice(look, source, Controls()) is twice
+        assert not looks_twice(look, source, Controls(wet=0.0))
+        assert not looks_twice(dataclasses.replace(look, second_look=None), source, Controls())
 
 
 def test_progress_counts_both_passes(looking, session, sound, tmp_path):
