@@ -8,9 +8,12 @@ the mean of its policies, then each of them.
 
 ``--fit`` tries every choice on mixtures of ``val`` and reinforces a policy by what each of them gains; unseen
 labels take no part. What it prints are gains of policies that have not met the mixture's label (five folds).
-The file is for ``marssep export bundle --second-look``.
+The file is for ``marssep export bundle --second-look``. What was tried so far stands in ``--table``; with
+``--rounds 0`` the policy is fitted to it again. That of the bundle is
+``offline_training/checkpoints/second_look.npz``.
 """
 
+import io
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +23,7 @@ import numpy as np
 import torch
 
 from marssep_rt.audio_io.array_source import ArraySource
-from marssep_rt.query.audible import WINDOW_SECONDS, heard_in
+from marssep_rt.query.audible import WINDOW_SECONDS, pass_heard
 from marssep_rt.query.second_look import FEATURES, Choice, FirstPass, SecondLook
 from marssep_rt.query.source_windows import source_windows
 from marssep_rt.query.vocabulary import Vocabulary
@@ -65,15 +68,9 @@ class Asker:
         """The output of the first pass and what is heard of it; None where it is silent."""
         query = question.asks[0].query
         target = self.listener.separate(question.mixture[None], query[None])[0].numpy()
-        mixture = question.mixture[: len(target)]
-        heard = [self.heard(x) for x in (target, mixture - target)]
-        if not all(map(len, heard)):
-            return target, None
-        return target, FirstPass(*heard, float(np.sum(target**2) / np.sum(mixture**2)))
-
-    def heard(self, sound):
-        source = ArraySource(sound[None], SAMPLE_RATE)
-        return heard_in(source_windows(source, SAMPLE_RATE, WINDOW_SECONDS), self.voice)
+        sources = (ArraySource(x[None], SAMPLE_RATE) for x in (target, question.mixture[: len(target)]))
+        windows = zip(*(source_windows(x, SAMPLE_RATE, WINDOW_SECONDS) for x in sources), strict=True)
+        return target, FirstPass.of(pass_heard(out, dry, self.voice) for out, dry in windows)
 
     def look(self, weights):
         """A policy over ``CHOICES``."""
@@ -95,10 +92,7 @@ def drawn(sources, asker, count):
         "paraphrases": questions.by_words(sources, voice, said, 1),
         "words": questions.by_words(sources, voice, suite.read_words(), 2),
         "absent": questions.absent(sources, plain, few),
-        "alone": (
-            replace(x, mixture=x.target.copy())
-            for x in questions.by_label(sources, plain, max(20, count // 3))
-        ),
+        "alone": (replace(x, mixture=x.target.copy()) for x in questions.by_label(sources, plain, few)),
         "unseen": questions.asked(
             sources, sources.unseen_pairs(), lambda pair: questions.said(voice, pair.target.label)
         ),
@@ -119,11 +113,44 @@ def reward(name, question, output):
     return float(si_sdr(output, target) - si_sdr(mixture, target))
 
 
+class Tried:
+    """What every choice earned of every mixture so far; it is kept in a file, so that a fit can go on.
+
+    Args:
+        path: The file; None keeps nothing.
+    """
+
+    def __init__(self, path):
+        self.path, self.rounds = path, 0
+        self.sets, self.labels, self.features, self.rewards = [], [], [], []
+        if path is not None and path.exists():
+            with np.load(path) as kept:
+                self.rounds = int(kept["rounds"])
+                self.sets, self.labels = kept["sets"].tolist(), kept["labels"].tolist()
+                self.features, self.rewards = (list(kept[x].astype(float)) for x in ("features", "rewards"))
+
+    def columns(self):
+        return tuple(map(np.array, (self.sets, self.labels, self.features, self.rewards)))
+
+    def end_round(self):
+        self.rounds += 1
+        if self.path is not None:
+            write_whole(self.path, packed(self.rounds, *self.columns()))
+
+
+def packed(rounds, sets, labels, features, rewards):
+    """The content of a file of ``Tried``; numbers are halves."""
+    content = io.BytesIO()
+    halves = {"features": features.astype(np.float16), "rewards": rewards.astype(np.float16)}
+    np.savez_compressed(content, rounds=rounds, sets=sets, labels=labels, **halves)
+    return content.getvalue()
+
+
 def fit(bundle, sources_of, options):
     """Try all choices, reinforce, and say what policies gain on labels that they have not met."""
-    sets, labels, features, rewards = [], [], [], []
-    for turn in range(options.rounds):
-        sources = sources_of(turn)
+    tried = Tried(options.table)
+    for _ in range(options.rounds):
+        sources = sources_of(tried.rounds)
         asker = Asker(bundle, sources.corpus)
         look = asker.look(np.zeros((len(CHOICES), 1 + FEATURES)))
         for name, asked in drawn(sources, asker, options.mixtures).items():
@@ -135,13 +162,15 @@ def fit(bundle, sources_of, options):
                     continue
                 query = question.asks[0].query
                 outputs = asker.again(question, [look.made(c, query, heard) for c in CHOICES[1:]])
-                rewards.append([reward(name, question, x) for x in (target, *outputs)])
-                features.append(look.features(query, heard))
-                sets.append(name)
-                labels.append(question.label)
-            print(f"round {turn + 1}: {name}, {len(sets)} mixtures so far", flush=True)
-    content = policy_of(*map(np.array, (sets, labels, features, rewards)))
-    write_whole(options.fit, (json.dumps(content) + "\n").encode())
+                tried.rewards.append([reward(name, question, x) for x in (target, *outputs)])
+                tried.features.append(look.features(query, heard))
+                tried.sets.append(name)
+                tried.labels.append(question.label)
+            print(f"round {tried.rounds + 1}: {name}, {len(tried.sets)} mixtures so far", flush=True)
+        tried.end_round()
+    if not tried.sets:
+        raise SystemExit("nothing was tried yet: --rounds 1 or more, or a --table")
+    write_whole(options.fit, (json.dumps(policy_of(*tried.columns())) + "\n").encode())
 
 
 def policy_of(sets, labels, features, rewards):
@@ -222,6 +251,9 @@ def main():
     parser = asking.parser(__doc__, 300)
     parser.add_argument("--fit", type=Path)
     parser.add_argument("--rounds", type=int, default=3, help="of --fit, each with other mixtures")
+    parser.add_argument(
+        "--table", type=Path, help="of --fit: what was tried before is kept there and added to"
+    )
     parser.add_argument("--policies", type=Path, help="what --fit wrote, instead of the bundle's policy")
     parser.add_argument("--only", action="append", help="a set")
     parser.add_argument("--judge", type=Path, help="an encoder that took no part")
